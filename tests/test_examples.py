@@ -1,0 +1,27 @@
+"""The examples in vlmlib's docstrings run and print what they say."""
+
+import doctest
+import importlib
+import pkgutil
+
+import numpy as np
+import pytest
+import torch
+
+import vlmlib
+from tests.tiny import picture, tiny_vlm
+
+WITHOUT_EXAMPLES = {"vlmlib.errors", "vlmlib.reference"}  # nothing here that a user calls
+MODULES = {f"vlmlib.{module.name}" for module in pkgutil.iter_modules(vlmlib.__path__)} - WITHOUT_EXAMPLES
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_the_examples_of_a_module_print_what_they_say(name):
+    module = importlib.import_module(name)
+    vlm = tiny_vlm()
+    public = {each: getattr(vlmlib, each) for each in vlmlib.__all__}
+    stimulus = vlm.read(picture(), "Is there a dog in this image?")
+    known = public | {"np": np, "torch": torch, "vlm": vlm, "image": picture(), "stimulus": stimulus}
+    results = doctest.testmod(module, extraglobs=known)
+    assert results.attempted > 0
+    assert results.failed == 0
