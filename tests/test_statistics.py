@@ -49,6 +49,9 @@ def test_the_papers_own_figures():
 def test_no_images_is_undecided():
     verdict = exceeds(0, 0, 0.5)
     assert (verdict.outcome, verdict.n, verdict.why) == (UNDECIDED, 0, "no images are left")
+    nobody = np.zeros(0, bool)
+    assert beside_negative_control(verdict, nobody, nobody) == beside_positive_control(verdict, nobody, 0.1) == verdict
+    assert str(verdict) == "undecided: no images are left, required > 50%"
 
 
 def some(count: int, n: int) -> np.ndarray:

@@ -32,6 +32,8 @@ class Verdict:
     why: str = ""
 
     def __str__(self) -> str:
+        if not self.n:
+            return f"{self.outcome}: {self.why}, required {self.required}"
         low, high = self.interval
         line = (
             f"{self.outcome}: {self.estimate:.1%} [{low:.1%}, {high:.1%}], n = {self.n}, required {self.required}"
@@ -85,6 +87,8 @@ def beside_negative_control(
         >>> beside_negative_control(exceeds(20, 20, 0.5), hit, hit).outcome
         <Outcome.UNDECIDED: 'undecided'>
     """
+    if not verdict.n:
+        return verdict
     only_effect, only_control = int((effect & ~control).sum()), int((control & ~effect).sum())
     shown = f"control {_share(control)}, discordant {only_effect}:{only_control}"
     if _decide(only_effect, only_effect + only_control, 0.95, 0.5, Outcome.SUPPORTED, "").outcome == Outcome.SUPPORTED:
@@ -104,6 +108,8 @@ def beside_positive_control(verdict: Verdict, control: Bool[np.ndarray, " image"
         >>> beside_positive_control(negligible(0, 50, 0.1), np.zeros(50, bool), 0.1).why
         'the positive control shows no effect beyond 10%'
     """
+    if not verdict.n:
+        return verdict
     shown = f"control {_share(control)}"
     if exceeds(int(control.sum()), len(control), margin).outcome == Outcome.SUPPORTED:
         return replace(verdict, control=shown)
@@ -112,7 +118,7 @@ def beside_positive_control(verdict: Verdict, control: Bool[np.ndarray, " image"
 
 
 def _share(happened: Bool[np.ndarray, " image"]) -> str:
-    return f"{happened.mean():.1%} of {len(happened)}" if len(happened) else "without images"
+    return f"{happened.mean():.1%} of {len(happened)}"
 
 
 def _decide(count: int, n: int, level: float, bound: float, above: Outcome, required: str) -> Verdict:
