@@ -15,7 +15,13 @@ Tokens = Int[Tensor, " token"] | Iterable[int]
 
 
 def positions(tokens: Tokens | int) -> tuple[int, ...]:
-    """Positions in the sequence as plain numbers, in ascending order, each once."""
+    """Positions in the sequence as plain numbers, in ascending order, each once.
+
+    !!! example
+
+        >>> positions([4, 2, 4])
+        (2, 4)
+    """
     if isinstance(tokens, Tensor):
         tokens = tokens.reshape(-1).tolist()
     return tuple(sorted({int(token) for token in ([tokens] if isinstance(tokens, int) else tokens)}))
@@ -88,7 +94,12 @@ Arm = Sequence[Ablate | Block]
 
 
 def check(arm: Arm, length: int, d_model: int, layers: int) -> None:
-    """Raise a `VLMError` where an arm means nothing on a sequence of this length in a model of this shape."""
+    """Raise a `VLMError` where an arm means nothing on a sequence of this length in a model of this shape.
+
+    !!! example
+
+        >>> check([Block([1], to=3, layers=[0])], length=4, d_model=8, layers=2)
+    """
     ablated: set[int] = set()
     for each in arm:
         if isinstance(each, Ablate):

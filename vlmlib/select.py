@@ -31,12 +31,24 @@ def buffer(stimulus: Stimulus, tokens: Int[Tensor, " token"], n: int) -> Int[Ten
 
 
 def last_row(stimulus: Stimulus) -> Int[Tensor, " token"]:
-    """The last visual row (section 4.2, footnote 2): the bottom row of the grid."""
+    """The last visual row (section 4.2, footnote 2): the bottom row of the grid.
+
+    !!! example
+
+        >>> len(last_row(stimulus)) == stimulus.grid[1]
+        True
+    """
     return stimulus.visual[-stimulus.grid[1] :]
 
 
 def complement(stimulus: Stimulus, tokens: Int[Tensor, " token"]) -> Int[Tensor, " token"]:
-    """All visual tokens but these, for example "I - (O+1)" in table 2."""
+    """All visual tokens but these, for example "I - (O+1)" in table 2.
+
+    !!! example
+
+        >>> len(complement(stimulus, last_row(stimulus))) == len(stimulus.visual) - stimulus.grid[1]
+        True
+    """
     return _positions(stimulus, ~_on_grid(stimulus, tokens))
 
 
@@ -44,6 +56,11 @@ def random(stimulus: Stimulus, k: int, generator: np.random.Generator) -> Int[Te
     """`k` visual tokens drawn without replacement (section 3, "random tokens").
 
     **Raises:** `VLMError` if the image has fewer than `k` visual tokens.
+
+    !!! example
+
+        >>> len(random(stimulus, 5, np.random.default_rng(0)))
+        5
     """
     if not 0 <= k <= len(stimulus.visual):
         raise VLMError(f"random was asked for {k} of {len(stimulus.visual)} visual tokens. Choose 0 up to all of them.")
@@ -59,6 +76,12 @@ def shape_matched(
     Every shift that keeps the shape on the grid and apart from `tokens` is equally likely.
 
     **Returns:** the moved tokens, or None where no such place exists: leave such an image out, and count it.
+
+    !!! example
+
+        >>> bottom = shape_matched(stimulus, last_row(stimulus), np.random.default_rng(0))
+        >>> len(bottom) == stimulus.grid[1], bool(torch.isin(bottom, last_row(stimulus)).any())
+        (True, False)
     """
     region = _on_grid(stimulus, tokens)
     at = np.argwhere(region)

@@ -1,0 +1,100 @@
+"""The rules of the house: arrows between its rooms, the README's map, and what may not stand in the code."""
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fixtures.claims import load_claims
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ("vlmlib", "fixtures", "claims")
+MAY_IMPORT = {"vlmlib": {"vlmlib"}, "fixtures": {"vlmlib", "fixtures"}, "claims": {"vlmlib", "fixtures", "claims"}}
+FILES = [file for room in ROOMS for file in sorted((ROOT / room).rglob("*.py"))]
+README = (ROOT / "README.md").read_text()
+
+
+def tracked() -> list[str]:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return listed.stdout.splitlines()
+
+
+def imported(file: Path) -> set[str]:
+    nodes = list(ast.walk(ast.parse(file.read_text())))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    return {name.split(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_arrows_run_one_way(file):
+    room = file.relative_to(ROOT).parts[0]
+    names = imported(file)
+    assert names & {*ROOMS, "tests"} <= MAY_IMPORT[room]
+    if room == "vlmlib":
+        assert not names & {"pytest", "syrupy", "pandas", "pycocotools"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_modules_open_with_what_they_are_and_stay_short(file):
+    assert ast.get_docstring(ast.parse(file.read_text()))
+    assert len(file.read_text().splitlines()) <= 250
+
+
+def test_only_model_and_reference_know_how_a_model_is_built():
+    knowing = {file.name for file in (ROOT / "vlmlib").glob("*.py") if "language_model" in file.read_text()}
+    assert knowing == {"model.py"}
+
+
+@pytest.mark.parametrize(
+    "file",
+    [file for file in FILES if file.parent.name == "vlmlib" and file.name not in ("errors.py", "reference.py")],
+    ids=lambda file: file.name,
+)
+def test_every_public_function_of_the_instrument_has_an_example(file):
+    defined = [node for node in ast.parse(file.read_text()).body if isinstance(node, ast.FunctionDef)]
+    public = [node for node in defined if not node.name.startswith("_")]
+    assert [node.name for node in public if ">>>" not in (ast.get_docstring(node) or "")] == []
+
+
+def test_the_readme_map_is_the_tree():
+    block = re.search(r"## The house\n.*?```\n(.*?)```", README, flags=re.DOTALL)
+    assert block
+    drawn = {line.split()[0] for line in block[1].splitlines() if line.strip()}
+    expected = set()
+    for path in tracked():
+        parts = path.split("/")
+        expected.add(parts[0] + "/" * (len(parts) > 1))
+        if parts[0] in ROOMS and parts[1] != "__init__.py":
+            expected.add("/".join(parts[:2]) + "/" * (len(parts) > 2))
+    assert drawn == expected
+
+
+def test_the_readmes_example_runs(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    code = re.search(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert code
+    exec(code[1], {})
+    assert capsys.readouterr().out.startswith("['Yes', 'Yes',")
+
+
+def test_the_readme_lists_every_claim():
+    for claim in load_claims().values():
+        assert f"| `{claim.id}` | {claim.section} | {claim.statement} |" in README
+
+
+def test_ci_runs_what_the_readme_says():
+    commands = set(re.findall(r"^    (make \w+)$", README, flags=re.MULTILINE))
+    ci = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert commands == {"make claims", "make test"} == {line for line in ci if line.startswith("make")}
+
+
+def test_nothing_unpickles_or_runs_remote_code():
+    for name in tracked():
+        if name.endswith(".py") and name != "tests/test_house.py":
+            code = (ROOT / name).read_text()
+            assert "pickle" not in code, name
+            assert "trust_remote_code" not in code, name
+            assert code.count("torch.load(") == code.count("weights_only=True"), name
