@@ -18,18 +18,16 @@ STIMULI = {name: vlm.read(picture(), "Is there a dog in this image?") for name, 
 
 
 @st.composite
-def arms(draw) -> list:
-    """One ablation or none, and up to two blocks that leave every position itself to attend to."""
-    arm = []
-    tokens = draw(st.sets(st.integers(0, LENGTH - 1), max_size=6))
-    if tokens:
-        seed = draw(st.integers(0, 9))
-        arm.append(Ablate(tokens, torch.randn(WIDTH, generator=torch.Generator().manual_seed(seed))))
+def drawn_arms(draw) -> dict:
+    """What to ablate, if anything, and up to two blocks that leave every position itself to attend to."""
+    blocks = []
     for _ in range(draw(st.integers(0, 2))):
-        targets = draw(st.sets(st.integers(1, LENGTH - 1), min_size=1, max_size=3))
-        source = draw(st.sets(st.integers(0, min(targets) - 1), min_size=1, max_size=8))
-        arm.append(Block(source, to=targets, layers=draw(st.sets(st.integers(0, LAYERS - 1), min_size=1))))
-    return arm
+        to = draw(st.sets(st.integers(1, LENGTH - 1), min_size=1, max_size=3))
+        source = draw(st.sets(st.integers(0, min(to) - 1), min_size=1, max_size=8))
+        layers = draw(st.sets(st.integers(0, LAYERS - 1), min_size=1))
+        blocks.append({"source": source, "to": to, "layers": layers})
+    ablated = draw(st.sets(st.integers(0, LENGTH - 1), max_size=6))
+    return {"ablated": ablated, "seed": draw(st.integers(0, 9)), "blocks": blocks}
 
 
 def test_the_length_that_the_strategies_assume():
@@ -38,9 +36,11 @@ def test_the_length_that_the_strategies_assume():
 
 @pytest.mark.parametrize("attention", VLMS)
 @settings(max_examples=60, deadline=None)
-@given(arm=arms())
-def test_any_arm_equals_a_llama_written_out_in_torch(attention, arm):
+@given(drawn=drawn_arms())
+def test_any_arm_equals_a_llama_written_out_in_torch(attention, drawn):
     vlm, stimulus = VLMS[attention], STIMULI[attention]
+    value = torch.randn(WIDTH, generator=torch.Generator().manual_seed(drawn["seed"]))
+    arm = [Ablate(drawn["ablated"], value), *(Block(**block) for block in drawn["blocks"])]
     expected = plain_logits(vlm, stimulus.embeddings, arm)
     observed = vlm.next_token(stimulus, [arm])[0]
     torch.testing.assert_close(observed, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))

@@ -1,8 +1,8 @@
 """From images to verdicts, on planted models whose mechanism is known.
 
-`Local` answers from the visual tokens that are red; `Elsewhere` from a text token that holds whether the image is red;
-`Blind` says yes whatever it sees. Fails if the claim about object tokens is not supported for the first, refuted for the
-second, and undecided for the third.
+`Local` answers from the visual tokens that are red, `Elsewhere` from a text token that holds whether one is, `Blind`
+says yes whatever it sees. Fails unless the claim about object tokens is supported for the first, refuted or undecided
+for the second, and undecided for the third.
 """
 
 import json

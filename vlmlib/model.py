@@ -3,7 +3,7 @@
 Today: LLaVA (`LlavaForConditionalGeneration`), which LLaVA-1.5 and LLaVA-Phi-3 both are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -200,9 +200,9 @@ class VLM:
         is_phi3 = "<|assistant|>" in self.processor.tokenizer.get_vocab()
         return PHI3_PROMPT if is_phi3 else VICUNA_PROMPT
 
-    def _language_model_input(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _language_model_input(self, inputs: Mapping[str, Tensor]) -> dict[str, Any]:
         """Run the model until its language model is called, and return what it is called with."""
-        received: dict[str, Tensor] = {}
+        received: dict[str, Any] = {}
 
         def keep(_module: nn.Module, _args: tuple, kwargs: dict) -> None:
             received.update(kwargs)

@@ -13,7 +13,7 @@ from vlmlib.errors import VLMError
 from vlmlib.stimulus import Stimulus
 
 
-def buffer(stimulus: Stimulus, tokens: Int[Tensor, " token"], n: int) -> Int[Tensor, " token"]:
+def buffer(stimulus: Stimulus, tokens: Int[Tensor, " token"], n: int) -> Int[Tensor, " selected"]:
     """The tokens and every token up to `n` rows and columns away (section 3, "object tokens with buffer").
 
     **Arguments:** visual tokens; `n`: how far the buffer reaches, on the grid with its 8 neighbours per token.
@@ -30,7 +30,7 @@ def buffer(stimulus: Stimulus, tokens: Int[Tensor, " token"], n: int) -> Int[Ten
     return _positions(stimulus, region)
 
 
-def last_row(stimulus: Stimulus) -> Int[Tensor, " token"]:
+def last_row(stimulus: Stimulus) -> Int[Tensor, " selected"]:
     """The last visual row (section 4.2, footnote 2): the bottom row of the grid.
 
     !!! example
@@ -41,7 +41,7 @@ def last_row(stimulus: Stimulus) -> Int[Tensor, " token"]:
     return stimulus.visual[-stimulus.grid[1] :]
 
 
-def complement(stimulus: Stimulus, tokens: Int[Tensor, " token"]) -> Int[Tensor, " token"]:
+def complement(stimulus: Stimulus, tokens: Int[Tensor, " token"]) -> Int[Tensor, " selected"]:
     """All visual tokens but these, for example "I - (O+1)" in table 2.
 
     !!! example
@@ -52,7 +52,7 @@ def complement(stimulus: Stimulus, tokens: Int[Tensor, " token"]) -> Int[Tensor,
     return _positions(stimulus, ~_on_grid(stimulus, tokens))
 
 
-def random(stimulus: Stimulus, k: int, generator: np.random.Generator) -> Int[Tensor, " token"]:
+def random(stimulus: Stimulus, k: int, generator: np.random.Generator) -> Int[Tensor, " selected"]:
     """`k` visual tokens drawn without replacement (section 3, "random tokens").
 
     **Raises:** `VLMError` if the image has fewer than `k` visual tokens.
@@ -109,5 +109,5 @@ def _on_grid(stimulus: Stimulus, tokens: Int[Tensor, " token"]) -> Bool[np.ndarr
     return on.cpu().numpy().reshape(stimulus.grid)
 
 
-def _positions(stimulus: Stimulus, region: Bool[np.ndarray, "row col"]) -> Int[Tensor, " token"]:
+def _positions(stimulus: Stimulus, region: Bool[np.ndarray, "row col"]) -> Int[Tensor, " selected"]:
     return stimulus.visual[torch.from_numpy(region.ravel()).to(stimulus.visual.device)]

@@ -42,7 +42,7 @@ class Verdict:
         return "; ".join(part for part in (line, self.control, self.why) if part)
 
 
-def exceeds(count: int, n: int, threshold: float) -> Verdict:
+def exceeds(count: int | np.integer, n: int, threshold: float) -> Verdict:
     """Is the share `count / n` greater than a threshold?
 
     Supported if the lower bound of the 95 % interval lies above the threshold, refuted if the upper bound lies below.
@@ -54,10 +54,10 @@ def exceeds(count: int, n: int, threshold: float) -> Verdict:
         >>> exceeds(20, 39, 0.5).outcome
         <Outcome.UNDECIDED: 'undecided'>
     """
-    return _decide(count, n, level=0.95, bound=threshold, above=Outcome.SUPPORTED, required=f"> {threshold:.0%}")
+    return _decide(int(count), n, level=0.95, bound=threshold, above=Outcome.SUPPORTED, required=f"> {threshold:.0%}")
 
 
-def negligible(count: int, n: int, margin: float) -> Verdict:
+def negligible(count: int | np.integer, n: int, margin: float) -> Verdict:
     """Is the share `count / n`, which an intervention changed, smaller than a margin (equivalence)?
 
     Supported if the upper bound of the 90 % interval lies below the margin, refuted if the lower bound lies above:
@@ -68,7 +68,7 @@ def negligible(count: int, n: int, margin: float) -> Verdict:
         >>> str(negligible(1, 100, 0.1))
         'supported: 1.0% [0.1%, 4.7%], n = 100, required < 10% (90% interval)'
     """
-    return _decide(count, n, level=0.90, bound=margin, above=Outcome.REFUTED, required=f"< {margin:.0%}")
+    return _decide(int(count), n, level=0.90, bound=margin, above=Outcome.REFUTED, required=f"< {margin:.0%}")
 
 
 def beside_negative_control(
