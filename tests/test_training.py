@@ -7,10 +7,9 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from fixtures.emoji_coco.questions import DESCRIBE
 from fixtures.emoji_coco.scenes import NAMES, TRAINING, look_alikes, render, visible_share
 from fixtures.emoji_llava.architecture import PROMPT, build_model, build_processor
-from fixtures.emoji_llava.batches import ABSENT, NAMED, Scenes, pairs
+from fixtures.emoji_llava.batches import ABSENT, DECISIVE, NAMED, Scenes, description, pairs
 from fixtures.emoji_llava.train import answer_loss, load, patch_loss, save
 
 PROCESSOR = build_processor()
@@ -33,7 +32,9 @@ def test_the_loss_of_a_packed_batch_is_that_of_its_prompts_one_by_one():
                 inputs = PROCESSOR(images=scene.image, text=f"{prompt} {reply}</s>", return_tensors="pt")
                 logits = MODEL(**inputs).logits[0, before - 1 : -1]
                 losses.append(cross_entropy(logits, inputs["input_ids"][0, before:], reduction="none"))
-    torch.testing.assert_close(packed, torch.cat(losses).mean(), rtol=1e-4, atol=1e-4)
+    weight = batch.weight[batch.weight > 0]
+    alone = (torch.cat(losses) * weight).sum() / weight.sum()
+    torch.testing.assert_close(packed, alone, rtol=1e-4, atol=1e-4)
 
 
 def test_patch_labels_lie_where_the_objects_are():
@@ -64,11 +65,22 @@ def test_polling_pairs_balance_yes_and_no_and_never_ask_about_the_half_visible()
     assert similar / absent > 0.4
 
 
-def test_every_scene_is_described():
+def test_descriptions_name_the_visible_objects_from_left_to_right():
     for index in range(30):
-        question, reply = pairs(render([TRAINING, index]), np.random.default_rng(0))[0]
-        assert question == DESCRIBE
-        assert reply.startswith("The image shows ")
+        scene = render([TRAINING, index])
+        text = description(scene)
+        seen = [each for each in scene.objects if visible_share(each) >= NAMED]
+        ordered = sorted(seen, key=lambda each: each.box[0] + each.box[2])
+        at = [text.index(f"a {each.category}") for each in ordered]
+        assert at == sorted(at)
+        assert text.startswith("The image shows ")
+
+
+def test_the_token_that_decides_a_question_weighs_most():
+    batch = Scenes(PROCESSOR, 8, 0, text=True).batch(range(8))
+    decisive = {PROCESSOR.tokenizer.decode([token]).strip() for token in batch.text[batch.weight == DECISIVE].tolist()}
+    assert {"Yes", "No"} < decisive
+    assert not decisive & {"It", "is", "a", "The", ".", "</s>"}
 
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path):
