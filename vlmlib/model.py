@@ -28,6 +28,7 @@ class VLM:
 
     `VLM(model, processor)` wraps live objects; `VLM.load(source)` loads a checkpoint. `prompt` is the text around a
     question, with `<image>` and `{question}` in it; by default the one that the paper's authors used for the family.
+    The model is put into evaluation mode and its parameters are frozen.
 
     **Raises:** `VLMError` for a model that is not supported, or whose attention is neither `sdpa` nor `eager`.
 
