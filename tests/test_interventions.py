@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.tiny import picture, plain_logits, tiny_vlm
 from vlmlib import Ablate, Block, VLMError
 
-LENGTH, LAYERS, WIDTH = 32, 2, 16
+LENGTH, LAYERS, WIDTH = 33, 2, 16
 VLMS = {attention: tiny_vlm(attention) for attention in ("sdpa", "eager")}
 STIMULI = {name: vlm.read(picture(), "Is there a dog in this image?") for name, vlm in VLMS.items()}
 
@@ -97,7 +97,7 @@ def test_hooks_leave_when_a_run_fails(vlm, stimulus):
 @pytest.mark.parametrize(
     ("arm", "message"),
     [
-        ([Ablate([99], torch.zeros(WIDTH))], r"Ablate: token 99 is outside 0 to 31"),
+        ([Ablate([99], torch.zeros(WIDTH))], r"Ablate: token 99 is outside 0 to 32"),
         ([Ablate([-1], torch.zeros(WIDTH))], r"Ablate: token -1 is outside"),
         ([Ablate([1], torch.zeros(3))], r"width 3.*width 16"),
         ([Ablate([1, 2], torch.zeros(WIDTH)), Ablate([2], torch.zeros(WIDTH))], r"Two ablations .* token 2"),

@@ -21,8 +21,8 @@ def test_the_questions_are_the_papers(vlm):
 @pytest.mark.parametrize(
     ("present", "right"), [(True, [True, True, False, False, False]), (False, [False, False, True, True, False])]
 )
-def test_polling_wants_yes_or_no_in_any_spacing_and_neither_is_wrong(vlm, present, right):
-    said = logits_for(vlm, "▁Yes", "Yes", "▁No", "No", "▁dog")
+def test_polling_wants_yes_or_no_in_any_case_and_spacing_and_neither_is_wrong(vlm, present, right):
+    said = logits_for(vlm, "▁Yes", "yes", "▁No", "NO", "▁book")
     assert Polling("dog", present).correct(vlm, Polling("dog").read(vlm, picture()), said).tolist() == right
 
 

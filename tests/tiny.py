@@ -21,9 +21,11 @@ SIDE, PATCH = 16, 4  # 4 x 4 visual tokens
 
 
 def tiny_processor() -> LlavaProcessor:
+    tokenizer = build_tokenizer()
+    tokenizer.add_tokens(["yes", "NO"])
     return LlavaProcessor(
         image_processor=CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}),
-        tokenizer=build_tokenizer(),
+        tokenizer=tokenizer,
         patch_size=PATCH,
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,

@@ -184,8 +184,8 @@ class VLM:
 
         !!! example
 
-            >>> vlm.processor.tokenizer.decode(vlm.first_token(stimulus, "dog"))
-            'dog'
+            >>> vlm.processor.tokenizer.decode(vlm.first_token(stimulus, "book"))
+            'book'
         """
         tokenizer = self.processor.tokenizer
         before = tokenizer(stimulus.prompt)["input_ids"]
