@@ -26,7 +26,8 @@ class Rows:
 
 def test_the_shipped_model_gives_the_committed_tables(pytester: pytest.Pytester, snapshot):
     collected = Rows()
-    pytester.runpytest_inprocess(str(ROOT / "claims"), "-c", str(ROOT / "pytest.ini"), plugins=[collected])
+    options = ["-c", str(ROOT / "pytest.ini"), "-p", "no:syrupy"]  # the inner run must not take over the snapshots
+    pytester.runpytest_inprocess(str(ROOT / "claims"), *options, plugins=[collected])
     page = markdown(f"{SHIPPED} on emoji_coco", STAND_IN, sorted(collected.rows, key=lambda row: row["claim"]))
     assert page == snapshot(name=SHIPPED, extension_class=TableSnapshot)
 
