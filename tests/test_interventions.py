@@ -114,3 +114,8 @@ def test_an_arm_without_meaning_is_an_error(vlm, stimulus, arm, message):
 def test_a_value_per_token_needs_a_row_for_each():
     with pytest.raises(VLMError, match=r"shape \(2, 16\) for 3 tokens"):
         Ablate([1, 2, 3], torch.zeros(2, WIDTH))
+
+
+def test_sources_and_targets_may_be_tensors_of_different_lengths(stimulus):
+    block = Block(stimulus.visual[:7], to=stimulus.visual[-4:], layers=[0])
+    assert (len(block.source), len(block.to)) == (7, 4)

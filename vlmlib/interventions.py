@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vlmlib.errors import VLMError
 
-Tokens = Int[Tensor, " token"] | Iterable[int]
+Tokens = Int[Tensor, " _"] | Iterable[int]
 
 
 def positions(tokens: Tokens | int) -> tuple[int, ...]:
