@@ -84,3 +84,10 @@ def test_a_mask_of_another_shape_is_refused():
 def test_a_mask_of_another_type_is_refused():
     with pytest.raises((VLMError, TypeError)):  # TypeError where shapes and types are checked at every call
         VLM.read(picture(), "Hi?").tokens_of(np.ones((16, 22), np.uint8))
+
+
+@pytest.mark.parametrize(("rows_of_four", "covered"), [(3, True), (1, False)])
+def test_a_pixel_counts_from_half_coverage_on(rows_of_four, covered):
+    mask = np.zeros((128, 128), bool)
+    mask[np.arange(128) % 4 < rows_of_four] = True  # thinner than a processed pixel: every one is covered to that share
+    assert (cells_of(picture(5, (128, 128)), mask) == covered).all()
