@@ -1,9 +1,12 @@
 """Fixtures shared by all tests of the instrument."""
 
 import pytest
+import torch
 
 from tests.tiny import picture, tiny_vlm
 from vlmlib import VLM, Stimulus
+
+torch.set_num_threads(1)  # models this small gain nothing from more, and workers beside one another lose a lot
 
 
 @pytest.fixture(scope="session", params=["sdpa", "eager"])

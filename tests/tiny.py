@@ -1,8 +1,9 @@
-"""A random LLaVA of a few thousand parameters, and a Llama forward pass in plain torch to check it against."""
+"""Random models of a few thousand parameters of each family, and a Llama in plain torch to check one against."""
 
 import numpy as np
 import torch
 from PIL import Image
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 from torch.nn.functional import silu
 from transformers import (
@@ -12,10 +13,16 @@ from transformers import (
     LlavaConfig,
     LlavaForConditionalGeneration,
     LlavaProcessor,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen2VLConfig,
+    Qwen2VLForConditionalGeneration,
+    Qwen2VLImageProcessorPil,
 )
 
 from fixtures.emoji_llava.architecture import build_tokenizer
 from vlmlib import VLM, Ablate, Block
+from vlmlib.checkpoint import ImageTextProcessor
 
 SIDE, PATCH = 16, 4  # 4 x 4 visual tokens
 
@@ -58,12 +65,91 @@ def tiny_vlm(attention: str = "sdpa", seed: int = 0) -> VLM:
     )
     config._attn_implementation = attention
     torch.manual_seed(seed)
-    model = LlavaForConditionalGeneration(config)
+    return VLM(randomised(LlavaForConditionalGeneration(config)), processor)
+
+
+def randomised(model: PreTrainedModel) -> PreTrainedModel:
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if weight.ndim > 1:
                 weight.normal_(std=0.3 if "language_model" in name else 0.1)
-    return VLM(model, processor)
+    return model
+
+
+CHAT = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{% for part in message.content %}"
+    "{% if part.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part.text }}{% endif %}"
+    "{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>"]
+
+
+def byte_level_tokenizer() -> PreTrainedTokenizerFast:
+    """Byte-level BPE as Qwen's: a word's piece holds the space before it, and nothing is added to a text."""
+    words = ["\u0120dog", "\u0120is", "\u0120a", "\u0120Yes", "\u0120book", "Yes", "yes", "No", "dog", "It"]
+    vocabulary = {piece: index for index, piece in enumerate([*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet())])}
+    merges = []
+    for word in words:
+        for stop in range(2, len(word) + 1):
+            vocabulary.setdefault(word[:stop], len(vocabulary))
+            if (pair := (word[: stop - 1], word[stop - 1])) not in merges:
+                merges.append(pair)
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        additional_special_tokens=SPECIAL,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        chat_template=CHAT,
+    )
+
+
+def qwen_processor() -> ImageTextProcessor:
+    images = Qwen2VLImageProcessorPil(
+        patch_size=PATCH, merge_size=2, temporal_patch_size=2, min_pixels=16 * 16, max_pixels=48 * 48
+    )
+    return ImageTextProcessor(images, byte_level_tokenizer(), "<|image_pad|>")
+
+
+def tiny_qwen(attention: str = "sdpa", seed: int = 0, layers: int = 2, window: int | None = None) -> VLM:
+    """A random Qwen2-VL; with `window`, its last layer attends to so many positions only."""
+    processor = qwen_processor()
+    ids = {token: processor.tokenizer.convert_tokens_to_ids(token) for token in SPECIAL}
+    config = Qwen2VLConfig(
+        text_config={
+            "vocab_size": len(processor.tokenizer),
+            "hidden_size": 16,
+            "intermediate_size": 32,
+            "num_hidden_layers": layers,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 1, 1]},
+            "use_sliding_window": window is not None,
+            "sliding_window": window,
+            "max_window_layers": layers - 1,
+            "bos_token_id": ids["<|endoftext|>"],
+            "eos_token_id": ids["<|im_end|>"],
+        },
+        vision_config={
+            "depth": 2,
+            "embed_dim": 16,
+            "hidden_size": 16,
+            "num_heads": 2,
+            "mlp_ratio": 2,
+            "patch_size": PATCH,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 2,
+        },
+        image_token_id=ids["<|image_pad|>"],
+        video_token_id=ids["<|endoftext|>"],
+        vision_start_token_id=ids["<|vision_start|>"],
+        vision_end_token_id=ids["<|vision_end|>"],
+    )
+    config._attn_implementation = attention
+    torch.manual_seed(seed)
+    return VLM(randomised(Qwen2VLForConditionalGeneration(config)), processor)
 
 
 def picture(seed: int = 0, size: tuple[int, int] = (22, 16)) -> Image.Image:
@@ -76,9 +162,6 @@ def plain_logits(vlm: VLM, embeddings: Tensor, arm: list) -> Tensor:
     """The last position's logits by a Llama forward written out in torch: an independent computation of any arm."""
     weights, config = vlm.model.state_dict(), vlm.model.config.text_config
     hidden, length = embeddings.clone(), len(embeddings)
-    for each in arm:
-        if isinstance(each, Ablate):
-            hidden[list(each.tokens)] = each.value
     heads, shared, width = config.num_attention_heads, config.num_key_value_heads, config.head_dim
     turn = torch.arange(length)[:, None] * config.rope_parameters["rope_theta"] ** (-torch.arange(0, width, 2) / width)
     cos, sin = turn.cos().repeat(1, 2), turn.sin().repeat(1, 2)
@@ -96,12 +179,15 @@ def plain_logits(vlm: VLM, embeddings: Tensor, arm: list) -> Tensor:
             for name, weight in weights.items()
             if name.startswith(f"model.language_model.layers.{index}.")
         }
-        mask = torch.ones(length, length).tril().bool()
+        mask = torch.ones(heads, length, length).tril().bool()
         for each in arm:
+            if isinstance(each, Ablate) and index == each.layer:
+                hidden[list(each.tokens)] = each.value
             if isinstance(each, Block) and index in each.layers:
-                for target in each.to:
-                    for source in each.source:
-                        mask[target, source] = False
+                for head in range(heads) if each.heads is None else each.heads:
+                    for target in each.to:
+                        for source in each.source:
+                            mask[head, target, source] = False
         normed = norm(hidden, part["input_layernorm.weight"])
         query = rotate((normed @ part["self_attn.q_proj.weight"].T).view(length, heads, width).transpose(0, 1))
         key = rotate((normed @ part["self_attn.k_proj.weight"].T).view(length, shared, width).transpose(0, 1))

@@ -8,12 +8,32 @@ tokens = stimulus.tokens_of(mask)
 logits = vlm.next_token(stimulus, [[], [Ablate(tokens, mean)], [Block(tokens, to=stimulus.last, layers=vlm.layers)]])
 """
 
-from vlmlib import select
+from vlmlib import select, windows
 from vlmlib.errors import VLMError
-from vlmlib.interventions import Ablate, Block
-from vlmlib.mean import mean_embedding
+from vlmlib.gradients import integrated_gradients
+from vlmlib.interventions import Ablate, Block, causal_blocks
+from vlmlib.lens import logit_lens
+from vlmlib.mean import load_mean, made_from, mean_embedding, save_mean
 from vlmlib.model import VLM
 from vlmlib.stimulus import Stimulus
-from vlmlib.tasks import VQA, Polling
+from vlmlib.tasks import VQA, Description, Polling
 
-__all__ = ["VLM", "VQA", "Ablate", "Block", "Polling", "Stimulus", "VLMError", "mean_embedding", "select"]
+__all__ = [
+    "VLM",
+    "VQA",
+    "Ablate",
+    "Block",
+    "Description",
+    "Polling",
+    "Stimulus",
+    "VLMError",
+    "causal_blocks",
+    "integrated_gradients",
+    "load_mean",
+    "logit_lens",
+    "made_from",
+    "mean_embedding",
+    "save_mean",
+    "select",
+    "windows",
+]

@@ -1,101 +1,75 @@
-"""The handle on a model. This file alone knows architectures.
+"""The handle on a model: read an image and a question, run arms of interventions."""
 
-Today: LLaVA (`LlavaForConditionalGeneration`), which LLaVA-1.5 and LLaVA-Phi-3 both are.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from PIL import Image
-from torch import Tensor, nn
-from transformers import AutoModelForImageTextToText, AutoProcessor, LlavaProcessor, PreTrainedModel
+from torch import Tensor
+from transformers import PreTrainedModel
 
-from vlmlib import reference
+from vlmlib import architecture, checkpoint, engine, reference
+from vlmlib.decoding import Decoding, describe
 from vlmlib.errors import VLMError
-from vlmlib.interventions import Arm, check
+from vlmlib.interventions import Arm, Tokens, check, check_range, positions
+from vlmlib.prompts import first_token, joined
+from vlmlib.selfcheck import sharing_is_exact
 from vlmlib.stimulus import Stimulus
 
-VICUNA_PROMPT = "USER: <image>\n{question} ASSISTANT:"
-PHI3_PROMPT = "<|user|>\n<image>{question}<|end|>\n<|assistant|>\n"
+MAX_TOKENS = 16384
 
 
 class VLM:
     """A vision-language model with its processor: reads an image and a question, runs arms of interventions.
 
     `VLM(model, processor)` wraps live objects; `VLM.load(source)` loads a checkpoint. `prompt` is the text around a
-    question, with `<image>` and `{question}` in it; by default the one that the paper's authors used for the family.
-    The model is put into evaluation mode and its parameters are frozen.
+    question, with `<image>` and `{question}` in it; by default the one that the paper's authors used for the family,
+    and the processor's chat template where they used none. The model is put into evaluation mode, its parameters are
+    frozen, and a small image is run to see that interventions reach it and that sharing work between arms is exact.
 
-    **Raises:** `VLMError` for a model that is not supported, or whose attention is neither `sdpa` nor `eager`.
+    - `decoder`: the parts of the language model. `shares`: whether arms share work, or run one by one, hooked.
+
+    **Raises:** `VLMError` for a model that has no single causal language model fed by placeholder tokens, or whose
+    attention is neither `sdpa` nor `eager`.
 
     !!! example
 
-        >>> vlm.d_model, len(vlm.layers)
-        (16, 2)
+        >>> vlm.d_model, len(vlm.layers), vlm.shares
+        (16, 2, True)
     """
 
-    def __init__(self, model: PreTrainedModel, processor: LlavaProcessor, prompt: str | None = None):
-        if model.config.model_type != "llava":
-            raise VLMError(
-                f"{type(model).__name__} (model type {model.config.model_type!r}) is not supported yet. Use a LLaVA "
-                "checkpoint, whose class is LlavaForConditionalGeneration."
-            )
-        self.model, self.processor = model.eval().requires_grad_(False), _complete(processor, model.config)
-        self.attentions: list[nn.Module] = [layer.self_attn for layer in model.model.language_model.layers]
-        self.prompt = prompt or self._family_prompt()
+    def __init__(self, model: PreTrainedModel, processor: Any, prompt: str | None = None):
+        self.decoder = architecture.decoder_of(model)
+        self.model, self.processor = model.eval().requires_grad_(False), architecture.completed(processor, model.config)
+        self.prompt = prompt or architecture.prompt_of(model, processor)
         if self.prompt.count("<image>") != 1 or self.prompt.count("{question}") != 1:
             raise VLMError(f"The prompt {self.prompt!r} must hold <image> and {{question}}, each exactly once.")
-        attention = model.config.text_config._attn_implementation
-        if attention not in ("sdpa", "eager"):
-            raise VLMError(
-                f"This model's attention runs as {attention!r}, which takes no mask of edges. Load it with "
-                'attn_implementation="sdpa" or "eager".'
-            )
+        self.shares = sharing_is_exact(model, self.decoder, self.read(Image.new("RGB", (60, 40), "teal"), "Hi?"))
 
     @classmethod
     def load(
         cls,
         source: str | PathLike[str],
-        device: str = "cpu",
+        device: str | torch.device = "cpu",
         dtype: str | torch.dtype = "float32",
         revision: str | None = None,
     ) -> "VLM":
-        """Load a checkpoint with its processor.
+        """Load a checkpoint with its processor: a folder, or an id on the Hugging Face hub.
 
-        **Arguments:**
-
-        - `source`: a folder, or an id on the Hugging Face hub ("llava-hf/llava-1.5-7b-hf").
-        - `device`, `dtype`: where the weights go and in which type, for example "cuda" and "bfloat16".
-        - `revision`: branch, tag or commit on the hub.
+        **Arguments:** `device`, `dtype`: where the weights go and in which type ("cuda", "bfloat16"); `revision`:
+        branch, tag or commit on the hub.
 
         **Raises:** `VLMError` if the source is neither, or lacks its configuration, weights or processor.
 
         !!! example
 
-            >>> VLM.load("fixtures/emoji_llava").grid
-            (12, 12)
+            >>> VLM.load("fixtures/emoji_llava").layers
+            range(0, 8)
         """
-        name, folder = str(source), Path(source)
-        if folder.is_dir():
-            _check_folder(folder)
-        elif folder.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
-            raise VLMError(
-                f"There is no folder {name!r}, and it is no hub id of the form organisation/name. Check the path, or "
-                "pass an id such as llava-hf/llava-1.5-7b-hf."
-            )
-        try:
-            processor = AutoProcessor.from_pretrained(source, revision=revision)
-            model: Any = AutoModelForImageTextToText.from_pretrained(source, revision=revision, dtype=dtype)
-        except (OSError, ValueError) as error:
-            raise VLMError(
-                f"{name!r} could not be loaded as a vision-language checkpoint: {error} If it is a hub id, download "
-                "it where there is a network and pass the folder."
-            ) from error
-        return cls(model.to(device), processor)
+        model, processor = checkpoint.load(source, dtype, revision)
+        return cls(model.to(device), processor)  # pyright: ignore[reportArgumentType]
 
     @property
     def device(self) -> torch.device:
@@ -104,18 +78,12 @@ class VLM:
     @property
     def layers(self) -> range:
         """The 0-based indices of the decoder layers."""
-        return range(len(self.attentions))
+        return range(len(self.decoder.layers))
 
     @property
     def d_model(self) -> int:
         """The width of an embedding in the language model."""
-        return self.model.config.text_config.hidden_size
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """(rows, columns) of the visual tokens of every image."""
-        vision = self.model.config.vision_config
-        return (vision.image_size // vision.patch_size,) * 2
+        return self.decoder.d_model
 
     def read(self, image: Image.Image, question: str, prefill: str = "") -> Stimulus:
         """Turn an image and a question into what the language model receives.
@@ -123,43 +91,52 @@ class VLM:
         The language model's input is captured where the model itself hands it over, so nothing of the image encoder
         or of the way in which features replace placeholder tokens is written again here.
 
-        **Arguments:** an image; a question; `prefill`, the beginning of the model's answer ("It is a").
+        **Arguments:** an image, made RGB; a question; `prefill`, the beginning of the model's answer ("It is a").
 
-        **Returns:** a `Stimulus`.
-
-        **Raises:** `VLMError` if the question itself holds an image token.
+        **Raises:** `VLMError` if the question itself holds an image token, or the image cannot be read.
 
         !!! example
 
             >>> vlm.read(image, "What is on the bed?", prefill="It is a").grid
             (4, 4)
         """
-        if "<image>" in question + prefill:
-            raise VLMError(f"The question {question!r} with the prefill {prefill!r} must not hold <image>.")
-        prompt = self.joined(self.prompt.format(question=question), prefill)
-        inputs: Any = self.processor(images=image.convert("RGB"), text=prompt, return_tensors="pt")  # pyright: ignore
-        inputs = inputs.to(self.device)
-        received = self._language_model_input(inputs)
-        embeddings = received["inputs_embeds"]
+        token = self.processor.image_token
+        if any(each in question + prefill for each in ("<image>", token)):
+            raise VLMError(f"The question {question!r} with the prefill {prefill!r} must not hold an image token.")
+        prompt = joined(self.prompt.replace("{question}", question), prefill).replace("<image>", token)
+        try:
+            inputs = self.processor(images=image.convert("RGB"), text=prompt, return_tensors="pt").to(self.device)
+        except (OSError, ValueError, ZeroDivisionError) as error:
+            size = f"{image.width} x {image.height}"
+            raise VLMError(f"An image of {size} pixels could not be processed: {error}. Check the file.") from error
+        received = architecture.decoder_input(self.model, self.decoder, inputs)
+        embeddings = received["inputs_embeds"][0]
+        if not bool(torch.isfinite(embeddings).all()):
+            raise VLMError(
+                "The embeddings of this image and question are not finite. Check the weights and their type."
+            )
         position_ids = received.get("position_ids")
-        if position_ids is None:
-            position_ids = torch.arange(embeddings.shape[1], device=self.device)[None]
         visual = (inputs["input_ids"][0] == self.model.config.image_token_id).nonzero()[:, 0]
         return Stimulus(
             prompt=prompt,
-            input_ids=inputs["input_ids"][0],
-            embeddings=embeddings[0],
-            position_ids=position_ids,
+            inputs=dict(inputs),
+            embeddings=embeddings,
+            position_ids=torch.arange(len(embeddings), device=self.device)[None]
+            if position_ids is None
+            else position_ids,
             visual=visual,
-            grid=self.grid,
+            grid=architecture.grid_of(inputs, len(visual), self.processor.image_processor),
             image_size=(image.height, image.width),
             image_processor=self.processor.image_processor,
         )
 
-    def next_token(self, stimulus: Stimulus, arms: Sequence[Arm]) -> Float[Tensor, "arm vocab"]:
+    def next_token(
+        self, stimulus: Stimulus, arms: Sequence[Arm], max_tokens: int = MAX_TOKENS
+    ) -> Float[Tensor, "arm vocab"]:
         """The logits of the next token under every arm, each as if it were alone.
 
-        **Arguments:** a stimulus; arms, each a list of interventions, `[]` for the clean run.
+        **Arguments:** a stimulus; arms, each a list of interventions, `[]` for the clean run; `max_tokens`: how many
+        positions one forward pass may compute, which bounds memory.
 
         **Returns:** float `[arm, vocab]`. For `[]` it is bit for bit what the model itself gives.
 
@@ -171,78 +148,76 @@ class VLM:
             >>> vlm.next_token(stimulus, [[], [zero]]).shape[0]
             2
         """
-        for arm in arms:
-            check(arm, len(stimulus.input_ids), self.d_model, len(self.layers))
-        rows = [reference.next_token(self.model, self.attentions, stimulus, arm) for arm in arms]
-        return torch.stack(rows) if rows else stimulus.embeddings.new_empty(0, self.model.config.text_config.vocab_size)
+        self._check(stimulus, arms, max_tokens)
+        if not arms:
+            return stimulus.embeddings.new_empty(0, self.decoder.vocab)
+        if self.shares:
+            return engine.next_token(self.decoder, stimulus, arms, max_tokens)
+        return torch.stack([reference.next_token(self.model, self.decoder, stimulus, arm) for arm in arms])
+
+    def describe(
+        self,
+        stimulus: Stimulus,
+        arms: Sequence[Arm],
+        max_new_tokens: int = 200,
+        until: str | Callable[[str], bool] | None = None,
+        max_tokens: int = MAX_TOKENS,
+    ) -> list[str]:
+        """What the model says under every arm, decoded greedily.
+
+        **Arguments:** as for `next_token`; `max_new_tokens`; `until`: an arm ends once its text holds this string, or
+        once this function of its text is true. Its text is then the beginning of the whole one.
+
+        **Returns:** one text per arm, without special tokens.
+
+        !!! example
+
+            >>> clean, blind = vlm.describe(stimulus, [[], [Ablate(stimulus.visual, torch.zeros(16))]], 5)
+            >>> clean.startswith(vlm.describe(stimulus, [[]], 5, until=clean[:2])[0])
+            True
+        """
+        self._check(stimulus, arms, max_tokens)
+        if max_new_tokens < 1:
+            raise VLMError(f"describe was asked for {max_new_tokens} new tokens. Ask for at least one.")
+        decoding = Decoding(self.processor.tokenizer, self._stop_ids(), max_new_tokens, until)
+        if self.shares:
+            said = describe(self.decoder, stimulus, arms, decoding, max_tokens)
+        else:
+            said = [reference.describe(self.model, self.decoder, stimulus, arm, decoding) for arm in arms]
+        return [decoding.text(ids) for ids in said]
+
+    def hidden_states(self, stimulus: Stimulus, tokens: Tokens, arm: Arm = ()) -> Float[Tensor, "layer token d_model"]:
+        """The residual stream at some positions: what enters each decoder layer, and last what leaves the last one.
+
+        **Arguments:** positions in the sequence; the arm under which the model runs.
+
+        **Returns:** float `[layers + 1, token, d_model]`, positions ascending; nothing of it is normed.
+
+        !!! example
+
+            >>> vlm.hidden_states(stimulus, stimulus.visual).shape
+            torch.Size([3, 16, 16])
+        """
+        self._check(stimulus, [arm])
+        check_range("hidden_states: position", positions(tokens), len(stimulus.embeddings))
+        return reference.hidden_states(self.model, self.decoder, stimulus, positions(tokens), arm)
 
     def first_token(self, stimulus: Stimulus, answer: str) -> int:
-        """The id of the first piece of an answer, as the model would have to produce it after this prompt.
-
-        Found by reading prompt and answer as one text: right for leading-space pieces, and never a begin-of-sequence
-        token.
+        """The id of the first piece of an answer, as the model would produce it after this prompt.
 
         !!! example
 
             >>> vlm.processor.tokenizer.decode(vlm.first_token(stimulus, "book"))
             'book'
         """
-        tokenizer = self.processor.tokenizer
-        before = tokenizer(stimulus.prompt)["input_ids"]
-        after = tokenizer(self.joined(stimulus.prompt, answer))["input_ids"]
-        return next(new for index, new in enumerate(after) if index >= len(before) or new != before[index])
+        return first_token(self.processor.tokenizer, stimulus.prompt, answer)
 
-    def joined(self, prompt: str, continuation: str) -> str:
-        """A prompt and what follows it, with a space between them unless the prompt ends in white space."""
-        needs_space = continuation and not prompt[-1].isspace()
-        return f"{prompt} {continuation}" if needs_space else prompt + continuation
+    def _check(self, stimulus: Stimulus, arms: Sequence[Arm], max_tokens: int = 1) -> None:
+        if max_tokens < 1:
+            raise VLMError(f"max_tokens is {max_tokens}. Allow at least one position in a forward pass.")
+        for arm in arms:
+            check(arm, len(stimulus.input_ids), self.decoder, causal=self.shares)
 
-    def _family_prompt(self) -> str:
-        is_phi3 = "<|assistant|>" in self.processor.tokenizer.get_vocab()
-        return PHI3_PROMPT if is_phi3 else VICUNA_PROMPT
-
-    def _language_model_input(self, inputs: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Run the model until its language model is called, and return what it is called with."""
-        received: dict[str, Any] = {}
-
-        def keep(_module: nn.Module, _args: tuple, kwargs: dict) -> None:
-            received.update(kwargs)
-            raise _Reached
-
-        handle = self.model.model.language_model.register_forward_pre_hook(keep, with_kwargs=True)
-        try:
-            with torch.no_grad():
-                self.model(**inputs, use_cache=False, logits_to_keep=1)
-        except _Reached:
-            return received
-        finally:
-            handle.remove()
-        raise VLMError(f"{type(self.model).__name__} never called its language model, so its input cannot be read.")
-
-
-class _Reached(Exception):  # noqa: N818, a signal and no error
-    """Ends a forward pass at the language model's door."""
-
-
-def _complete(processor: LlavaProcessor, config: Any) -> LlavaProcessor:
-    """Fill in what some LLaVA processors lack, without which they count one image token too few."""
-    if processor.patch_size is None:
-        processor.patch_size = config.vision_config.patch_size
-        processor.vision_feature_select_strategy = config.vision_feature_select_strategy
-        processor.num_additional_image_tokens = 1  # CLIP's class token
-    return processor
-
-
-def _check_folder(folder: Path) -> None:
-    needed = {
-        "a configuration (config.json)": ["config.json"],
-        "weights (*.safetensors)": ["*.safetensors"],
-        "a processor (processor_config.json or preprocessor_config.json)": ["*processor_config.json"],
-        "a tokenizer (tokenizer.json or tokenizer.model)": ["tokenizer.json", "tokenizer.model"],
-    }
-    for what, patterns in needed.items():
-        if not any(any(folder.glob(pattern)) for pattern in patterns):
-            raise VLMError(
-                f"The checkpoint folder {str(folder)!r} has no {what.removeprefix('a ')}. Save model and processor "
-                "into one folder (model.save_pretrained(folder), processor.save_pretrained(folder))."
-            )
+    def _stop_ids(self) -> set[int]:
+        stop = self.model.generation_config.eos_token_id if self.model.generation_config else None
+        return set(stop if isinstance(stop, list) else [] if stop is None else [stop])

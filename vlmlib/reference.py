@@ -1,80 +1,137 @@
-"""The slow oracle: one plain forward pass of the model per arm, changed by hooks and by nothing else."""
+"""The slow oracle: one plain forward pass of the whole model per arm, changed by hooks and by nothing else."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import PreTrainedModel
 
+from vlmlib.decoder import Decoder
+from vlmlib.decoding import Decoding
 from vlmlib.errors import VLMError
+from vlmlib.hooks import Edit, before
 from vlmlib.interventions import Ablate, Arm, Block
 from vlmlib.stimulus import Stimulus
 
-
-def next_token(
-    model: nn.Module, attentions: Sequence[nn.Module], stimulus: Stimulus, arm: Arm
-) -> Float[Tensor, " vocab"]:
-    """The logits at the last token position under one arm.
-
-    **Arguments:** the whole model; the self-attention module of each decoder layer, in order; a stimulus; one arm.
-
-    **Returns:** float `[vocab]`, as the model's own head computes them.
-    """
-    embeddings = ablated(stimulus.embeddings, [each for each in arm if isinstance(each, Ablate)])
-    blocks = [each for each in arm if isinstance(each, Block)]
-    with torch.no_grad(), ExitStack() as hooks:
-        for index, attention in enumerate(attentions):
-            here = [block for block in blocks if index in block.layers and block.source and block.to]
-            if here:
-                hooks.enter_context(knocked_out(attention, here, len(embeddings)))
-        output = model(
-            inputs_embeds=embeddings[None],
-            position_ids=stimulus.position_ids,
-            use_cache=False,
-            logits_to_keep=1,
-        )
-    return output.logits[0, -1]
+PER_POSITION = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
 
 
-def ablated(embeddings: Float[Tensor, "seq d_model"], ablations: list[Ablate]) -> Float[Tensor, "seq d_model"]:
-    """A copy of the embeddings with every ablation's rows replaced."""
-    result = embeddings.clone()
+@torch.no_grad()
+def next_token(model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus, arm: Arm) -> Float[Tensor, " vocab"]:
+    """The logits at the last token position under one arm, as the model's own head computes them."""
+    with intervened(decoder, stimulus, arm):
+        return model(**stimulus.inputs, use_cache=False, logits_to_keep=1).logits[0, -1]
+
+
+@torch.no_grad()
+def describe(model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus, arm: Arm, decoding: Decoding) -> list[int]:
+    """The ids that one arm says, greedily and without a cache: a forward pass over everything for each token."""
+    inputs, said = dict(stimulus.inputs), []
+    with intervened(decoder, stimulus, arm):
+        while not said or not decoding.ended(said):
+            said.append(int(model(**inputs, use_cache=False, logits_to_keep=1).logits[0, -1].argmax()))
+            inputs |= {
+                name: _grown(values, said[-1] if name == "input_ids" else int(name == "attention_mask"))
+                for name, values in inputs.items()
+                if name in PER_POSITION
+            }
+    return said
+
+
+@torch.no_grad()
+def hidden_states(
+    model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus, tokens: Sequence[int], arm: Arm
+) -> Float[Tensor, "layer token d_model"]:
+    """What enters each decoder layer at some positions, and what the final norm is given, under one arm."""
+    kept: list[Tensor] = []
+
+    def keep(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        kept.append(args[0][0, list(tokens)])
+        return args, kwargs
+
+    with intervened(decoder, stimulus, arm), ExitStack() as hooks:
+        for module in (*decoder.layers, decoder.norm):
+            hooks.enter_context(before(module, keep))
+        model(**stimulus.inputs, use_cache=False, logits_to_keep=1)
+    return torch.stack(kept)
+
+
+@contextmanager
+def intervened(decoder: Decoder, stimulus: Stimulus, arm: Arm) -> Iterator[None]:
+    """While the context lasts, a forward pass of the model on this stimulus runs under this arm."""
+    length = len(stimulus.embeddings)
+    ablations = [each for each in arm if isinstance(each, Ablate) and each.tokens]
+    blocks = [each for each in arm if isinstance(each, Block) and not each.is_empty]
+
+    def embedding(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        embeddings = kwargs["inputs_embeds"].clone()
+        embeddings[0, :length] = ablated(stimulus.embeddings, [each for each in ablations if each.layer == 0])
+        return args, {**kwargs, "inputs_embeds": embeddings}
+
+    def replacing(here: Sequence[Ablate]) -> Edit:
+        return lambda args, kwargs: ((ablated(args[0][0], here)[None], *args[1:]), kwargs)
+
+    def blocking(here: Sequence[Block]) -> Edit:
+        removed = _removed(here, length, decoder.heads)
+        return lambda args, kwargs: (args, _without_edges(kwargs, removed))
+
+    with ExitStack() as hooks:
+        hooks.enter_context(before(decoder.stack, embedding))
+        for index, (layer, attention) in enumerate(zip(decoder.layers, decoder.attentions, strict=True)):
+            ablated_here = [each for each in ablations if each.layer == index > 0]
+            if ablated_here:
+                hooks.enter_context(before(layer, replacing(ablated_here)))
+            blocked_here = [each for each in blocks if index in each.layers]
+            if blocked_here:
+                hooks.enter_context(before(attention, blocking(blocked_here)))
+        yield
+
+
+def ablated(hidden: Float[Tensor, "seq d_model"], ablations: Sequence[Ablate]) -> Float[Tensor, "seq d_model"]:
+    """A copy of hidden states with every ablation's rows replaced."""
+    result = hidden.clone()
     for each in ablations:
         result[list(each.tokens)] = each.value.to(result)
     return result
 
 
-@contextmanager
-def knocked_out(attention: nn.Module, blocks: list[Block], length: int) -> Iterator[None]:
-    """While the context lasts, this attention module sees a mask without the blocked edges.
+def _removed(blocks: Sequence[Block], length: int, heads: int) -> Tensor:
+    """Bool `[head, query, key]`: the edges that these blocks remove."""
+    removed = torch.zeros(heads, length, length, dtype=torch.bool)
+    for block in blocks:
+        of_heads = list(range(heads) if block.heads is None else block.heads)
+        removed[torch.tensor(of_heads)[:, None, None], torch.tensor(block.to)[:, None], torch.tensor(block.source)] = (
+            True
+        )
+    return removed
 
-    The mask that the model passes is kept and only its blocked entries change: False in a boolean mask (sdpa), the
-    most negative number in an additive one (eager), where False would be 0 and change nothing.
 
-    **Raises:** `VLMError` if a row is left without any source: its softmax would be a uniform average.
+def _without_edges(kwargs: Mapping, removed: Tensor) -> dict:
+    """A layer's arguments with a mask that lacks these edges, and is otherwise the one that the model passes.
+
+    A blocked entry becomes False in a boolean mask (sdpa), the most negative number in an additive one (eager), where
+    False would be 0 and change nothing.
     """
+    hidden, mask = kwargs["hidden_states"], kwargs.get("attention_mask")
+    length, known = hidden.shape[1], removed.shape[1]
+    if mask is None:
+        mask = torch.ones(length, length, dtype=torch.bool, device=hidden.device).tril()[None, None]
+    is_boolean = mask.dtype == torch.bool
+    mask = mask.expand(-1, len(removed), -1, -1).clone()
+    mask[:, :, :known, :known].masked_fill_(
+        removed.to(mask.device), False if is_boolean else torch.finfo(mask.dtype).min
+    )
+    seen = mask if is_boolean else mask > torch.finfo(mask.dtype).min / 2
+    empty = (~seen.any(-1)).nonzero()
+    if len(empty):
+        raise VLMError(
+            f"Blocking leaves position {int(empty[0, -1])} with no position to attend to. Keep at least one source, "
+            "for example the position itself."
+        )
+    return {**kwargs, "attention_mask": mask}
 
-    def edit(_module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-        mask, hidden = kwargs.get("attention_mask"), kwargs["hidden_states"]
-        if mask is None:
-            mask = torch.ones(length, length, dtype=torch.bool, device=hidden.device).tril()[None, None]
-        blocked = torch.zeros(length, length, dtype=torch.bool, device=mask.device)
-        for block in blocks:
-            blocked[torch.tensor(block.to)[:, None], torch.tensor(block.source)[None, :]] = True
-        is_boolean = mask.dtype == torch.bool
-        mask = mask.masked_fill(blocked, False if is_boolean else torch.finfo(mask.dtype).min)
-        seen = mask if is_boolean else mask > torch.finfo(mask.dtype).min / 2
-        empty = (~seen.any(-1)).nonzero()
-        if len(empty):
-            raise VLMError(
-                f"Blocking leaves position {int(empty[0, -1])} with no position to attend to. Keep at least one "
-                "source, for example the position itself."
-            )
-        return args, {**kwargs, "attention_mask": mask}
 
-    handle = attention.register_forward_pre_hook(edit, with_kwargs=True)
-    try:
-        yield
-    finally:
-        handle.remove()
+def _grown(values: Tensor, value: int) -> Tensor:
+    return torch.cat([values, values.new_full((1, 1), value)], 1)

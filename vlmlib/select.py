@@ -5,7 +5,7 @@ The object's own tokens come from `Stimulus.tokens_of`.
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from scipy.ndimage import binary_dilation
 from torch import Tensor
 
@@ -52,18 +52,62 @@ def complement(stimulus: Stimulus, tokens: Int[Tensor, " token"]) -> Int[Tensor,
     return _positions(stimulus, ~_on_grid(stimulus, tokens))
 
 
-def random(stimulus: Stimulus, k: int, generator: np.random.Generator) -> Int[Tensor, " selected"]:
+def register(stimulus: Stimulus, deviations: float = 2.0, two_sided: bool = False) -> Int[Tensor, " selected"]:
+    """Register tokens: visual tokens with an outlying norm (section 3, "register tokens").
+
+    ||E_i|| > mean + 2 standard deviations, both over the visual tokens of this image.
+
+    **Arguments:** `deviations`: how many; `two_sided`: norms that lie as far below the mean count, too.
+
+    !!! example
+
+        >>> bool(torch.isin(register(stimulus), register(stimulus, two_sided=True)).all())
+        True
+    """
+    norms = stimulus.embeddings[stimulus.visual].double().norm(dim=-1)
+    above = norms - norms.mean()
+    return stimulus.visual[(above.abs() if two_sided else above) > deviations * norms.std(correction=0)]
+
+
+def top(stimulus: Stimulus, scores: Float[Tensor, " token"], k: int | Int[Tensor, " like"]) -> Int[Tensor, " selected"]:
+    """The `k` visual tokens with the largest scores (section 3: with integrated gradients, the gradient baseline).
+
+    **Arguments:** `scores`: one per visual token, in the order of `stimulus.visual`; of equal ones the earlier token
+    is taken; `k`: how many, or a set of tokens of which to take as many.
+
+    **Raises:** `VLMError` for another number of scores, scores that are no numbers, and more tokens than there are.
+
+    !!! example
+
+        >>> norms = stimulus.embeddings[stimulus.visual].norm(dim=-1)
+        >>> len(top(stimulus, norms, 5)), len(top(stimulus, norms, last_row(stimulus)))
+        (5, 4)
+    """
+    k = _count("top", stimulus, k)
+    if scores.shape != stimulus.visual.shape or bool(scores.isnan().any()):
+        raise VLMError(
+            f"top was given scores of shape {tuple(scores.shape)} with {int(scores.isnan().sum())} NaN. Pass a number "
+            f"for each of the {len(stimulus.visual)} visual tokens, in the order of stimulus.visual."
+        )
+    chosen = scores.argsort(descending=True, stable=True)[:k].sort().values
+    return stimulus.visual[chosen.to(stimulus.visual.device)]
+
+
+def random(
+    stimulus: Stimulus, k: int | Int[Tensor, " like"], generator: np.random.Generator
+) -> Int[Tensor, " selected"]:
     """`k` visual tokens drawn without replacement (section 3, "random tokens").
 
-    **Raises:** `VLMError` if the image has fewer than `k` visual tokens.
+    **Arguments:** `k`: how many, or a set of tokens of which to draw as many, such as this image's object's.
+
+    **Raises:** `VLMError` if the image has fewer visual tokens.
 
     !!! example
 
         >>> len(random(stimulus, 5, np.random.default_rng(0)))
         5
     """
-    if not 0 <= k <= len(stimulus.visual):
-        raise VLMError(f"random was asked for {k} of {len(stimulus.visual)} visual tokens. Choose 0 up to all of them.")
+    k = _count("random", stimulus, k)
     chosen = generator.choice(len(stimulus.visual), size=k, replace=False)
     return stimulus.visual[torch.from_numpy(np.sort(chosen))]
 
@@ -98,6 +142,15 @@ def shape_matched(
     moved = np.zeros_like(region)
     moved[place[:, 0], place[:, 1]] = True
     return _positions(stimulus, moved)
+
+
+def _count(name: str, stimulus: Stimulus, k: int | Int[Tensor, " like"]) -> int:
+    count = len(k) if isinstance(k, Tensor) else k
+    if not 0 <= count <= len(stimulus.visual):
+        raise VLMError(
+            f"{name} was asked for {count} of {len(stimulus.visual)} visual tokens. Choose 0 up to all of them."
+        )
+    return count
 
 
 def _on_grid(stimulus: Stimulus, tokens: Int[Tensor, " token"]) -> Bool[np.ndarray, "row col"]:

@@ -1,6 +1,7 @@
 """One prompt with one image, as the language model receives it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -16,7 +17,7 @@ class Stimulus:
     """What `VLM.read` returns: the input of the language model and where the image stands in it.
 
     - `prompt`: the text, with one image token standing for the image.
-    - `input_ids`: `[seq]`, the image token repeated once per visual token.
+    - `inputs`: what the processor made of image and prompt, as the model is called with it.
     - `embeddings`: `[seq, d_model]`, text embeddings and the adapter's output.
     - `position_ids`: as the language model received them, a leading batch axis of one included.
     - `visual`: `[token]`, positions of the visual tokens, in row-major order of the grid.
@@ -25,18 +26,23 @@ class Stimulus:
     """
 
     prompt: str
-    input_ids: Int[Tensor, " seq"]
-    embeddings: Float[Tensor, "seq d_model"]
-    position_ids: Int[Tensor, "*axes seq"]
+    inputs: Mapping[str, Tensor] = field(repr=False)
+    embeddings: Float[Tensor, "seq d_model"] = field(repr=False)
+    position_ids: Int[Tensor, "*axes seq"] = field(repr=False)
     visual: Int[Tensor, " token"]
     grid: tuple[int, int]
     image_size: tuple[int, int]
-    image_processor: BaseImageProcessor
+    image_processor: BaseImageProcessor = field(repr=False)
+
+    @property
+    def input_ids(self) -> Int[Tensor, " seq"]:
+        """The token of every position, the image token once per visual token."""
+        return self.inputs["input_ids"][0]
 
     @property
     def last(self) -> int:
         """The last token position, whose logits predict the next token."""
-        return len(self.input_ids) - 1
+        return len(self.embeddings) - 1
 
     def tokens_of(self, mask: Bool[np.ndarray, "height width"]) -> Int[Tensor, " token"]:
         """The visual tokens that a region of the original image falls on.

@@ -1,5 +1,11 @@
-"""The paper's tasks: what a model is asked, and when its next token counts as right."""
+"""The paper's tasks (section 3): what a model is asked about an image, and when what it says counts as right.
 
+Every task has a `question`, makes the stimulus of an image with `read`, and judges with `correct`: `Polling` and `VQA`
+the next token of every arm (`VLM.next_token`), `Description` its text (`VLM.describe`).
+"""
+
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -7,21 +13,80 @@ from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 
+from vlmlib.errors import VLMError
 from vlmlib.model import VLM
 from vlmlib.stimulus import Stimulus
 
 
 @dataclass(frozen=True)
+class Description:
+    """Generative description: "Describe the image". Right if the text names the category.
+
+    - `match="verbatim"`, the paper's: the name occurs in the text as it is written, even within another word.
+    - `match="word"`: of all names in `categories` that end somewhere in the text, the longest is this one. So a "teddy
+      bear" is no "bear", and a "beard" none either. Names begin and end where words do (letters, digits and
+      underscores make a word, so "bears" is no "bear"), in upper or lower case.
+
+    **Raises:** `VLMError` for another way to match.
+
+    !!! example
+
+        >>> Description("bear").correct(["A teddy bear."]).tolist()
+        [True]
+        >>> task = Description("bear", categories=("bear", "teddy bear"), match="word")
+        >>> task.correct(["A teddy bear.", "A bear."]).tolist()
+        [False, True]
+        >>> texts = vlm.describe(task.read(vlm, image), [[]], max_new_tokens=5, until=task.decided)
+    """
+
+    category: str
+    categories: Sequence[str] = ()
+    match: str = "verbatim"
+
+    def __post_init__(self) -> None:
+        if self.match not in ("verbatim", "word"):
+            raise VLMError(f'Description was asked to match {self.match!r}. Ask for "verbatim" or "word".')
+
+    @property
+    def question(self) -> str:
+        return "Describe the image"
+
+    def read(self, vlm: VLM, image: Image.Image) -> Stimulus:
+        """The stimulus of this question about an image."""
+        return vlm.read(image, self.question)
+
+    def correct(self, texts: Sequence[str]) -> Bool[Tensor, " arm"]:
+        """Whether each arm's text names the category."""
+        return torch.tensor([self._names(text, r"(?!\w)") for text in texts], dtype=torch.bool)
+
+    def decided(self, text: str) -> bool:
+        """Whether a text names the category however it goes on: when to stop, for `VLM.describe(until=...)`."""
+        # a word may go on where the text breaks off, also within a letter's bytes, which then decode to U+FFFD
+        return self._names(text, r"(?=[^\w\ufffd])")
+
+    def _names(self, text: str, end: str) -> bool:
+        if self.match == "verbatim":
+            return self.category in text
+        longer = [each for each in self.categories if len(each) > len(self.category)]
+        unless = "".join(rf"(?<!(?<!\w){re.escape(each)})" for each in longer)
+        return bool(re.search(rf"(?<!\w){re.escape(self.category)}{unless}{end}", text, re.IGNORECASE))
+
+
+@dataclass(frozen=True)
 class Polling:
-    """Binary polling (section 3): "Is there a dog in this image?".
+    """Binary polling: "Is there a dog in this image?".
 
     Right if the next token says yes where the object is present, no where it is absent, in any case and spacing. A
     token that says neither is wrong.
 
     !!! example
 
-        >>> Polling("dog").question
+        >>> task = Polling("dog")
+        >>> task.question
         'Is there a dog in this image?'
+        >>> stimulus = task.read(vlm, image)
+        >>> task.answers(vlm, vlm.next_token(stimulus, [[]]))
+        ['neither']
     """
 
     category: str
@@ -35,15 +100,20 @@ class Polling:
         """The stimulus of this question about an image."""
         return vlm.read(image, self.question)
 
+    def answers(self, vlm: VLM, logits: Float[Tensor, "arm vocab"]) -> list[str]:
+        """What each arm's most likely next token says: "yes", "no" or "neither"."""
+        said = [text.strip().lower() for text in _decoded(vlm, logits)]
+        return [text if text in ("yes", "no") else "neither" for text in said]
+
     def correct(self, vlm: VLM, stimulus: Stimulus, logits: Float[Tensor, "arm vocab"]) -> Bool[Tensor, " arm"]:
         """Whether each arm's most likely next token is the right one."""
-        said = [text.strip().lower() for text in _decoded(vlm, logits)]
-        return torch.tensor([text == ("yes" if self.present else "no") for text in said], dtype=torch.bool)
+        right = "yes" if self.present else "no"
+        return torch.tensor([said == right for said in self.answers(vlm, logits)], dtype=torch.bool)
 
 
 @dataclass(frozen=True)
 class VQA:
-    """Visual question answering (section 3): "What is on the bed?", the answer prefilled with "It is a".
+    """Visual question answering: "What is on the bed?", the answer prefilled with "It is a".
 
     Right if the next token is the first piece of the answer. An empty piece is never right.
 

@@ -1,0 +1,156 @@
+"""What is tried on a model when it is wrapped: planted models that must be trusted, run one arm at a time, or refused.
+
+Fails if a model whose image tokens attend to later ones shares work, if one whose attention ignores masks is trusted,
+or if one without visual tokens in its sequence is taken.
+"""
+
+import pytest
+import torch
+from transformers import (
+    BlipConfig,
+    BlipForConditionalGeneration,
+    MllamaConfig,
+    MllamaForConditionalGeneration,
+    PaliGemmaConfig,
+    PaliGemmaForConditionalGeneration,
+    SiglipImageProcessorPil,
+)
+
+from tests.tiny import PATCH, SIDE, picture, randomised, tiny_processor, tiny_qwen, tiny_vlm
+from vlmlib import VLM, Ablate, Block, VLMError
+from vlmlib.checkpoint import ImageTextProcessor
+
+
+class PrefixProcessor(ImageTextProcessor):
+    """Images of 4 x 4 tokens, and everything in the prompt is a prefix that attends to all of itself."""
+
+    def __call__(self, images, text, return_tensors):
+        inputs = self.image_processor(images, return_tensors=return_tensors)
+        inputs.update(self.tokenizer(text.replace("<image>", "<image>" * 16), return_tensors="pt"))
+        inputs["token_type_ids"] = torch.zeros_like(inputs["input_ids"])
+        return inputs
+
+
+def paligemma() -> tuple[PaliGemmaForConditionalGeneration, PrefixProcessor]:
+    tokenizer = tiny_processor().tokenizer
+    config = PaliGemmaConfig(
+        vision_config={
+            "model_type": "siglip_vision_model",
+            "hidden_size": 16,
+            "intermediate_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": SIDE,
+            "patch_size": PATCH,
+            "vision_use_head": False,
+        },
+        text_config={
+            "model_type": "gemma",
+            "vocab_size": len(tokenizer),
+            "hidden_size": 16,
+            "intermediate_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "head_dim": 4,
+            "pad_token_id": 0,
+        },
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        projection_dim=16,
+        hidden_size=16,
+    )
+    torch.manual_seed(0)
+    images = SiglipImageProcessorPil(size={"height": SIDE, "width": SIDE})
+    return randomised(PaliGemmaForConditionalGeneration(config)), PrefixProcessor(images, tokenizer, "<image>")
+
+
+@pytest.fixture(scope="module")
+def prefix_vlm() -> VLM:
+    with pytest.warns(UserWarning, match=r"PaliGemma.* cannot share work .* one forward pass of its own") as caught:
+        vlm = VLM(*paligemma(), prompt="USER: <image>\n{question} ASSISTANT:")
+    assert len(caught) == 1
+    return vlm
+
+
+@pytest.mark.parametrize("make", [tiny_vlm, tiny_qwen])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_the_papers_families_share_work(make, attention):
+    assert make(attention).shares
+
+
+def test_a_prefix_language_model_runs_one_arm_at_a_time_and_exactly(prefix_vlm):
+    vlm = prefix_vlm
+    stimulus = vlm.read(picture(), "Is there a dog in this image?")
+    assert not vlm.shares
+    ablate = [Ablate(stimulus.visual, torch.zeros(16))]
+    into_earlier = [Block(stimulus.visual[8:], to=[0, 1, 2], layers=[0, 1])]  # edges that exist in this model
+    clean, ablated, blocked = vlm.next_token(stimulus, [[], ablate, into_earlier])
+    assert torch.equal(clean, vlm.model(**stimulus.inputs, logits_to_keep=1).logits[0, -1])
+    assert (clean - ablated).abs().max() > 1e-3
+    assert (clean - blocked).abs().max() > 1e-3
+
+
+def test_a_prefix_language_model_describes_as_generate_does(prefix_vlm):
+    stimulus = prefix_vlm.read(picture(), "Describe the image")
+    ids = prefix_vlm.model.generate(**stimulus.inputs, do_sample=False, max_new_tokens=6)[0, len(stimulus.input_ids) :]
+    expected = prefix_vlm.processor.tokenizer.decode(ids, skip_special_tokens=True)
+    assert prefix_vlm.describe(stimulus, [[]], max_new_tokens=6) == [expected]
+
+
+def test_a_model_whose_attention_ignores_masks_is_refused(monkeypatch):
+    model = tiny_vlm().model
+    for layer in model.model.language_model.layers:
+        own = layer.self_attn.forward
+        monkeypatch.setattr(
+            layer.self_attn,
+            "forward",
+            lambda *args, own=own, **kwargs: own(*args, **{**kwargs, "attention_mask": None}),
+        )
+    with pytest.raises(VLMError, match="Editing the attention of LlavaForConditionalGeneration changes nothing"):
+        VLM(model, tiny_processor())
+
+
+def test_a_model_that_reads_the_image_through_cross_attention_is_refused():
+    config = MllamaConfig(
+        vision_config={
+            "hidden_size": 16,
+            "intermediate_size": 32,
+            "num_hidden_layers": 2,
+            "num_global_layers": 1,
+            "attention_heads": 2,
+            "image_size": SIDE,
+            "patch_size": PATCH,
+            "vision_output_dim": 32,
+            "intermediate_layers_indices": [0],
+        },
+        text_config={
+            "vocab_size": 64,
+            "hidden_size": 16,
+            "intermediate_size": 32,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 2,
+            "cross_attention_layers": [1],
+            "pad_token_id": 0,
+            "bos_token_id": 1,
+            "eos_token_id": 2,
+        },
+        image_token_index=5,
+    )
+    with pytest.raises(VLMError, match=r"without self-attention \(the first is layer 1\).* cross-attention"):
+        VLM(MllamaForConditionalGeneration(config), tiny_processor())
+
+
+def test_a_model_without_placeholder_tokens_is_refused():
+    part = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text = {**part, "vocab_size": 32, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "sep_token_id": 3}
+    model = BlipForConditionalGeneration(BlipConfig(text_config=text, vision_config={**part, "image_size": 16}))
+    with pytest.raises(VLMError, match="no single causal language model that is fed by placeholder tokens"):
+        VLM(model, tiny_processor())
+
+
+def test_attention_that_takes_no_mask_is_refused():
+    model = tiny_vlm().model
+    model.config.text_config._attn_implementation = "flash_attention_2"
+    with pytest.raises(VLMError, match=r"'flash_attention_2'.*sdpa"):
+        VLM(model, tiny_processor())

@@ -1,0 +1,91 @@
+"""Windows of layers: are they the paper's, at every depth, and does each become one arm?
+
+Fails if a bound is read 0-based for 1-based, rounded to even or down, or if an arm blocks other layers than its window.
+"""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.tiny import picture, tiny_vlm
+from vlmlib import Block, VLMError
+from vlmlib.windows import PAPER, knockouts, paper_windows, sliding_windows
+
+EXACT = {
+    32: [(0, 10), (4, 14), (10, 20), (14, 24), (20, 31), (0, 32)],
+    28: [(0, 9), (4, 12), (9, 18), (12, 21), (18, 27), (0, 28)],
+    16: [(0, 5), (2, 7), (5, 10), (7, 12), (10, 16), (0, 16)],
+    8: [(0, 3), (1, 4), (3, 5), (4, 6), (5, 8), (0, 8)],
+    1: [(0, 1)] * 6,
+}
+
+
+@pytest.mark.parametrize("layers", EXACT)
+def test_the_papers_windows_at_a_depth_are_these(layers):
+    expected = dict(zip(PAPER, [range(*bounds) for bounds in EXACT[layers]], strict=True))
+    assert paper_windows(layers) == expected
+
+
+def test_at_32_layers_they_are_table_2s_headings_read_1_based():
+    headings = {"early": "1-10", "early-mid": "5-14", "mid": "11-20", "mid-late": "15-24", "late": "21-31"}
+    shown = {name: f"{window[0] + 1}-{window[-1] + 1}" for name, window in paper_windows(32).items()}
+    assert shown == headings | {"all": "1-32"}
+
+
+@given(layers=st.integers(1, 200))
+def test_a_window_is_a_nonempty_part_of_the_model_and_its_bounds_are_at_most_half_a_layer_off(layers):
+    windows = paper_windows(layers)
+    assert windows["all"] == range(layers)
+    for name, (start, stop) in PAPER.items():
+        window = windows[name]
+        assert len(window) > 0
+        assert set(window) <= set(range(layers))
+        if layers >= 4:
+            assert window.start == math.floor(start * layers / 32 + 0.5)
+            assert window.stop == math.floor(stop * layers / 32 + 0.5)
+
+
+def test_a_model_without_layers_has_no_windows():
+    with pytest.raises(VLMError, match="0 layers"):
+        paper_windows(0)
+
+
+@given(layers=st.integers(1, 50), data=st.data())
+def test_sliding_windows_are_all_runs_of_their_width_in_order(layers, data):
+    width = data.draw(st.integers(1, layers))
+    windows = sliding_windows(layers, width)
+    runs = [range(a, b) for a in range(layers + 1) for b in range(layers + 1) if b - a == width]
+    assert windows == runs
+    assert set().union(*windows) == set(range(layers))
+
+
+@pytest.mark.parametrize("width", [0, -1, 9])
+def test_a_width_that_does_not_fit_is_refused(width):
+    with pytest.raises(VLMError, match=f"A window of {width} layers does not fit a model of 8"):
+        sliding_windows(8, width)
+
+
+def test_each_window_is_an_arm_of_one_block():
+    arms = knockouts([5, 4], 9, [range(0, 2), range(1, 3)], heads=[1])
+    assert arms == [[Block([4, 5], 9, [0, 1], [1])], [Block([4, 5], 9, [1, 2], [1])]]
+    assert knockouts([5], [8, 9], [[2]]) == [[Block([5], [8, 9], [2])]]
+    assert knockouts([5], 9, []) == []
+
+
+def test_sources_targets_and_heads_that_can_be_read_once_reach_every_arm():
+    arms = knockouts(iter([4, 5]), iter([9]), iter([range(0, 1), range(1, 2)]), iter([0]))
+    assert arms == [[Block([4, 5], [9], [0], [0])], [Block([4, 5], [9], [1], [0])]]
+
+
+def test_an_arm_changes_the_prediction_as_its_block_does():
+    vlm = tiny_vlm()
+    stimulus = vlm.read(picture(), "Is there a dog in this image?")
+    arms = knockouts(stimulus.visual, stimulus.last, paper_windows(len(vlm.layers)).values())
+    first, both = ([Block(stimulus.visual, stimulus.last, layers)] for layers in ([0], [0, 1]))
+    seen, expected = vlm.next_token(stimulus, [arms[0], arms[-1], []]), vlm.next_token(stimulus, [first, both, []])
+    assert torch.equal(seen, expected)
+    assert not torch.allclose(seen[0], seen[1])
+    assert not torch.allclose(seen[0], seen[2])

@@ -1,0 +1,103 @@
+"""Keys and values that arms share, as cache layers of transformers."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import DynamicCache
+from transformers.cache_utils import Cache, DynamicLayer
+
+Keys = Float[Tensor, "row head _ width"]
+KeysAndValues = tuple[Keys, Keys]
+
+
+def kept(clean: DynamicCache) -> list[KeysAndValues]:
+    """What a run left in its cache, layer by layer.
+
+    !!! example
+
+        >>> kept(DynamicCache())
+        []
+    """
+    return [(layer.keys, layer.values) for layer in clean.layers]  # pyright: ignore
+
+
+def sharing(clean: list[KeysAndValues], length: int, rows: int) -> Cache:
+    """A cache for one pass of `rows` rows that all continue the first `length` positions of the clean run.
+
+    Nothing that the pass computes is kept.
+
+    !!! example
+
+        >>> clean = [(torch.zeros(1, 2, 9, 4), torch.zeros(1, 2, 9, 4))]
+        >>> sharing(clean, length=7, rows=3).update(torch.ones(3, 2, 1, 4), torch.ones(3, 2, 1, 4), 0)[0].shape
+        torch.Size([3, 2, 8, 4])
+    """
+    return Cache(layers=[_Shared(keys[:, :, :length], values[:, :, :length], rows) for keys, values in clean])
+
+
+class _Shared(DynamicLayer):
+    def __init__(self, keys: Keys, values: Keys, rows: int):
+        super().__init__()
+        self.prefix, self.is_initialized = (keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1)), True
+
+    def update(self, key_states: Keys, value_states: Keys, *args, **kwargs) -> KeysAndValues:
+        return torch.cat([self.prefix[0], key_states], -2), torch.cat([self.prefix[1], value_states], -2)
+
+    def get_seq_length(self) -> int:
+        return self.prefix[0].shape[-2]
+
+
+class Branches(Cache):
+    """The continuations of `rows` arms, apart from one another, each up to `capacity` positions.
+
+    Room is allocated once, so that a new token's keys and values are written and nothing is copied.
+
+    !!! example
+
+        >>> branches = Branches([(torch.zeros(1, 2, 9, 4), torch.zeros(1, 2, 9, 4))], rows=3, capacity=12)
+        >>> branches.begin(slice(0, 2), start=7)
+        >>> branches.update(torch.ones(2, 2, 1, 4), torch.ones(2, 2, 1, 4), 0)[0].shape
+        torch.Size([2, 2, 8, 4])
+    """
+
+    def __init__(self, clean: list[KeysAndValues], rows: int, capacity: int):
+        self.branches = [_Branch(keys, values, rows, capacity) for keys, values in clean]
+        super().__init__(layers=list(self.branches))
+
+    def begin(self, rows: slice, start: int) -> None:
+        """From here on these rows are written, from position `start`; what lies before it is the clean run's."""
+        for layer in self.branches:
+            layer.begin(rows, start)
+
+    def resume(self, length: int) -> None:
+        """From here on all rows are written, from position `length`."""
+        for layer in self.branches:
+            layer.rows, layer.filled = slice(None), length
+
+    def keep(self, rows: Tensor) -> None:
+        """Drop all rows but these."""
+        for layer in self.branches:
+            layer.room = (layer.room[0][rows], layer.room[1][rows])
+
+
+class _Branch(DynamicLayer):
+    def __init__(self, keys: Keys, values: Keys, rows: int, capacity: int):
+        super().__init__()
+        _, heads, _, width = keys.shape
+        self.prefix, self.is_initialized = (keys, values), True
+        self.room = (keys.new_empty(rows, heads, capacity, width), values.new_empty(rows, heads, capacity, width))
+        self.rows, self.filled = slice(None), 0
+
+    def begin(self, rows: slice, start: int) -> None:
+        self.rows, self.filled = rows, start
+        for room, prefix in zip(self.room, self.prefix, strict=True):
+            room[rows, :, :start] = prefix[:, :, :start]
+
+    def update(self, key_states: Keys, value_states: Keys, *args, **kwargs) -> KeysAndValues:
+        begin, self.filled = self.filled, self.filled + key_states.shape[-2]
+        keys, values = self.room[0][self.rows, :, : self.filled], self.room[1][self.rows, :, : self.filled]
+        keys[:, :, begin:], values[:, :, begin:] = key_states, value_states
+        return keys, values
+
+    def get_seq_length(self) -> int:
+        return self.filled

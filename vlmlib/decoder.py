@@ -1,0 +1,49 @@
+"""The language model of a VLM, as interventions see it: a stack of causal decoder layers between two embeddings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True, eq=False)
+class Decoder:
+    """The parts of a language model that the engine and the readouts touch. `VLM.decoder` holds one.
+
+    - `stack`: takes embeddings `[batch, seq, d_model]`, returns the last hidden states, normed.
+    - `embed`, `unembed`: ids to embeddings, normed hidden states to logits.
+    - `layers`, `attentions`: each decoder layer and its self-attention, in order; `norm`: the final norm.
+    - `windows`: for each layer how many positions, itself included, a position attends to; None for all before it.
+    - `heads`: query heads per layer. `d_model`: width of an embedding.
+    - `eager`: attention takes an additive mask (eager) and no boolean one (sdpa).
+
+    !!! example
+
+        >>> vlm.decoder.heads, vlm.decoder.windows
+        (4, [None, None])
+    """
+
+    stack: nn.Module
+    embed: nn.Module
+    unembed: nn.Module
+    layers: Sequence[nn.Module]
+    attentions: Sequence[nn.Module]
+    norm: nn.Module
+    windows: Sequence[int | None]
+    heads: int
+    d_model: int
+    eager: bool
+
+    @property
+    def device(self) -> torch.device:
+        return self.embed.weight.device  # pyright: ignore[reportReturnType]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.embed.weight.dtype  # pyright: ignore[reportReturnType]
+
+    @property
+    def vocab(self) -> int:
+        """How many tokens have a logit."""
+        return self.unembed.weight.shape[0]  # pyright: ignore[reportReturnType, reportIndexIssue, reportAttributeAccessIssue]

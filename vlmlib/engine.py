@@ -1,0 +1,130 @@
+"""The engine: executes a plan on a decoder, so that arms share all positions that they do not change."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import DynamicCache
+from transformers.cache_utils import Cache
+
+from vlmlib.cache import KeysAndValues, kept, sharing
+from vlmlib.decoder import Decoder
+from vlmlib.hooks import Edit, before
+from vlmlib.interventions import Ablate, Arm, first_affected
+from vlmlib.masks import Masks
+from vlmlib.plan import Pass, plan
+from vlmlib.stimulus import Stimulus
+
+
+@torch.no_grad()
+def next_token(
+    decoder: Decoder, stimulus: Stimulus, arms: Sequence[Arm], max_tokens: int
+) -> Float[Tensor, "arm vocab"]:
+    """The logits at the last token position under each arm. No pass holds more than `max_tokens` positions.
+
+    !!! example
+
+        >>> arms = [[], [Block([token], to=stimulus.last, layers=[0]) for token in stimulus.visual[:3].tolist()]]
+        >>> next_token(vlm.decoder, stimulus, arms, max_tokens=1000).shape[0]
+        2
+    """
+    length = len(stimulus.embeddings)
+    made = plan([first_affected(arm, length) for arm in arms], length, max_tokens)
+    rows: list[Tensor] = [stimulus.embeddings] * len(arms)
+    clean, hidden = clean_run(decoder, stimulus, made.shared)
+    for arm in made.clean:
+        rows[arm] = decoder.unembed(hidden[:, -1:])[0]
+    for run in made.passes:
+        prefix = max(run.starts)
+        cache = sharing(clean, prefix, 1 if run.packed else len(run.arms)) if prefix else None
+        last = suffixes(decoder, stimulus, [arms[arm] for arm in run.arms], run, cache)
+        for arm, row in zip(run.arms, decoder.unembed(last), strict=True):
+            rows[arm] = row[None]
+    return torch.cat(rows)
+
+
+def clean_run(
+    decoder: Decoder, stimulus: Stimulus, length: int
+) -> tuple[list[KeysAndValues], Float[Tensor, "row seq d_model"]]:
+    """Keys and values of the first positions of the clean run, layer by layer, and their last hidden states.
+
+    !!! example
+
+        >>> clean, hidden = clean_run(vlm.decoder, stimulus, 10)
+        >>> len(clean), hidden.shape
+        (2, torch.Size([1, 10, 16]))
+    """
+    cache = DynamicCache()
+    if not length:
+        return [], stimulus.embeddings[None, :0]
+    output = decoder.stack(
+        inputs_embeds=stimulus.embeddings[None, :length],
+        position_ids=stimulus.position_ids[..., :length],
+        attention_mask=torch.ones(1, length, dtype=torch.long, device=stimulus.embeddings.device),
+        past_key_values=cache,
+        use_cache=True,
+    )
+    return kept(cache), output.last_hidden_state
+
+
+def suffixes(
+    decoder: Decoder, stimulus: Stimulus, arms: Sequence[Arm], run: Pass, cache: Cache | None
+) -> Float[Tensor, "arm d_model"]:
+    """Run one pass after what `cache` holds, and return each arm's last hidden state at the last token position.
+
+    !!! example
+
+        >>> whole = Pass(arms=(0,), starts=(0,), packed=False)
+        >>> suffixes(vlm.decoder, stimulus, [[Ablate([9], torch.zeros(16))]], whole, cache=None).shape
+        torch.Size([1, 16])
+    """
+    embeddings, length = stimulus.embeddings, len(stimulus.embeddings)
+    masks = Masks(run, arms, length, decoder.windows, decoder.heads, decoder.eager, embeddings.dtype, embeddings.device)
+    rows = 1 if run.packed else len(run.arms)
+    hidden = embeddings[masks.queries].repeat(rows, 1, 1)
+    ablations = [(arm, each) for arm, part in enumerate(arms) for each in part if isinstance(each, Ablate)]
+
+    def replaced(hidden: Tensor, layer: int) -> Tensor:
+        for arm, each in ablations:
+            if each.layer == layer and each.tokens:
+                row, first = masks.row_and_column(arm)
+                columns = torch.tensor(each.tokens, device=hidden.device) + (first - run.starts[arm])
+                hidden[row, columns] = each.value.to(hidden)
+        return hidden
+
+    def replacing(layer: int) -> Edit:
+        return lambda args, kwargs: ((replaced(args[0].clone(), layer), *args[1:]), kwargs)
+
+    def masking(layer: int) -> Edit:
+        return lambda args, kwargs: (args, {**kwargs, "attention_mask": masks.layer(layer)})
+
+    with ExitStack() as hooks:
+        for layer in {each.layer for _, each in ablations} - {0}:
+            hooks.enter_context(before(decoder.layers[layer], replacing(layer)))
+        if not masks.are_the_models_own:
+            for layer, attention in enumerate(decoder.attentions):
+                hooks.enter_context(before(attention, masking(layer)))
+        output = decoder.stack(
+            inputs_embeds=replaced(hidden, 0),
+            position_ids=positions_of(stimulus, masks.queries, rows),
+            attention_mask=None if masks.are_the_models_own else masks.layer(0),
+            past_key_values=cache,
+            use_cache=cache is not None,
+        )
+    where = [masks.row_and_column(arm) for arm in range(len(arms))]
+    lasts = [first + length - 1 - start for (_, first), start in zip(where, run.starts, strict=True)]
+    return output.last_hidden_state[[row for row, _ in where], lasts]
+
+
+def positions_of(stimulus: Stimulus, queries: Int[Tensor, " query"], rows: int) -> Int[Tensor, "*axes row query"]:
+    """The position ids of some positions, once per row.
+
+    !!! example
+
+        >>> positions_of(stimulus, torch.tensor([7, 8]), rows=2).tolist()
+        [[7, 8], [7, 8]]
+    """
+    of_queries = stimulus.position_ids[..., queries]
+    return of_queries.expand(*of_queries.shape[:-2], rows, len(queries))

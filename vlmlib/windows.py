@@ -1,0 +1,67 @@
+"""Windows of layers, and the attention knockout in each of them (section 4.2)."""
+
+from collections.abc import Iterable
+
+from vlmlib.errors import VLMError
+from vlmlib.interventions import Block, Tokens, positions
+
+# Table 2's L1-10, L5-14, L11-20, L15-24, L21-31 of 32 layers, read 1-based: here 0-based and half-open.
+PAPER = {
+    "early": (0, 10),
+    "early-mid": (4, 14),
+    "mid": (10, 20),
+    "mid-late": (14, 24),
+    "late": (20, 31),
+    "all": (0, 32),
+}
+
+
+def paper_windows(layers: int) -> dict[str, range]:
+    """The paper's named windows, for a model of any depth: each bound times layers / 32, rounded half up.
+
+    A window holds at least one layer of the model, however few there are.
+
+    **Raises:** `VLMError` for a model without layers.
+
+    !!! example
+
+        >>> paper_windows(32)["mid-late"], paper_windows(28)["mid-late"]
+        (range(14, 24), range(12, 21))
+    """
+    if layers < 1:
+        raise VLMError(f"paper_windows was given {layers} layers. Pass how many the model has, len(vlm.layers).")
+    scaled = {name: [(2 * bound * layers + 32) // 64 for bound in bounds] for name, bounds in PAPER.items()}
+    starts = {name: min(start, layers - 1) for name, (start, _) in scaled.items()}
+    return {name: range(starts[name], max(stop, starts[name] + 1)) for name, (_, stop) in scaled.items()}
+
+
+def sliding_windows(layers: int, width: int) -> list[range]:
+    """Every window of `width` consecutive layers, in order (figure 8 slides one of 10).
+
+    **Raises:** `VLMError` if no window of this width fits.
+
+    !!! example
+
+        >>> sliding_windows(4, 3)
+        [range(0, 3), range(1, 4)]
+    """
+    if not 1 <= width <= layers:
+        raise VLMError(
+            f"A window of {width} layers does not fit a model of {layers}. Choose a width from 1 to {layers}."
+        )
+    return [range(start, start + width) for start in range(layers - width + 1)]
+
+
+def knockouts(
+    source: Tokens, to: Tokens | int, windows: Iterable[Iterable[int]], heads: Iterable[int] | None = None
+) -> list[list[Block]]:
+    """One arm per window: attention from `source` into `to` is removed in its layers (see `Block`).
+
+    !!! example
+
+        >>> arms = knockouts(stimulus.visual, stimulus.last, sliding_windows(len(vlm.layers), 1))
+        >>> vlm.next_token(stimulus, arms).shape[0]
+        2
+    """
+    source, to, heads = positions(source), positions(to), None if heads is None else tuple(heads)
+    return [[Block(source, to, window, heads)] for window in windows]
