@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmlib.plan import PACK, PASS_COST, SHORT, Pass, plan
+from vlmlib.plan import PACK, PASS_COST, SHORT, WORTH_SHARING, Pass, plan
 
 
 @st.composite
@@ -60,7 +60,7 @@ def test_no_cut_into_batches_computes_fewer_positions(starts, clean):
     length = 100
 
     def cost(cuts: tuple[int, ...]) -> int:
-        ordered, total = sorted(starts), 0
+        ordered, total = sorted(start if start * WORTH_SHARING >= length else 0 for start in starts), 0
         for begin, stop in zip((0, *cuts), (*cuts, len(starts)), strict=True):
             total += (stop - begin) * (length - ordered[begin]) + PASS_COST
         return total + (0 if clean else ordered[cuts[-1] if cuts else 0])

@@ -61,6 +61,7 @@ def decoder_of(model: PreTrainedModel) -> Decoder:
         layers=list(stack.layers),
         attentions=[layer.self_attn for layer in stack.layers],
         norm=stack.norm,
+        last_mlp=getattr(stack.layers[-1], "mlp", None),
         windows=[window if slide else None for slide in slides],
         heads=text.num_attention_heads,
         d_model=text.hidden_size,

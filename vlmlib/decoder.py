@@ -14,6 +14,7 @@ class Decoder:
     - `stack`: takes embeddings `[batch, seq, d_model]`, returns the last hidden states, normed.
     - `embed`, `unembed`: ids to embeddings, normed hidden states to logits.
     - `layers`, `attentions`: each decoder layer and its self-attention, in order; `norm`: the final norm.
+    - `last_mlp`: what the last layer does to each position by itself after attention, where it is one module.
     - `windows`: for each layer how many positions, itself included, a position attends to; None for all before it.
     - `heads`: query heads per layer. `d_model`: width of an embedding.
     - `eager`: attention takes an additive mask (eager) and no boolean one (sdpa).
@@ -30,6 +31,7 @@ class Decoder:
     layers: Sequence[nn.Module]
     attentions: Sequence[nn.Module]
     norm: nn.Module
+    last_mlp: nn.Module | None
     windows: Sequence[int | None]
     heads: int
     d_model: int

@@ -8,7 +8,7 @@ import torch
 
 from vlmlib.cache import Branches
 from vlmlib.decoder import Decoder
-from vlmlib.engine import clean_run, suffixes
+from vlmlib.engine import clean_run, pass_size, suffixes
 from vlmlib.interventions import Arm, first_affected
 from vlmlib.plan import plan
 from vlmlib.stimulus import Stimulus
@@ -71,7 +71,7 @@ def _together(
     length = len(stimulus.embeddings)
     # an arm that changes nothing recomputes the last position, whose output the clean prefix may not have
     starts = [min(first_affected(arm, length), length - 1) for arm in arms]
-    made = plan(starts, length, max_tokens, pack=False)
+    made = plan(starts, length, pass_size(decoder, max_tokens), pack=False)
     clean, _ = clean_run(decoder, stimulus, max(made.shared, 1))
     cache = Branches(clean, len(arms), length + decoding.max_new_tokens)
     order = [arm for run in made.passes for arm in run.arms]

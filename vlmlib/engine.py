@@ -17,6 +17,8 @@ from vlmlib.masks import Masks
 from vlmlib.plan import Pass, plan
 from vlmlib.stimulus import Stimulus
 
+CPU_PASS = 1024  # positions: on a CPU a larger pass is a slower one, since what it computes outgrows the caches
+
 
 @torch.no_grad()
 def next_token(
@@ -31,7 +33,7 @@ def next_token(
         2
     """
     length = len(stimulus.embeddings)
-    made = plan([first_affected(arm, length) for arm in arms], length, max_tokens)
+    made = plan([first_affected(arm, length) for arm in arms], length, pass_size(decoder, max_tokens))
     rows: list[Tensor] = [stimulus.embeddings] * len(arms)
     clean, hidden = clean_run(decoder, stimulus, made.shared)
     for arm in made.clean:
@@ -43,6 +45,17 @@ def next_token(
         for arm, row in zip(run.arms, decoder.unembed(last), strict=True):
             rows[arm] = row[None]
     return torch.cat(rows)
+
+
+def pass_size(decoder: Decoder, max_tokens: int) -> int:
+    """How many positions one pass computes at most.
+
+    !!! example
+
+        >>> pass_size(vlm.decoder, 16384)
+        1024
+    """
+    return min(max_tokens, CPU_PASS) if decoder.device.type == "cpu" else max_tokens
 
 
 def clean_run(
@@ -103,6 +116,10 @@ def suffixes(
     with ExitStack() as hooks:
         for layer in {each.layer for _, each in ablations} - {0}:
             hooks.enter_context(before(decoder.layers[layer], replacing(layer)))
+        if decoder.last_mlp is not None and not run.packed:
+            # of the last layer only the last position is read, so its feed-forward part need not see the others; what
+            # it gives is added to every row of the residual stream, and the last row's sum is right
+            hooks.enter_context(before(decoder.last_mlp, lambda args, kwargs: ((args[0][:, -1:], *args[1:]), kwargs)))
         if not masks.are_the_models_own:
             for layer, attention in enumerate(decoder.attentions):
                 hooks.enter_context(before(attention, masking(layer)))

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from vlmlib.engine import positions_of
+from vlmlib.engine import pass_size, positions_of
 from vlmlib.errors import VLMError
 from vlmlib.interventions import check_range
 from vlmlib.model import VLM
@@ -61,7 +61,8 @@ def integrated_gradients(
     _check(vlm, token_id, baseline)
     x = stimulus.embeddings[stimulus.visual].float()
     start = baseline.to(x).expand_as(x)
-    batches = _fractions(steps, rule).to(x).split(max(1, max_tokens // len(stimulus.embeddings)))
+    rows = max(1, pass_size(vlm.decoder, max_tokens) // len(stimulus.embeddings))
+    batches = _fractions(steps, rule).to(x).split(rows)
     total = torch.zeros_like(x)
     for fractions in tqdm(
         batches, desc="integrated gradients", unit="batch", leave=False, disable=None if len(batches) > 1 else True

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 PASS_COST = 64  # what starting one more pass costs, in tokens: reading the weights, and launching every layer
+WORTH_SHARING = 16  # a prefix under a sixteenth of the sequence is computed again: less work than masks and copied keys
 SHORT = 8  # a suffix of up to an eighth of the sequence is packed ...
 PACK = 2  # ... into packs of up to half of it, so that packing adds at most half to the keys of a query
 
@@ -54,6 +55,7 @@ def plan(starts: Sequence[int], length: int, max_tokens: int, pack: bool = True)
 Pass(arms=(3,), starts=(20,), packed=False)))
     """
     clean = tuple(arm for arm, start in enumerate(starts) if start == length)
+    starts = [start if start * WORTH_SHARING >= length else 0 for start in starts]
     ordered = sorted((arm for arm, start in enumerate(starts) if start < length), key=lambda arm: starts[arm])
     is_short = {arm: pack and (length - starts[arm]) * SHORT <= length for arm in ordered}
     packs = _packs([arm for arm in ordered if is_short[arm]], starts, length, min(max_tokens, length // PACK))
@@ -64,16 +66,17 @@ Pass(arms=(3,), starts=(20,), packed=False)))
 
 
 def _packs(arms: list[int], starts: Sequence[int], length: int, limit: int) -> list[Pass]:
-    packs: list[list[int]] = []
-    room = 0
-    for arm in arms:
-        needed = length - starts[arm]
-        if needed > room:
-            packs.append([])
-            room = limit
-        packs[-1].append(arm)
-        room -= needed
-    return [Pass(tuple(pack), tuple(starts[arm] for arm in pack), packed=True) for pack in packs]
+    """As few packs as hold all arms, filled evenly: the longest suffix first, each into the least filled pack."""
+    for count in range(1, len(arms) + 1):
+        packs: list[list[int]] = [[] for _ in range(count)]
+        sizes = [0] * count
+        for arm in arms:
+            least = sizes.index(min(sizes))
+            packs[least].append(arm)
+            sizes[least] += length - starts[arm]
+        if max(sizes) <= limit or count == len(arms):
+            return [Pass(tuple(pack), tuple(starts[arm] for arm in pack), packed=True) for pack in packs]
+    return []
 
 
 def _batches(arms: list[int], starts: Sequence[int], length: int, limit: int, shared: int) -> list[Pass]:
