@@ -16,7 +16,7 @@ test: .venv/test.stamp
 	$(BIN)/pyright
 
 test-oldest: .venv/test.stamp .venv/oldest.stamp
-	PYTHONPATH=.venv/oldest $(BIN)/pytest tests/ -n 2
+	VLM_OLDEST=1 PYTHONPATH=.venv/oldest $(BIN)/pytest tests/ -n 2
 
 .venv/oldest.stamp: oldest.txt
 	rm -rf .venv/oldest

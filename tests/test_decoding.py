@@ -44,13 +44,10 @@ def assert_same(vlm, stimulus, arm, ours: list[int], theirs: list[int]) -> None:
     """Equal, or parted at a token where the two likeliest are within 1e-4 of the logits' scale."""
     for step, (one, other) in enumerate(zip(ours, theirs, strict=False)):
         if one != other:
-            inputs = dict(stimulus.inputs)
-            for name in reference.PER_POSITION:
-                if name in inputs:
-                    tail = theirs[:step] if name == "input_ids" else [int(name == "attention_mask")] * step
-                    inputs[name] = torch.cat([inputs[name], torch.tensor([tail], dtype=inputs[name].dtype)], 1)
-            with torch.no_grad(), reference.intervened(vlm.decoder, stimulus, arm):
-                logits = vlm.model(**inputs, logits_to_keep=1).logits[0, -1]
+            settings = {"do_sample": False, "return_dict_in_generate": True, "output_logits": True}
+            with reference.intervened(vlm.decoder, stimulus, arm):
+                out = vlm.model.generate(**stimulus.inputs, max_new_tokens=step + 1, **settings)
+            logits = out.logits[step][0]
             assert float(logits[other] - logits[one]) < 1e-4 * float(logits.abs().max()), (step, ours, theirs)
             return
     assert len(ours) == len(theirs)
@@ -135,6 +132,14 @@ def test_rows_are_bounded_by_the_token_budget():
     finally:
         hook.remove()
     assert max(rows) == 2
+
+
+@pytest.mark.parametrize(("name", "value"), [("repetition_penalty", 1.05), ("suppress_tokens", [3]), ("num_beams", 2)])
+def test_settings_that_are_not_greedy_are_refused_by_name(name, value):
+    vlm = tiny_vlm()
+    setattr(vlm.model.generation_config, name, value)
+    with pytest.raises(VLMError, match=rf"generation_config has {name}="):
+        vlm.describe(vlm.read(picture(), "Describe"), [[]], 3)
 
 
 def test_no_arms_say_nothing_and_no_token_is_an_error(vlm, stimulus):

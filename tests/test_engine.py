@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.tiny import picture, tiny_qwen, tiny_vlm
 from vlmlib import VLM, Ablate, Block, Stimulus, VLMError, engine, reference
 
-WIDTH, HEADS, LAYERS = 16, 2, 2
+WIDTH = 16
 FAMILIES = {
     "llava": tiny_vlm,
     "qwen2-vl": tiny_qwen,
@@ -32,23 +32,26 @@ def read(family: str, attention: str, size: int) -> tuple[VLM, Stimulus]:
 
 
 @st.composite
-def drawn_arms(draw, length: int) -> list[list[tuple]]:
-    """Arms of up to three interventions that leave every row its edge to itself."""
+def drawn_arms(draw, vlm: VLM, length: int) -> list[list[tuple]]:
+    """Arms of up to three interventions; edges of a position to itself go where others stay."""
+    layer_count, head_count = len(vlm.layers), vlm.decoder.heads
     arms = []
     for _ in range(draw(st.integers(1, 6))):
-        free = [set(range(length)) for _ in range(LAYERS)]
+        free = [set(range(length)) for _ in range(layer_count)]
         arm: list[tuple] = []
         for _ in range(draw(st.integers(0, 3))):
             if draw(st.booleans()):
-                layer = draw(st.integers(0, LAYERS - 1))
+                layer = draw(st.integers(0, layer_count - 1))
                 tokens = draw(st.sets(st.sampled_from(sorted(free[layer])), min_size=1, max_size=12))
                 free[layer] -= tokens
                 arm.append(("ablate", tokens, draw(st.integers(0, 99)), layer))
             else:
                 to = draw(st.sets(st.integers(1, length - 1), min_size=1, max_size=9) | st.just({length - 1}))
                 source = draw(st.sets(st.integers(0, min(to) - 1), min_size=1, max_size=30))
-                layers = draw(st.sets(st.integers(0, LAYERS - 1), min_size=1))
-                heads = draw(st.none() | st.sets(st.integers(0, HEADS - 1), min_size=1))
+                if min(to) > 4 and draw(st.booleans()):
+                    source = set(range(min(to) + 1)) - set(range(min(to) - 3, min(to)))  # all but three before it
+                layers = draw(st.sets(st.integers(0, layer_count - 1), min_size=1))
+                heads = draw(st.none() | st.sets(st.integers(0, head_count - 1), min_size=1))
                 arm.append(("block", source, to, layers, heads))
         arms.append(arm)
     return arms
@@ -82,7 +85,7 @@ def is_strong(vlm: VLM, stimulus: Stimulus, arm: list[Ablate | Block]) -> bool:
 @given(data=st.data(), size=st.integers(0, 2), max_tokens=st.sampled_from([1, 60, 16384]))
 def test_any_arms_equal_one_hooked_forward_pass_each(family, attention, data, size, max_tokens):
     vlm, stimulus = read(family, attention, size)
-    arms = [built(arm) for arm in data.draw(drawn_arms(len(stimulus.input_ids)))]
+    arms = [built(arm) for arm in data.draw(drawn_arms(vlm, len(stimulus.input_ids)))]
     assume(any(is_strong(vlm, stimulus, arm) for arm in arms))
     fast = vlm.next_token(stimulus, arms, max_tokens=max_tokens)
     for arm, row in zip(arms, fast, strict=True):
@@ -144,16 +147,18 @@ def test_no_hook_stays_and_no_gradient_is_kept(vlm, stimulus):
     assert not any(module._forward_pre_hooks for module in vlm.model.modules())
 
 
-def test_half_precision_agrees_to_its_own_tolerance():
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_agrees_to_its_own_tolerance(dtype):
     vlm = tiny_vlm()
-    half = VLM(tiny_vlm().model.bfloat16(), vlm.processor)
+    half = VLM(tiny_vlm().model.to(dtype), vlm.processor)
     stimulus = half.read(picture(), "Is there a dog in this image?")
     arms = [[], [Ablate(stimulus.visual[4:], torch.zeros(WIDTH))], [Block(stimulus.visual, stimulus.last, [0, 1])]]
     fast = half.next_token(stimulus, arms)
     slow = torch.stack([oracle(half, stimulus, arm) for arm in arms])
     assert half.shares
-    assert fast.dtype == torch.bfloat16
-    assert (fast - slow).abs().max() < 5e-2 * slow.abs().max()
+    assert fast.dtype == dtype
+    assert (fast - slow).abs().max() < 2e-2 * slow.abs().max()
+    assert (slow[1:] - slow[0]).abs().amax(1).min() > 5e-2 * slow.abs().max()
 
 
 def test_no_arms_are_no_rows_and_no_budget_is_an_error(vlm, stimulus):

@@ -1,11 +1,13 @@
 """The rules of the house: arrows between its rooms, the README's map, and what may not stand in the code."""
 
 import ast
+import os
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
+import transformers
 
 from fixtures.claims import load_claims
 
@@ -90,6 +92,11 @@ def test_ci_runs_what_the_readme_says():
     ci = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line.startswith("make")]
     assert [*commands, "make test-oldest"] == ci == ["make claims", "make test", "make test-oldest"]
     assert "`make test-oldest`" in README
+
+
+def test_the_transformers_under_test_is_the_one_asked_for():
+    pins = "oldest.txt" if os.environ.get("VLM_OLDEST") == "1" else "constraints.txt"
+    assert f"transformers=={transformers.__version__}" in (ROOT / pins).read_text().splitlines()
 
 
 def test_nothing_unpickles_or_runs_remote_code():

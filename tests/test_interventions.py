@@ -4,6 +4,7 @@ Fails if the hooked forward pass or the engine differs from the plain one for an
 for nothing changes a bit, or if an arm without meaning runs.
 """
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -175,6 +176,31 @@ def test_the_same_token_may_be_ablated_at_two_layers(vlm, stimulus):
 def test_a_value_per_token_needs_a_row_for_each():
     with pytest.raises(VLMError, match=r"shape \(2, 16\) for 3 tokens"):
         Ablate([1, 2, 3], torch.zeros(2, WIDTH))
+
+
+def test_rows_of_values_belong_to_the_tokens_in_the_order_given():
+    rows = torch.arange(2 * WIDTH).view(2, WIDTH).float()
+    swapped, sorted_ = Ablate([9, 5], rows), Ablate([5, 9], rows.flip(0))
+    assert swapped.tokens == sorted_.tokens == (5, 9)
+    assert torch.equal(swapped.value, sorted_.value)
+    with pytest.raises(VLMError, match="each token once"):
+        Ablate([5, 5], rows)
+
+
+@pytest.mark.parametrize("tokens", [torch.tensor([False, True]), [True, False], [5.7], torch.tensor([1.0]), ["5"]])
+def test_positions_that_are_no_whole_numbers_are_refused(tokens):
+    with pytest.raises((VLMError, TypeError), match=r"whole numbers|Type-check error"):
+        Ablate(tokens, torch.zeros(WIDTH))
+
+
+def test_single_positions_layers_and_heads_need_no_list():
+    assert Block(3, to=np.int64(5), layers=1, heads=0) == Block([3], to=[5], layers=[1], heads=[0])
+
+
+@pytest.mark.parametrize("arms", [[Ablate([1], torch.zeros(WIDTH))], [["Ablate"]]])
+def test_arms_that_are_no_lists_of_interventions_are_refused(vlm, stimulus, arms):
+    with pytest.raises((VLMError, TypeError), match=r"An arm is a list of Ablate and Block|Type-check error"):
+        vlm.next_token(stimulus, arms)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

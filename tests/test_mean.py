@@ -128,9 +128,9 @@ def test_a_saved_mean_comes_back_bit_for_bit_with_what_it_was_made_from(tmp_path
 def test_saving_again_replaces_the_file_and_leaves_nothing_beside_it(tmp_path):
     path = tmp_path / "mean.safetensors"
     for value in (1.0, 2.0):
-        save_mean(path, torch.full((4,), value))
+        save_mean(path, torch.full((4,), value), images="noise")
     assert load_mean(path).tolist() == [2.0] * 4
-    assert made_from(path) == {}
+    assert made_from(path) == {"images": "noise"}
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -156,11 +156,11 @@ def test_an_interrupted_save_leaves_what_was_there_and_nothing_else(tmp_path, mo
 
 def test_what_cannot_be_saved_is_refused(tmp_path):
     with pytest.raises(VLMError, match=r"mean\.pt.*suffix \.safetensors"):
-        save_mean(tmp_path / "mean.pt", torch.zeros(4))
+        save_mean(tmp_path / "mean.pt", torch.zeros(4), images="noise")
     with pytest.raises(VLMError, match=r"is a Tensor \[2, 4\] of torch\.float32"):
-        save_mean(tmp_path / "mean.safetensors", torch.zeros(2, 4))
+        save_mean(tmp_path / "mean.safetensors", torch.zeros(2, 4), images="noise")
     with pytest.raises(VLMError, match="could not be written"):
-        save_mean(tmp_path / "absent" / "mean.safetensors", torch.zeros(4))
+        save_mean(tmp_path / "absent" / "mean.safetensors", torch.zeros(4), images="noise")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -223,8 +223,14 @@ def test_a_file_that_would_run_code_is_refused_and_does_not_run_it(tmp_path, mon
 def test_an_absent_or_truncated_file_is_refused(tmp_path, suffix, share):
     path = tmp_path / f"mean{suffix}"
     if share is not None:
-        torch.save(torch.zeros(400), path) if suffix == ".pt" else save_mean(path, torch.zeros(400))
+        torch.save(torch.zeros(400), path) if suffix == ".pt" else save_mean(path, torch.zeros(400), images="noise")
         path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     for function in (load_mean, made_from):
         with pytest.raises(VLMError, match=rf"mean\{suffix}' could not be read as a mean embedding: .+\. Pass a"):
             function(path)
+
+
+def test_a_mean_without_its_origin_is_not_saved(tmp_path):
+    with pytest.raises(VLMError, match="not told what the mean was made from"):
+        save_mean(tmp_path / "mean.safetensors", torch.zeros(4))
+    assert not list(tmp_path.iterdir())

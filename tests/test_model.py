@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from tests.tiny import picture, tiny_processor, tiny_qwen, tiny_vlm
-from vlmlib import VLM, Ablate, VLMError
+from vlmlib import VLM, Ablate, Block, VLMError
 
 
 def test_the_clean_run_is_bit_for_bit_the_models_own(vlm):
@@ -139,3 +139,30 @@ def test_hidden_states_under_an_arm_show_it(vlm, stimulus):
     assert torch.equal(vlm.hidden_states(stimulus, [5], [Ablate([5], value, layer=1)])[1, 0], value)
     with pytest.raises(VLMError, match="position 99"):
         vlm.hidden_states(stimulus, [99])
+
+
+@pytest.mark.parametrize("image", [None, [picture(), picture()], "photo.jpg"])
+def test_what_is_not_one_picture_is_refused(vlm, image):
+    with pytest.raises((VLMError, TypeError), match=r"one picture|Type-check error"):
+        vlm.read(image, "Hi?")
+
+
+def test_attention_may_be_switched_after_wrapping():
+    vlm = tiny_vlm("sdpa")
+    stimulus = vlm.read(picture(), "Is there a dog in this image?")
+    arms = [[Block(stimulus.visual, to=stimulus.last, layers=vlm.layers)]]
+    before = vlm.next_token(stimulus, arms)
+    vlm.model.set_attn_implementation("eager")
+    assert vlm.decoder.eager
+    torch.testing.assert_close(vlm.next_token(stimulus, arms), before, rtol=1e-4, atol=1e-4)
+
+
+def test_a_llava_with_a_chat_template_of_its_own_is_asked_in_it_and_begins_once():
+    processor = tiny_processor()
+    processor.chat_template = (
+        "{{ bos_token }}<|im_start|>user<image>{{ messages[0].content[1].text }}<|im_start|>assistant "
+    )
+    vlm = VLM(tiny_vlm().model, processor, None)
+    assert vlm.prompt == "<|im_start|>user<image>{question}<|im_start|>assistant "
+    ids = vlm.read(picture(), "Hi?").input_ids.tolist()
+    assert ids.count(processor.tokenizer.bos_token_id) == 1

@@ -31,7 +31,7 @@ class PrefixProcessor(ImageTextProcessor):
         return inputs
 
 
-def paligemma() -> tuple[PaliGemmaForConditionalGeneration, PrefixProcessor]:
+def paligemma(seed: int = 0) -> tuple[PaliGemmaForConditionalGeneration, PrefixProcessor]:
     tokenizer = tiny_processor().tokenizer
     config = PaliGemmaConfig(
         vision_config={
@@ -59,7 +59,7 @@ def paligemma() -> tuple[PaliGemmaForConditionalGeneration, PrefixProcessor]:
         projection_dim=16,
         hidden_size=16,
     )
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     images = SiglipImageProcessorPil(size={"height": SIDE, "width": SIDE})
     return randomised(PaliGemmaForConditionalGeneration(config)), PrefixProcessor(images, tokenizer, "<image>")
 
@@ -86,15 +86,65 @@ def test_a_prefix_language_model_runs_one_arm_at_a_time_and_exactly(prefix_vlm):
     into_earlier = [Block(stimulus.visual[8:], to=[0, 1, 2], layers=[0, 1])]  # edges that exist in this model
     clean, ablated, blocked = vlm.next_token(stimulus, [[], ablate, into_earlier])
     assert torch.equal(clean, vlm.model(**stimulus.inputs, logits_to_keep=1).logits[0, -1])
+    projector = vlm.model.model.multi_modal_projector
+    blind = projector.register_forward_hook(lambda _module, _args, output: torch.zeros_like(output))
+    try:
+        assert torch.equal(ablated, vlm.model(**stimulus.inputs, logits_to_keep=1).logits[0, -1])
+    finally:
+        blind.remove()
     assert (clean - ablated).abs().max() > 1e-3
     assert (clean - blocked).abs().max() > 1e-3
 
 
-def test_a_prefix_language_model_describes_as_generate_does(prefix_vlm):
-    stimulus = prefix_vlm.read(picture(), "Describe the image")
-    ids = prefix_vlm.model.generate(**stimulus.inputs, do_sample=False, max_new_tokens=6)[0, len(stimulus.input_ids) :]
-    expected = prefix_vlm.processor.tokenizer.decode(ids, skip_special_tokens=True)
-    assert prefix_vlm.describe(stimulus, [[]], max_new_tokens=6) == [expected]
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_prefix_language_model_is_known_by_its_masks_also_in_half_precision(dtype, seed):
+    model, processor = paligemma(seed)
+    with pytest.warns(UserWarning, match="positions attend to others than earlier ones in layer 0"):
+        assert not VLM(model.to(dtype), processor, prompt="USER: <image>\n{question} ASSISTANT:").shares
+
+
+def test_a_prefix_language_model_describes_as_generate_does_under_every_arm(prefix_vlm):
+    vlm, texts = prefix_vlm, []
+    for seed in range(6):
+        stimulus = vlm.read(picture(seed), "Describe the image")
+        clean, blind = vlm.describe(stimulus, [[], [Ablate(stimulus.visual, torch.zeros(16))]], max_new_tokens=8)
+        ids = vlm.model.generate(**stimulus.inputs, do_sample=False, max_new_tokens=8)[0, len(stimulus.input_ids) :]
+        assert clean == vlm.processor.tokenizer.decode(ids, skip_special_tokens=True)
+        early = vlm.describe(stimulus, [[]], max_new_tokens=8, until=clean[:1])[0]
+        assert clean.startswith(early)
+        texts += [clean, blind]
+    assert len(set(texts)) >= 2
+
+
+def test_logits_that_are_not_finite_are_refused():
+    model = tiny_vlm().model
+    with torch.no_grad():
+        model.lm_head.weight[0, 0] = float("nan")
+    with pytest.raises(VLMError, match="are not finite"):
+        VLM(model, tiny_processor())
+
+
+def test_layers_that_are_fed_more_than_embeddings_do_not_share_work():
+    model = tiny_vlm().model
+    stack = model.model.language_model
+    own = stack.forward
+    stack.forward = lambda *args, deepstack=None, **kwargs: own(*args, **kwargs)
+    whole = model.model.forward
+
+    def forward(*args, **kwargs):
+        return whole(*args, deepstack=[torch.zeros(1)], **kwargs)
+
+    model.model.forward = forward
+    with pytest.warns(UserWarning, match="its layers are fed deepstack beside the embeddings"):
+        assert not VLM(model, tiny_processor()).shares
+
+
+def test_logits_that_are_scaled_after_the_unembedding_do_not_share_work():
+    model = tiny_vlm().model
+    model.register_forward_hook(lambda _module, _args, output: setattr(output, "logits", output.logits.tanh()))
+    with pytest.warns(UserWarning, match="its logits are not just unembedded hidden states"):
+        assert not VLM(model, tiny_processor()).shares
 
 
 def test_a_model_whose_attention_ignores_masks_is_refused(monkeypatch):

@@ -1,4 +1,4 @@
-"""What differs between model families. This file alone knows architectures.
+"""What differs between model families. This file alone knows architectures (and `checkpoint.py` what their files lack).
 
 Known to be exact: LLaVA (`LlavaForConditionalGeneration`, which LLaVA-1.5 and LLaVA-Phi-3 both are) and Qwen2-VL. Any
 other model with one language model that is fed by placeholder tokens is taken on trial, see `vlmlib/selfcheck.py`.
@@ -33,8 +33,8 @@ def decoder_of(model: PreTrainedModel) -> Decoder:
     name = f"{type(model).__name__} (model type {model.config.model_type!r})"
     stack: Any = getattr(getattr(model, "model", None), "language_model", None)
     unembed: Any = model.get_output_embeddings()
-    has_both = hasattr(stack, "layers") and hasattr(model.config, "image_token_id")
-    if model.config.is_encoder_decoder or unembed is None or not has_both:
+    has_all = hasattr(stack, "layers") and hasattr(stack, "norm") and hasattr(model.config, "image_token_id")
+    if model.config.is_encoder_decoder or unembed is None or not has_all:
         raise VLMError(
             f"{name} has no single causal language model that is fed by placeholder tokens, which is what visual "
             f"tokens and their attention edges are here. {USE}"
@@ -65,7 +65,6 @@ def decoder_of(model: PreTrainedModel) -> Decoder:
         windows=[window if slide else None for slide in slides],
         heads=text.num_attention_heads,
         d_model=text.hidden_size,
-        eager=text._attn_implementation == "eager",
     )
 
 
@@ -80,7 +79,8 @@ def completed(processor: Any, config: Any) -> Any:
     if getattr(processor, "patch_size", 0) is None:
         processor.patch_size = config.vision_config.patch_size
         processor.vision_feature_select_strategy = config.vision_feature_select_strategy
-        processor.num_additional_image_tokens = 1  # CLIP's class token
+        has_class_token = config.vision_config.model_type == "clip_vision_model"
+        processor.num_additional_image_tokens = 1 if has_class_token else 0
     return processor
 
 
@@ -92,14 +92,20 @@ def prompt_of(model: PreTrainedModel, processor: Any) -> str:
         >>> prompt_of(vlm.model, vlm.processor)
         'USER: <image>\\n{question} ASSISTANT:'
     """
-    if model.config.model_type == "llava":
-        return PHI3_PROMPT if "<|assistant|>" in processor.tokenizer.get_vocab() else VICUNA_PROMPT
+    is_llava, tokenizer = model.config.model_type == "llava", processor.tokenizer
+    if is_llava and "<|assistant|>" in tokenizer.get_vocab():
+        return PHI3_PROMPT
     content = [{"type": "image"}, {"type": "text", "text": "{question}"}]
     try:
-        template = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+        prompt = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
     except ValueError as error:
+        if is_llava:
+            return VICUNA_PROMPT
         raise VLMError(f"This processor has no chat template: {error} Pass prompt= to VLM.") from error
-    return template.replace(processor.image_token, "<image>")
+    if is_llava and prompt.startswith("USER:"):
+        return VICUNA_PROMPT
+    # the tokenizer adds the begin-of-sequence token itself, where there is one
+    return prompt.removeprefix(tokenizer.bos_token or "").replace(processor.image_token, "<image>")
 
 
 def grid_of(inputs: Mapping[str, Tensor], count: int, image_processor: Any) -> tuple[int, int]:
@@ -113,10 +119,11 @@ def grid_of(inputs: Mapping[str, Tensor], count: int, image_processor: Any) -> t
     if "image_grid_thw" in inputs:
         _, rows, cols = inputs["image_grid_thw"][0].tolist()
         return rows // image_processor.merge_size, cols // image_processor.merge_size
-    side = math.isqrt(count)
-    if side * side != count or not count:
+    side, pictures = math.isqrt(count), inputs.get("pixel_values")
+    if side * side != count or not count or (pictures is not None and (pictures.ndim != 4 or len(pictures) != 1)):
         raise VLMError(
-            f"{count} visual tokens are no square grid, so regions of the image cannot be found on it. {USE}"
+            f"{count} visual tokens are not the square grid of one picture, so regions of the image cannot be found "
+            f"among them. {USE}"
         )
     return side, side
 

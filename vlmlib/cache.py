@@ -70,9 +70,9 @@ class Branches(Cache):
             layer.begin(rows, start)
 
     def resume(self, length: int) -> None:
-        """From here on all rows are written, from position `length`."""
+        """From here on all rows are written, from position `length`, and the clean run is let go."""
         for layer in self.branches:
-            layer.rows, layer.filled = slice(None), length
+            layer.rows, layer.filled, layer.prefix = slice(None), length, ()
 
     def keep(self, rows: Tensor) -> None:
         """Drop all rows but these."""
@@ -84,7 +84,8 @@ class _Branch(DynamicLayer):
     def __init__(self, keys: Keys, values: Keys, rows: int, capacity: int):
         super().__init__()
         _, heads, _, width = keys.shape
-        self.prefix, self.is_initialized = (keys, values), True
+        self.prefix: tuple[Keys, ...] = (keys, values)
+        self.is_initialized = True
         self.room = (keys.new_empty(rows, heads, capacity, width), values.new_empty(rows, heads, capacity, width))
         self.rows, self.filled = slice(None), 0
 

@@ -17,7 +17,6 @@ class Decoder:
     - `last_mlp`: what the last layer does to each position by itself after attention, where it is one module.
     - `windows`: for each layer how many positions, itself included, a position attends to; None for all before it.
     - `heads`: query heads per layer. `d_model`: width of an embedding.
-    - `eager`: attention takes an additive mask (eager) and no boolean one (sdpa).
 
     !!! example
 
@@ -35,7 +34,11 @@ class Decoder:
     windows: Sequence[int | None]
     heads: int
     d_model: int
-    eager: bool
+
+    @property
+    def eager(self) -> bool:
+        """Whether attention takes a mask to add to the scores (eager) and no boolean one (sdpa), as set just now."""
+        return self.stack.config._attn_implementation == "eager"  # pyright: ignore
 
     @property
     def device(self) -> torch.device:

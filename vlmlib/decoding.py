@@ -5,13 +5,30 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from transformers import GenerationConfig
 
 from vlmlib.cache import Branches
 from vlmlib.decoder import Decoder
 from vlmlib.engine import clean_run, pass_size, suffixes
+from vlmlib.errors import VLMError
 from vlmlib.interventions import Arm, first_affected
 from vlmlib.plan import plan
 from vlmlib.stimulus import Stimulus
+
+NEUTRAL = {
+    "repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+    "num_beams": 1,
+    "min_length": 0,
+    "min_new_tokens": None,
+    "suppress_tokens": None,
+    "begin_suppress_tokens": None,
+    "bad_words_ids": None,
+    "sequence_bias": None,
+    "forced_bos_token_id": None,
+    "forced_eos_token_id": None,
+    "exponential_decay_length_penalty": None,
+}
 
 
 @dataclass(frozen=True)
@@ -40,6 +57,22 @@ class Decoding:
         if self.until is None:
             return False
         return self.until in self.text(ids) if isinstance(self.until, str) else self.until(self.text(ids))
+
+
+def check_greedy(settings: GenerationConfig | None) -> None:
+    """Raise a `VLMError` where a model's own generation settings change logits, as plain greedy decoding does not.
+
+    !!! example
+
+        >>> check_greedy(GenerationConfig(repetition_penalty=1.0))
+    """
+    for name, neutral in NEUTRAL.items():
+        value = getattr(settings, name, None)
+        if value not in (None, [], neutral):
+            raise VLMError(
+                f"The model's generation_config has {name}={value!r}, which greedy description does not apply. Set "
+                f"vlm.model.generation_config.{name} = {neutral!r} to describe without it."
+            )
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """The engine: executes a plan on a decoder, so that arms share all positions that they do not change."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import torch
 from jaxtyping import Float, Int
@@ -116,10 +116,8 @@ def suffixes(
     with ExitStack() as hooks:
         for layer in {each.layer for _, each in ablations} - {0}:
             hooks.enter_context(before(decoder.layers[layer], replacing(layer)))
-        if decoder.last_mlp is not None and not run.packed:
-            # of the last layer only the last position is read, so its feed-forward part need not see the others; what
-            # it gives is added to every row of the residual stream, and the last row's sum is right
-            hooks.enter_context(before(decoder.last_mlp, lambda args, kwargs: ((args[0][:, -1:], *args[1:]), kwargs)))
+        if not run.packed:
+            hooks.enter_context(reading_the_last_position(decoder))
         if not masks.are_the_models_own:
             for layer, attention in enumerate(decoder.attentions):
                 hooks.enter_context(before(attention, masking(layer)))
@@ -133,6 +131,26 @@ def suffixes(
     where = [masks.row_and_column(arm) for arm in range(len(arms))]
     lasts = [first + length - 1 - start for (_, first), start in zip(where, run.starts, strict=True)]
     return output.last_hidden_state[[row for row, _ in where], lasts]
+
+
+@contextmanager
+def reading_the_last_position(decoder: Decoder) -> Iterator[None]:
+    """While the context lasts, only the last position's output is right, and the last layer does less work.
+
+    Its feed-forward part is given the last position alone. What that gives is added to every row of the residual
+    stream, and the last row's sum is right.
+
+    !!! example
+
+        >>> with reading_the_last_position(vlm.decoder):
+        ...     _, hidden = clean_run(vlm.decoder, stimulus, 10)
+        >>> torch.allclose(hidden[:, -1], clean_run(vlm.decoder, stimulus, 10)[1][:, -1], atol=1e-6)
+        True
+    """
+    with ExitStack() as hooks:
+        if decoder.last_mlp is not None:
+            hooks.enter_context(before(decoder.last_mlp, lambda args, kwargs: ((args[0][:, -1:], *args[1:]), kwargs)))
+        yield
 
 
 def positions_of(stimulus: Stimulus, queries: Int[Tensor, " query"], rows: int) -> Int[Tensor, "*axes row query"]:

@@ -7,9 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from vlmlib.engine import pass_size, positions_of
+from vlmlib.checks import check_range
+from vlmlib.engine import pass_size, positions_of, reading_the_last_position
 from vlmlib.errors import VLMError
-from vlmlib.interventions import check_range
 from vlmlib.model import VLM
 from vlmlib.stimulus import Stimulus
 
@@ -86,12 +86,13 @@ def _logits(
     rows, length, device = len(visual), len(stimulus.embeddings), visual.device
     embeddings = stimulus.embeddings.repeat(rows, 1, 1)
     embeddings[:, stimulus.visual] = visual
-    output = vlm.decoder.stack(
-        inputs_embeds=embeddings,
-        position_ids=positions_of(stimulus, torch.arange(length, device=device), rows),
-        attention_mask=torch.ones(rows, length, dtype=torch.long, device=device),
-        use_cache=False,
-    )
+    with reading_the_last_position(vlm.decoder):
+        output = vlm.decoder.stack(
+            inputs_embeds=embeddings,
+            position_ids=positions_of(stimulus, torch.arange(length, device=device), rows),
+            attention_mask=torch.ones(rows, length, dtype=torch.long, device=device),
+            use_cache=False,
+        )
     return vlm.decoder.unembed(output.last_hidden_state[:, -1])[:, token_id].float()
 
 

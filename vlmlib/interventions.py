@@ -3,30 +3,50 @@
 An *arm* is a list of interventions that hold together in one forward pass; `[]` is the clean run.
 """
 
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import SupportsIndex
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vlmlib.decoder import Decoder
 from vlmlib.errors import VLMError
 
-Tokens = Int[Tensor, " _"] | Iterable[int]
+Tokens = Int[Tensor, " _"] | Iterable[int] | SupportsIndex  # positions in the sequence, or one; also layers, heads
 
 
-def positions(tokens: Tokens | int) -> tuple[int, ...]:
-    """Positions in the sequence as plain numbers, in ascending order, each once.
+def numbers(tokens: Tokens) -> list[int]:
+    """Positions, layers or heads as plain numbers, in the order given.
+
+    **Raises:** `VLMError` for anything that is no whole number, such as the entries of a mask.
+
+    !!! example
+
+        >>> numbers(torch.tensor([4, 2])), numbers(7)
+        ([4, 2], [7])
+    """
+    listed = tokens.reshape(-1).tolist() if isinstance(tokens, Tensor) else tokens
+    listed = list(listed) if isinstance(listed, Iterable) else [listed]
+    strange = [each for each in listed if isinstance(each, bool) or not isinstance(each, SupportsIndex)]
+    if strange:
+        raise VLMError(
+            f"Positions, layers and heads are whole numbers; {strange[0]!r} is a {type(strange[0]).__name__}. Turn a "
+            "mask over positions into them with mask.nonzero()."
+        )
+    return [operator.index(each) for each in listed]
+
+
+def positions(tokens: Tokens) -> tuple[int, ...]:
+    """Plain numbers in ascending order, each once.
 
     !!! example
 
         >>> positions([4, 2, 4])
         (2, 4)
     """
-    if isinstance(tokens, Tensor):
-        tokens = tokens.reshape(-1).tolist()
-    return tuple(sorted({int(token) for token in ([tokens] if isinstance(tokens, int) else tokens)}))
+    return tuple(sorted(set(numbers(tokens))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +60,7 @@ class Ablate:
 
     - `tokens`: positions in the sequence, S.
     - `value`: `[d_model]` for all of them (the mean embedding, or zeros), or `[token, d_model]`, one row per token in
-        ascending order of position.
+        the order of `tokens`.
     - `layer`: the 0-based decoder layer whose input is replaced.
 
     **Raises:** `VLMError` for a value of another shape, or one that is not finite.
@@ -59,14 +79,17 @@ class Ablate:
     layer: int = 0
 
     def __init__(self, tokens: Tokens, value: Float[Tensor, "*token d_model"], layer: int = 0):
-        object.__setattr__(self, "tokens", positions(tokens))
+        given, ascending = numbers(tokens), positions(tokens)
+        if value.ndim not in (1, 2) or (value.ndim == 2 and not len(value) == len(given) == len(ascending)):
+            raise VLMError(
+                f"Ablate was given a value of shape {tuple(value.shape)} for {len(ascending)} tokens. Pass one "
+                "vector [d_model] for all of them, or one row per token [token, d_model], each token once."
+            )
+        if value.ndim == 2 and given != list(ascending):
+            value = value[sorted(range(len(given)), key=given.__getitem__)]
+        object.__setattr__(self, "tokens", ascending)
         object.__setattr__(self, "value", value)
         object.__setattr__(self, "layer", layer)
-        if value.ndim not in (1, 2) or (value.ndim == 2 and len(value) != len(self.tokens)):
-            raise VLMError(
-                f"Ablate was given a value of shape {tuple(value.shape)} for {len(self.tokens)} tokens. Pass one "
-                "vector [d_model] for all of them, or one row per token [token, d_model]."
-            )
         if not bool(torch.isfinite(value).all()):
             raise VLMError("Ablate was given a value that is not finite. Look for NaN or infinity where it was made.")
 
@@ -100,11 +123,17 @@ class Block:
     layers: Sequence[int]
     heads: Sequence[int] | None = None
 
-    def __init__(self, source: Tokens, to: Tokens | int, layers: Iterable[int], heads: Iterable[int] | None = None):
+    def __init__(
+        self,
+        source: Tokens,
+        to: Tokens,
+        layers: Tokens,
+        heads: Tokens | None = None,
+    ):
         object.__setattr__(self, "source", positions(source))
         object.__setattr__(self, "to", positions(to))
-        object.__setattr__(self, "layers", tuple(sorted(set(layers))))
-        object.__setattr__(self, "heads", None if heads is None else tuple(sorted(set(heads))))
+        object.__setattr__(self, "layers", positions(layers))
+        object.__setattr__(self, "heads", None if heads is None else positions(heads))
 
     @property
     def is_empty(self) -> bool:
@@ -116,7 +145,10 @@ Arm = Sequence[Ablate | Block]
 
 
 def causal_blocks(
-    source: Tokens, to: Tokens | int, layers: Iterable[int], heads: Iterable[int] | None = None
+    source: Tokens,
+    to: Tokens,
+    layers: Tokens,
+    heads: Tokens | None = None,
 ) -> list[Block]:
     """Blocks of every edge from `source` into `to` that exists in a causal model, for regions that overlap.
 
@@ -150,72 +182,3 @@ def first_affected(arm: Arm, length: int) -> int:
         elif not each.is_empty:
             first = min([first, *each.to])
     return first
-
-
-def check(arm: Arm, length: int, decoder: Decoder, causal: bool = True) -> None:
-    """Raise a `VLMError` where an arm means nothing on a sequence of `length` positions in this decoder.
-
-    **Arguments:** `causal`: no position attends to a later one.
-
-    !!! example
-
-        >>> check([Block([1], to=3, layers=[0])], length=4, decoder=vlm.decoder)
-    """
-    ablated: set[tuple[int, int]] = set()
-    for each in arm:
-        if isinstance(each, Ablate):
-            check_range("Ablate: token", each.tokens, length)
-            check_range("Ablate: layer", [each.layer], len(decoder.layers))
-            if each.value.shape[-1] != decoder.d_model:
-                raise VLMError(
-                    f"Ablate was given a value of width {each.value.shape[-1]}, but this model's embeddings have "
-                    f"width {decoder.d_model}. Compute the value with this model (mean_embedding(vlm, images))."
-                )
-            here = {(each.layer, token) for token in each.tokens}
-            if here & ablated:
-                layer, token = min(here & ablated)
-                raise VLMError(
-                    f"Two ablations of one arm replace token {token} at layer {layer}. Leave it in one of them."
-                )
-            ablated |= here
-        else:
-            check_range("Block: source", each.source, length)
-            check_range("Block: target", each.to, length)
-            check_range("Block: layer", each.layers, len(decoder.layers))
-            check_range("Block: head", each.heads or (), decoder.heads)
-            if causal and each.source and each.to and max(each.source) > min(each.to):
-                raise VLMError(
-                    f"Block removes the edge from position {max(each.source)} into {min(each.to)}, but no position "
-                    "attends to a later one. Choose sources at or before the targets, or use causal_blocks."
-                )
-    if causal:
-        _check_sources_left([each for each in arm if isinstance(each, Block)], decoder)
-
-
-def _check_sources_left(blocks: list[Block], decoder: Decoder) -> None:
-    """A row without any source has no softmax. Only one that loses its edge to itself can come to that."""
-    losing_themselves = {target for block in blocks for target in set(block.to) & {s for b in blocks for s in b.source}}
-    for target in sorted(losing_themselves):
-        into = [block for block in blocks if target in block.to]
-        for layer in sorted({layer for block in into for layer in block.layers}):
-            window = decoder.windows[layer] or target + 1
-            sources = set(range(max(0, target - window + 1), target + 1))
-            for head in range(decoder.heads):
-                here = [b for b in into if layer in b.layers and (b.heads is None or head in b.heads)]
-                if not sources.difference(*(block.source for block in here)):
-                    raise VLMError(
-                        f"Blocking leaves position {target} with no position to attend to in layer {layer}. Keep at "
-                        "least one source, for example the position itself."
-                    )
-
-
-def check_range(what: str, numbers: Sequence[int], count: int) -> None:
-    """Raise a `VLMError` that names `what` if one of the numbers is not among `range(count)`.
-
-    !!! example
-
-        >>> check_range("Block: layer", [0, 1], count=2)
-    """
-    outside = [number for number in numbers if not 0 <= number < count]
-    if outside:
-        raise VLMError(f"{what} {outside[0]} is outside 0 to {count - 1}. Count from 0, without negative numbers.")

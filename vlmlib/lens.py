@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from vlmlib.checks import check_range
 from vlmlib.errors import VLMError
-from vlmlib.interventions import Arm, Tokens, check_range, positions
+from vlmlib.interventions import Arm, Tokens, positions
 from vlmlib.model import VLM
 from vlmlib.stimulus import Stimulus
 
@@ -32,7 +33,7 @@ class Lens:
 
 @torch.no_grad()
 def logit_lens(
-    vlm: VLM, stimulus: Stimulus, tokens: Tokens | int, k: int = 5, token_id: int | None = None, arm: Arm = ()
+    vlm: VLM, stimulus: Stimulus, tokens: Tokens, k: int = 5, token_id: int | None = None, arm: Arm = ()
 ) -> Lens:
     """Decode hidden states as if each layer were the last one (logit lens, section 4.1).
 

@@ -68,6 +68,8 @@ def save_mean(path: str | Path, mean: Float[Tensor, "..."], /, **made_from: obje
     path = Path(path)
     if path.suffix != ".safetensors":
         raise VLMError(f"save_mean was asked to write {str(path)!r}. Give the file the suffix .safetensors.")
+    if not made_from:
+        raise VLMError("save_mean was not told what the mean was made from. Name it: model=..., images=..., count=...")
     tensors = {"mean": _vector(path, mean).cpu().contiguous()}
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:

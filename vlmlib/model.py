@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image
@@ -11,10 +12,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from vlmlib import architecture, checkpoint, engine, reference
-from vlmlib.decoding import Decoding, describe
+from vlmlib.checks import check, check_range
+from vlmlib.decoding import Decoding, check_greedy, describe
 from vlmlib.errors import VLMError
-from vlmlib.interventions import Arm, Tokens, check, check_range, positions
-from vlmlib.prompts import first_token, joined
+from vlmlib.interventions import Arm, Tokens, positions
+from vlmlib.prompts import first_token, prefilled
 from vlmlib.selfcheck import sharing_is_exact
 from vlmlib.stimulus import Stimulus
 
@@ -46,7 +48,7 @@ class VLM:
         self.prompt = prompt or architecture.prompt_of(model, processor)
         if self.prompt.count("<image>") != 1 or self.prompt.count("{question}") != 1:
             raise VLMError(f"The prompt {self.prompt!r} must hold <image> and {{question}}, each exactly once.")
-        self.shares = sharing_is_exact(model, self.decoder, self.read(Image.new("RGB", (60, 40), "teal"), "Hi?"))
+        self.shares = sharing_is_exact(model, self.decoder, self.read(_noise(), "Hi?"))
 
     @classmethod
     def load(
@@ -100,13 +102,15 @@ class VLM:
             >>> vlm.read(image, "What is on the bed?", prefill="It is a").grid
             (4, 4)
         """
+        if not isinstance(image, Image.Image):
+            raise VLMError(f"read was given {type(image).__name__} as image. Pass one picture, a PIL.Image.Image.")
         token = self.processor.image_token
         if any(each in question + prefill for each in ("<image>", token)):
             raise VLMError(f"The question {question!r} with the prefill {prefill!r} must not hold an image token.")
-        prompt = joined(self.prompt.replace("{question}", question), prefill).replace("<image>", token)
+        prompt = prefilled(self.prompt, question, prefill).replace("<image>", token)
         try:
             inputs = self.processor(images=image.convert("RGB"), text=prompt, return_tensors="pt").to(self.device)
-        except (OSError, ValueError, ZeroDivisionError) as error:
+        except (OSError, ValueError, SyntaxError, ZeroDivisionError, Image.DecompressionBombError) as error:
             size = f"{image.width} x {image.height}"
             raise VLMError(f"An image of {size} pixels could not be processed: {error}. Check the file.") from error
         received = architecture.decoder_input(self.model, self.decoder, inputs)
@@ -166,9 +170,12 @@ class VLM:
         """What the model says under every arm, decoded greedily.
 
         **Arguments:** as for `next_token`; `max_new_tokens`; `until`: an arm ends once its text holds this string, or
-        once this function of its text is true. Its text is then the beginning of the whole one.
+        once this function of its text is true. Its text then begins the whole one, but for a last character of
+        which some bytes had not come (U+FFFD).
 
         **Returns:** one text per arm, without special tokens.
+
+        **Raises:** `VLMError` for an arm without meaning, and where the model's generation settings are not greedy.
 
         !!! example
 
@@ -177,6 +184,7 @@ class VLM:
             True
         """
         self._check(stimulus, arms, max_tokens)
+        check_greedy(self.model.generation_config)
         if max_new_tokens < 1:
             raise VLMError(f"describe was asked for {max_new_tokens} new tokens. Ask for at least one.")
         decoding = Decoding(self.processor.tokenizer, self._stop_ids(), max_new_tokens, until)
@@ -221,3 +229,7 @@ class VLM:
     def _stop_ids(self) -> set[int]:
         stop = self.model.generation_config.eos_token_id if self.model.generation_config else None
         return set(stop if isinstance(stop, list) else [] if stop is None else [stop])
+
+
+def _noise() -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, size=(40, 60, 3), dtype=np.uint8))

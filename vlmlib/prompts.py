@@ -20,6 +20,20 @@ def joined(prompt: str, continuation: str) -> str:
     return f"{prompt} {continuation}" if needs_space else prompt + continuation
 
 
+def prefilled(prompt: str, question: str, prefill: str) -> str:
+    """A family's prompt with its question, and the beginning of the answer after it.
+
+    The paper's authors put a space before " It is a" for both of their families, also after LLaVA-Phi-3's line end.
+
+    !!! example
+
+        >>> prefilled(VICUNA_PROMPT, "What is on the bed?", "It is a")
+        'USER: <image>\\nWhat is on the bed? ASSISTANT: It is a'
+    """
+    asked = prompt.replace("{question}", question)
+    return f"{asked} {prefill}" if prefill and prompt == PHI3_PROMPT else joined(asked, prefill)
+
+
 def first_token(tokenizer: Any, prompt: str, answer: str) -> int:
     """The id of the first piece of an answer, as a model would have to produce it after this prompt.
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, StoppingCriteriaList
 
 from vlmlib.decoder import Decoder
 from vlmlib.decoding import Decoding
@@ -14,8 +15,6 @@ from vlmlib.errors import VLMError
 from vlmlib.hooks import Edit, before
 from vlmlib.interventions import Ablate, Arm, Block
 from vlmlib.stimulus import Stimulus
-
-PER_POSITION = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
 
 
 @torch.no_grad()
@@ -27,17 +26,20 @@ def next_token(model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus, arm
 
 @torch.no_grad()
 def describe(model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus, arm: Arm, decoding: Decoding) -> list[int]:
-    """The ids that one arm says, greedily and without a cache: a forward pass over everything for each token."""
-    inputs, said = dict(stimulus.inputs), []
+    """The ids that one arm says: the model's own greedy `generate`, hooked while it reads the prompt."""
+    length = len(stimulus.embeddings)
+
+    def ended(ids: Tensor, _scores: Any, **_: Any) -> Tensor:
+        return torch.tensor([decoding.ended(ids[0, length:].tolist())], device=ids.device)
+
     with intervened(decoder, stimulus, arm):
-        while not said or not decoding.ended(said):
-            said.append(int(model(**inputs, use_cache=False, logits_to_keep=1).logits[0, -1].argmax()))
-            inputs |= {
-                name: _grown(values, said[-1] if name == "input_ids" else int(name == "attention_mask"))
-                for name, values in inputs.items()
-                if name in PER_POSITION
-            }
-    return said
+        ids = model.generate(  # pyright: ignore
+            **stimulus.inputs,
+            do_sample=False,
+            max_new_tokens=decoding.max_new_tokens,
+            stopping_criteria=StoppingCriteriaList([ended]),  # pyright: ignore
+        )
+    return ids[0, length:].tolist()
 
 
 @torch.no_grad()
@@ -66,9 +68,10 @@ def intervened(decoder: Decoder, stimulus: Stimulus, arm: Arm) -> Iterator[None]
     blocks = [each for each in arm if isinstance(each, Block) and not each.is_empty]
 
     def embedding(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-        embeddings = kwargs["inputs_embeds"].clone()
-        embeddings[0, :length] = ablated(stimulus.embeddings, [each for each in ablations if each.layer == 0])
-        return args, {**kwargs, "inputs_embeds": embeddings}
+        return args, {**kwargs, "inputs_embeds": ablated(stimulus.embeddings, in_layer(0))[None]}
+
+    def in_layer(index: int) -> list[Ablate]:
+        return [each for each in ablations if each.layer == index]
 
     def replacing(here: Sequence[Ablate]) -> Edit:
         return lambda args, kwargs: ((ablated(args[0][0], here)[None], *args[1:]), kwargs)
@@ -77,15 +80,24 @@ def intervened(decoder: Decoder, stimulus: Stimulus, arm: Arm) -> Iterator[None]
         removed = _removed(here, length, decoder.heads)
         return lambda args, kwargs: (args, _without_edges(kwargs, removed))
 
+    def reading(edit: Edit) -> Edit:
+        """Later steps of a description hand over one new position each, which nothing intervenes on."""
+
+        def edit_of_prompt(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+            given = [*args, kwargs.get("inputs_embeds"), kwargs.get("hidden_states")]
+            hidden = next(each for each in given if isinstance(each, Tensor))
+            return edit(args, kwargs) if hidden.shape[1] == length else (args, kwargs)
+
+        return edit_of_prompt
+
     with ExitStack() as hooks:
-        hooks.enter_context(before(decoder.stack, embedding))
+        hooks.enter_context(before(decoder.stack, reading(embedding)))
         for index, (layer, attention) in enumerate(zip(decoder.layers, decoder.attentions, strict=True)):
-            ablated_here = [each for each in ablations if each.layer == index > 0]
-            if ablated_here:
-                hooks.enter_context(before(layer, replacing(ablated_here)))
+            if index and in_layer(index):
+                hooks.enter_context(before(layer, reading(replacing(in_layer(index)))))
             blocked_here = [each for each in blocks if index in each.layers]
             if blocked_here:
-                hooks.enter_context(before(attention, blocking(blocked_here)))
+                hooks.enter_context(before(attention, reading(blocking(blocked_here))))
         yield
 
 
@@ -115,14 +127,12 @@ def _without_edges(kwargs: Mapping, removed: Tensor) -> dict:
     False would be 0 and change nothing.
     """
     hidden, mask = kwargs["hidden_states"], kwargs.get("attention_mask")
-    length, known = hidden.shape[1], removed.shape[1]
+    length = hidden.shape[1]
     if mask is None:
         mask = torch.ones(length, length, dtype=torch.bool, device=hidden.device).tril()[None, None]
     is_boolean = mask.dtype == torch.bool
     mask = mask.expand(-1, len(removed), -1, -1).clone()
-    mask[:, :, :known, :known].masked_fill_(
-        removed.to(mask.device), False if is_boolean else torch.finfo(mask.dtype).min
-    )
+    mask[..., :length].masked_fill_(removed.to(mask.device), False if is_boolean else torch.finfo(mask.dtype).min)
     seen = mask if is_boolean else mask > torch.finfo(mask.dtype).min / 2
     empty = (~seen.any(-1)).nonzero()
     if len(empty):
@@ -131,7 +141,3 @@ def _without_edges(kwargs: Mapping, removed: Tensor) -> dict:
             "for example the position itself."
         )
     return {**kwargs, "attention_mask": mask}
-
-
-def _grown(values: Tensor, value: int) -> Tensor:
-    return torch.cat([values, values.new_full((1, 1), value)], 1)

@@ -20,7 +20,9 @@ from vlmlib.stimulus import Stimulus
 
 @dataclass(frozen=True)
 class Description:
-    """Generative description: "Describe the image". Right if the text names the category.
+    """Generative description: "Describe the image." Right if the text names the category.
+
+    The paper prints the request without a period; its authors' code ends theirs with one.
 
     - `match="verbatim"`, the paper's: the name occurs in the text as it is written, even within another word.
     - `match="word"`: of all names in `categories` that end somewhere in the text, the longest is this one. So a "teddy
@@ -49,7 +51,7 @@ class Description:
 
     @property
     def question(self) -> str:
-        return "Describe the image"
+        return "Describe the image."
 
     def read(self, vlm: VLM, image: Image.Image) -> Stimulus:
         """The stimulus of this question about an image."""

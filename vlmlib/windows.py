@@ -53,7 +53,7 @@ def sliding_windows(layers: int, width: int) -> list[range]:
 
 
 def knockouts(
-    source: Tokens, to: Tokens | int, windows: Iterable[Iterable[int]], heads: Iterable[int] | None = None
+    source: Tokens, to: Tokens, windows: Iterable[Iterable[int]], heads: Iterable[int] | None = None
 ) -> list[list[Block]]:
     """One arm per window: attention from `source` into `to` is removed in its layers (see `Block`).
 
