@@ -71,6 +71,18 @@ def test_a_qwen2_vl_loads_without_a_library_for_videos(tmp_path):
     assert loaded.prompt == vlm.prompt
 
 
+def test_a_library_that_another_processor_lacks_is_named(tmp_path, monkeypatch, vlm):
+    vlm.model.save_pretrained(tmp_path)
+    vlm.processor.save_pretrained(tmp_path)
+
+    def lacking(*_args, **_kwargs):
+        raise ImportError("SomeProcessor requires the Somevision library")
+
+    monkeypatch.setattr(AutoProcessor, "from_pretrained", lacking)
+    with pytest.raises(VLMError, match=r"could not be loaded .* requires the Somevision library"):
+        VLM.load(tmp_path)
+
+
 class WithoutVideo(Qwen2VLProcessor):
     """Qwen2-VL's own processor, which would want a video processor."""
 

@@ -7,12 +7,13 @@ from typing import Any
 import torch
 from PIL import Image
 from transformers import (
-    AutoImageProcessor,
+    AutoConfig,
     AutoModelForImageTextToText,
     AutoProcessor,
     AutoTokenizer,
     BatchFeature,
     PreTrainedModel,
+    Qwen2VLImageProcessorPil,
 )
 
 from vlmlib.errors import VLMError
@@ -44,7 +45,7 @@ def load(
     try:
         processor = _processor(source, revision)
         return AutoModelForImageTextToText.from_pretrained(source, revision=revision, dtype=dtype), processor
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         raise VLMError(
             f"{name!r} could not be loaded as a vision-language checkpoint: {error} If it is a hub id, download "
             "it where there is a network and pass the folder."
@@ -80,9 +81,9 @@ def _processor(source: str | PathLike[str], revision: str | None) -> Any:
         return AutoProcessor.from_pretrained(source, revision=revision)
     except ImportError:
         # Qwen2-VL's processor holds one for videos, which needs torchvision; pictures and text do not
-        image_processor = AutoImageProcessor.from_pretrained(source, revision=revision)
-        if not hasattr(image_processor, "merge_size"):
+        if AutoConfig.from_pretrained(source, revision=revision).model_type != "qwen2_vl":
             raise
+        image_processor = Qwen2VLImageProcessorPil.from_pretrained(source, revision=revision or "main")
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
         return ImageTextProcessor(image_processor, tokenizer, image_token="<|image_pad|>")
 
