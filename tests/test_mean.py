@@ -74,7 +74,11 @@ def test_a_folder_holds_one_picture_open_at_a_time(vlm, folder, monkeypatch):
 
     monkeypatch.setattr(vlm, "read", read)
     mean_embedding(vlm, folder)
-    assert [os.path.basename(each.filename) for each in opened] == ["a.JPEG", "a.BMP", "z.png"]
+    assert [os.path.basename(each.filename) for each in opened] == [
+        "a.JPEG",
+        "a.BMP",
+        "z.png",
+    ] * 2  # headers, then pixels
     assert files_at_hand == [[], [], []]
 
 
@@ -234,3 +238,11 @@ def test_a_mean_without_its_origin_is_not_saved(tmp_path):
     with pytest.raises(VLMError, match="not told what the mean was made from"):
         save_mean(tmp_path / "mean.safetensors", torch.zeros(4))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_no_picture_is_found_before_any_image_is_read(vlm, tmp_path, monkeypatch):
+    picture().save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_text("no picture")
+    monkeypatch.setattr(type(vlm), "read", lambda *_: pytest.fail("an image was read"))
+    with pytest.raises(VLMError, match=r"b\.png' could not be read"):
+        mean_embedding(vlm, tmp_path)

@@ -1,7 +1,8 @@
 """The mean visual token over a set of images: what mean ablation puts in a token's place."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -140,13 +141,21 @@ def _pictures(folder: Path) -> list[Path]:
             f"mean_embedding was given {str(folder)!r}, which is {what}. Pass a folder with files of the suffixes "
             f"{', '.join(sorted(PICTURES))} in it, or the images themselves."
         )
+    for path in found:  # what is no picture at all is known before the long work begins
+        with _reading(path), Image.open(path):
+            pass
     return found
 
 
 def _opened(path: Path) -> Image.Image:
+    with _reading(path), Image.open(path) as image:
+        return image.convert("RGB")
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
     try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
+        yield
     except Exception as error:
         raise VLMError(
             f"The picture {str(path)!r} could not be read: {error}. Mend it, or take it out of the folder."

@@ -55,9 +55,10 @@ def sharing_is_exact(model: PreTrainedModel, decoder: Decoder, stimulus: Stimulu
     if reason is None:
         fast = engine.next_token(decoder, stimulus, arms, max_tokens=4 * len(stimulus.embeddings))
         off = (fast - slow).abs().amax(1) / scale
-        if not torch.equal(fast[0], slow[0]):
+        tolerance = TOLERANCE.get(decoder.dtype, 1e-1)
+        if float(off[0]) > tolerance / 5:  # the clean run does the same operations, if nothing follows the unembedding
             reason = "its logits are not just unembedded hidden states"
-        elif float(off.max()) > TOLERANCE.get(decoder.dtype, 1e-1):
+        elif float(off.max()) > tolerance:
             reason = f"its logits would be off by {float(off.max()):.1e} of their scale"
     if reason is None:
         return True
