@@ -39,8 +39,10 @@ def drawn_arms(draw, vlm: VLM, length: int) -> list[list[tuple]]:
     for _ in range(draw(st.integers(1, 6))):
         free = [set(range(length)) for _ in range(layer_count)]
         arm: list[tuple] = []
+        only_block = draw(st.booleans())  # may take its targets' edges to themselves: three others stay
         for _ in range(draw(st.integers(0, 3))):
-            if draw(st.booleans()):
+            may_block = not (only_block and any(kind == "block" for kind, *_ in arm))
+            if not may_block or draw(st.booleans()):
                 layer = draw(st.integers(0, layer_count - 1))
                 tokens = draw(st.sets(st.sampled_from(sorted(free[layer])), min_size=1, max_size=12))
                 free[layer] -= tokens
@@ -48,8 +50,8 @@ def drawn_arms(draw, vlm: VLM, length: int) -> list[list[tuple]]:
             else:
                 to = draw(st.sets(st.integers(1, length - 1), min_size=1, max_size=9) | st.just({length - 1}))
                 source = draw(st.sets(st.integers(0, min(to) - 1), min_size=1, max_size=30))
-                if min(to) > 4 and draw(st.booleans()):
-                    source = set(range(min(to) + 1)) - set(range(min(to) - 3, min(to)))  # all but three before it
+                if only_block and min(to) > 4:
+                    source = set(range(min(to) + 1)) - set(range(min(to) - 3, min(to)))
                 layers = draw(st.sets(st.integers(0, layer_count - 1), min_size=1))
                 heads = draw(st.none() | st.sets(st.integers(0, head_count - 1), min_size=1))
                 arm.append(("block", source, to, layers, heads))
