@@ -76,7 +76,7 @@ def test_no_arm_needs_no_pass():
     assert (made.shared, made.clean, made.passes) == (0, (), ())
 
 
-def test_table_2_costs_less_than_two_forward_passes():
+def test_table_2_computes_fewer_positions_than_two_forward_passes():
     length = 600
     starts = [599] * 24 + [560] * 12
     made = plan([length, *starts], length, 10**5)

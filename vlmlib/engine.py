@@ -34,17 +34,17 @@ def next_token(
     """
     length = len(stimulus.embeddings)
     made = plan([first_affected(arm, length) for arm in arms], length, pass_size(decoder, max_tokens))
-    rows: list[Tensor] = [stimulus.embeddings] * len(arms)
     clean, hidden = clean_run(decoder, stimulus, made.shared)
-    for arm in made.clean:
-        rows[arm] = decoder.unembed(hidden[:, -1:])[0]
+    rows: dict[int, Tensor] = {}
+    if made.clean:
+        own: Tensor = decoder.unembed(hidden[:, -1:])[0, 0]
+        rows |= dict.fromkeys(made.clean, own)
     for run in made.passes:
         prefix = max(run.starts)
         cache = sharing(clean, prefix, 1 if run.packed else len(run.arms)) if prefix else None
         last = suffixes(decoder, stimulus, [arms[arm] for arm in run.arms], run, cache)
-        for arm, row in zip(run.arms, decoder.unembed(last), strict=True):
-            rows[arm] = row[None]
-    return torch.cat(rows)
+        rows |= dict(zip(run.arms, decoder.unembed(last), strict=True))
+    return torch.stack([rows[arm] for arm in range(len(arms))])
 
 
 def pass_size(decoder: Decoder, max_tokens: int) -> int:

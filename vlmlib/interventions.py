@@ -123,13 +123,7 @@ class Block:
     layers: Sequence[int]
     heads: Sequence[int] | None = None
 
-    def __init__(
-        self,
-        source: Tokens,
-        to: Tokens,
-        layers: Tokens,
-        heads: Tokens | None = None,
-    ):
+    def __init__(self, source: Tokens, to: Tokens, layers: Tokens, heads: Tokens | None = None):
         object.__setattr__(self, "source", positions(source))
         object.__setattr__(self, "to", positions(to))
         object.__setattr__(self, "layers", positions(layers))
@@ -144,12 +138,7 @@ class Block:
 Arm = Sequence[Ablate | Block]
 
 
-def causal_blocks(
-    source: Tokens,
-    to: Tokens,
-    layers: Tokens,
-    heads: Tokens | None = None,
-) -> list[Block]:
+def causal_blocks(source: Tokens, to: Tokens, layers: Tokens, heads: Tokens | None = None) -> list[Block]:
     """Blocks of every edge from `source` into `to` that exists in a causal model, for regions that overlap.
 
     Targets that see the same sources share a block; a target that sees none of them has none.

@@ -120,14 +120,14 @@ class VLM:
                 "The embeddings of this image and question are not finite. Check the weights and their type."
             )
         position_ids = received.get("position_ids")
+        if position_ids is None:
+            position_ids = torch.arange(len(embeddings), device=self.device)[None]
         visual = (inputs["input_ids"][0] == self.model.config.image_token_id).nonzero()[:, 0]
         return Stimulus(
             prompt=prompt,
             inputs=dict(inputs),
             embeddings=embeddings,
-            position_ids=torch.arange(len(embeddings), device=self.device)[None]
-            if position_ids is None
-            else position_ids,
+            position_ids=position_ids,
             visual=visual,
             grid=architecture.grid_of(inputs, len(visual), self.processor.image_processor),
             image_size=(image.height, image.width),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 PASS_COST = 64  # what starting one more pass costs, in tokens: reading the weights, and launching every layer
-WORTH_SHARING = 16  # a prefix under a sixteenth of the sequence is computed again: less work than masks and copied keys
+WORTH_SHARING = 16  # a prefix under a sixteenth of the sequence is computed again, without masks and copied keys
 SHORT = 8  # a suffix of up to an eighth of the sequence is packed ...
 PACK = 2  # ... into packs of up to half of it, so that packing adds at most half to the keys of a query
 
