@@ -1,4 +1,7 @@
-"""Data sets in COCO's layout: the paper's first filter, the masks, and what bad files are told."""
+"""Data sets in COCO's layout: the paper's filters, masks and outlines, absent categories, and what bad files are told.
+
+Fails if an image passes that should not, if a mask or outline is not the annotation's, or if an absent one is shown.
+"""
 
 import json
 from pathlib import Path
@@ -6,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as run_length
 
-from fixtures.coco import CocoData
+from fixtures.coco import LENS, CocoData
 from vlmlib import VLMError
 
 
@@ -68,6 +72,84 @@ def test_bounds_can_be_shares_of_the_image(folder):
     bounds = {"area": "share", "above": 0.001, "below": 0.004, "annotations_below": 4}
     (folder / "filter.json").write_text(json.dumps(bounds))
     assert [(each.image_id, each.category) for each in CocoData(folder).examples] == [(5, "dog")]
+
+
+def written(folder: Path, *annotations: dict, name: str = "train2017", images: int = 5) -> None:
+    """Another annotation file, of images of 400 x 300."""
+    content = {
+        "images": [{"id": k, "file_name": f"{k}.png", "width": 400, "height": 300} for k in range(1, images + 1)],
+        "annotations": list(annotations),
+        "categories": [{"id": 18 + k, "name": name} for k, name in enumerate(["dog", "cat", "bed", "cup"])],
+    }
+    (folder / "annotations" / f"instances_{name}.json").write_text(json.dumps(content))
+
+
+def test_for_the_lens_targets_are_of_20000_to_30000_pixels_and_both_ends_are_out(folder):
+    sides = [20000**0.5, 141.5, 160, 173.2, 30000**0.5]
+    written(folder, *(box(k, k, 18, side) for k, side in enumerate(sides, 1)))
+    assert [each.image_id for each in CocoData(folder, purpose=LENS).examples] == [2, 3, 4]
+    assert CocoData(folder).examples == []
+    assert [path.stem for path in CocoData(folder, purpose=LENS).others] == ["1", "5"]
+
+
+def test_for_the_lens_val2017_is_preferred_and_train2017_for_identification(folder):
+    assert CocoData(folder, purpose=LENS).name == "train2017"
+    written(folder, box(1, 1, 18, 150), name="val2017")
+    written(folder, name="another")
+    data = CocoData(folder, purpose=LENS)
+    assert (data.name, [each.image_id for each in data.examples]) == ("val2017", [1])
+    assert data.examples[0].path == folder / "val2017" / "1.png"
+    assert (CocoData(folder).name, len(CocoData(folder).examples)) == ("train2017", 2)
+
+
+def test_each_purpose_has_bounds_of_its_own_in_a_file(folder):
+    (folder / "lens_filter.json").write_text(
+        json.dumps({"area": "share", "above": 0.1, "below": 0.3, "annotations_below": 3})
+    )
+    assert [each.image_id for each in CocoData(folder, purpose=LENS).examples] == [1, 4, 5]
+    assert [each.image_id for each in CocoData(folder).examples] == [1, 5]
+    (folder / "filter.json").write_text(
+        json.dumps({"area": "pixels", "above": 20, "below": 30, "annotations_below": 4})
+    )
+    assert [each.image_id for each in CocoData(folder).examples] == [5]
+    assert [each.image_id for each in CocoData(folder, purpose=LENS).examples] == [1, 4, 5]
+
+
+def test_the_absent_category_is_one_that_the_image_does_not_show_and_turns_with_the_image(folder):
+    data = CocoData(folder)
+    shown = {1: {"dog"}, 5: {"dog", "cat"}}
+    others = {image: [name for name in ("dog", "cat", "bed", "cup") if name not in shown[image]] for image in shown}
+    assert {each.image_id: each.absent for each in data.examples} == {1: others[1][1 % 3], 5: others[5][5 % 2]}
+    written(folder, *(box(k, k, 18, 40) for k in range(1, 6)))
+    assert [each.absent for each in CocoData(folder).examples] == ["bed", "cup", "cat", "bed", "cup"]
+
+
+def test_where_an_image_shows_every_category_none_is_absent(folder):
+    file = folder / "annotations" / "instances_train2017.json"
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps(content | {"categories": content["categories"][:1], "annotations": [box(1, 1, 18, 40)]}))
+    assert [each.absent for each in CocoData(folder).examples] == [""]
+
+
+def test_outlines_are_the_annotations_polygons_and_a_run_length_code_has_none(folder):
+    [outline] = box(1, 1, 18, 40)["segmentation"]
+    first = CocoData(folder).examples[0]
+    assert first.polygons == (tuple(outline),)
+    another = [50, 50, 60, 50, 55, 60.5]
+    mask = np.zeros((300, 400), bool)
+    mask[3:43, 2:42] = True
+    code = run_length.encode(np.asfortranarray(mask.astype(np.uint8)))
+    coded = {"size": code["size"], "counts": code["counts"].decode()}
+    written(
+        folder,
+        box(1, 1, 18, 40) | {"segmentation": [outline, another]},
+        box(2, 2, 18, 40) | {"segmentation": coded},
+    )
+    both, code_only = CocoData(folder).examples
+    assert both.polygons == (tuple(outline), tuple(another))
+    assert code_only.polygons == ()
+    assert np.array_equal(code_only.mask, mask)
+    assert both.mask.sum() > mask.sum()
 
 
 def test_a_limit_keeps_the_first_and_leaves_the_others_alone(folder):

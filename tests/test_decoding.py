@@ -6,7 +6,7 @@ differs from itself run alone and hooked, or if ending early changes what was sa
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.tiny import picture, tiny_qwen, tiny_vlm
@@ -86,6 +86,7 @@ def test_ending_early_gives_the_beginning_of_the_same_text(data):
     text = whole[data.draw(st.integers(0, len(arms) - 1))]
     begin = data.draw(st.integers(0, len(text) - 1))
     wanted = text[begin : begin + data.draw(st.integers(1, 3))]
+    assume("\ufffd" not in wanted)  # which stands for bytes that are not there yet
     early = vlm.describe(stimulus, arms, NEW, until=wanted)
     by_function = vlm.describe(stimulus, arms, NEW, until=lambda said: wanted in said)
     assert early == by_function

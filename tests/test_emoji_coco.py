@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fixtures.coco import CocoData
+from fixtures.coco import LENS, CocoData
+from fixtures.emoji_coco import make
 from fixtures.emoji_coco.questions import relation_questions
 from fixtures.emoji_coco.scenes import EVALUATION, HERE, NAMES, STYLES, TRAINING, look_alikes, render, visible_share
 
-DATA = CocoData(HERE)
+DATA, LENS_DATA = CocoData(HERE), CocoData(HERE, purpose=LENS)
 FILES = sorted((HERE / "eval").glob("*.png"))
 ANNOTATIONS = list(DATA.coco.anns.values())
 
@@ -20,6 +21,42 @@ def test_there_are_enough_scenes_targets_and_questions():
     assert len(FILES) == len(DATA.coco.imgs) >= 400
     assert len(DATA.examples) >= 100
     assert sum(bool(each.questions) for each in DATA.examples) >= 80
+
+
+def test_there_are_enough_larger_objects_for_the_lens_and_they_are_other_targets():
+    assert len(LENS_DATA.examples) >= 60
+    assert len({each.category for each in LENS_DATA.examples}) >= 8
+    targets = {(each.image_id, each.category) for each in DATA.examples}
+    assert not targets & {(each.image_id, each.category) for each in LENS_DATA.examples}
+
+
+def test_objects_for_the_lens_are_as_large_a_part_of_the_image_as_the_papers_are_of_coco_s():
+    shares = [each.mask.mean() for each in LENS_DATA.examples]
+    assert min(shares) > 0.065
+    assert max(shares) < 0.098
+    assert (round(20000 / (640 * 480), 3), round(30000 / (640 * 480), 3)) == (0.065, 0.098)
+
+
+def test_every_scene_lacks_some_category_and_has_run_length_masks():
+    for example in (*DATA.examples, *LENS_DATA.examples):
+        assert example.absent in NAMES
+        assert example.absent not in DATA.objects(example.image_id)
+        assert example.polygons == ()
+
+
+def test_the_filters_and_questions_are_what_the_script_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr(make, "SCENES", 4)
+    make.main(tmp_path)
+    for name in ("filter.json", "lens_filter.json"):
+        assert (tmp_path / name).read_bytes() == (HERE / name).read_bytes()
+    written, shipped = (json.loads((folder / "questions.json").read_text()) for folder in (tmp_path, HERE))
+    assert written == {image: asked for image, asked in shipped.items() if int(image) <= 4}
+    contents = (json.loads((folder / "annotations/instances_eval.json").read_text()) for folder in (tmp_path, HERE))
+    few, all_ = ([each for each in content["annotations"] if each["image_id"] <= 4] for content in contents)
+    assert [(each["image_id"], each["category_id"]) for each in few] == [
+        (each["image_id"], each["category_id"]) for each in all_
+    ]
+    assert [each["area"] for each in few] == pytest.approx([each["area"] for each in all_], rel=0.01)
 
 
 def test_every_category_and_both_styles_occur():

@@ -82,9 +82,12 @@ def test_the_readmes_example_runs(monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("['Yes', 'Yes',")
 
 
-def test_the_readme_lists_every_claim():
+def test_the_verdict_page_lists_every_claim_and_the_readme_leads_to_it():
+    page = (ROOT / "reports" / "emoji-llava.verdicts.md").read_text()
+    rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in page.splitlines()]
+    assert "(reports/emoji-llava.verdicts.md)" in README
     for claim in load_claims().values():
-        assert f"| `{claim.id}` | {claim.section} | {claim.statement} |" in README
+        assert [claim.section, f"`{claim.id}`", claim.statement] in rows
 
 
 def test_ci_runs_what_the_readme_says():

@@ -1,155 +1,141 @@
-"""From images to verdicts, on planted models whose mechanism is known.
+"""What a subject measures, on planted models (tests/planted.py) of which it is known what must come out.
 
-`Local` answers from the visual tokens that are red, `Elsewhere` from a text token that holds whether one is, `Blind`
-says yes whatever it sees. Fails unless the claim about object tokens is supported for the first, refuted or undecided
-for the second, and undecided for the third.
+Fails if an image counts that should not, a question is asked that does not exist, the mean token is made from the wrong
+images, or a row says something else than what its arm did.
 """
 
 import json
-from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from fixtures.coco import CocoData
-from fixtures.measurements import Subject, painted_out
-from tests.tiny import PATCH, tiny_processor, tiny_vlm
-from vlmlib import VLM, VQA, Ablate, Block, Polling, select
-from vlmlib.reference import ablated
-from vlmlib.statistics import beside_negative_control, exceeds
+from fixtures.coco import LENS, CocoData, open_image
+from fixtures.measurements import Subject
+from fixtures.store import Store
+from tests import planted
+from vlmlib import Ablate, VLMError, save_mean
 
-IMAGES = 12
-
-
-class Local(VLM):
-    """Visual tokens hold their patch's mean colour; yes if the last position can see a red one."""
-
-    def read(self, image, question, prefill=""):
-        stimulus = super().read(image, question, prefill)
-        pixels = stimulus.image_processor(image, do_normalize=False, return_tensors="np")["pixel_values"][0]
-        rows, cols = stimulus.grid
-        colours = pixels.reshape(3, rows, PATCH, cols, PATCH).mean((2, 4)).reshape(3, -1).T
-        embeddings = torch.zeros_like(stimulus.embeddings)
-        embeddings[stimulus.visual, :3] = torch.from_numpy(colours).float()
-        return replace(stimulus, embeddings=embeddings)
-
-    def next_token(self, stimulus, arms):
-        return torch.stack([self._answer(bool(self._sees(stimulus, arm))) for arm in arms])
-
-    def _sees(self, stimulus, arm):
-        embeddings = ablated(stimulus.embeddings, [each for each in arm if isinstance(each, Ablate)])
-        hidden = {token for each in arm if isinstance(each, Block) for token in each.source}
-        seen = [token for token in stimulus.visual.tolist() if token not in hidden]
-        red, green, blue = embeddings[seen, :3].T
-        return ((red > 0.45) & (green < 0.25) & (blue < 0.25)).any()
-
-    def _answer(self, yes: bool):
-        tokenizer = self.processor.tokenizer
-        logits = torch.zeros(len(tokenizer))
-        logits[tokenizer.convert_tokens_to_ids("▁Yes" if yes else "▁No")] = 1.0
-        return logits
-
-
-class Elsewhere(Local):
-    """What the image shows is gathered in the first position, which no visual token's ablation touches."""
-
-    def read(self, image, question, prefill=""):
-        stimulus = super().read(image, question, prefill)
-        stimulus.embeddings[0, 0] = float(Local._sees(self, stimulus, []))
-        return stimulus
-
-    def _sees(self, stimulus, arm):
-        return stimulus.embeddings[0, 0] > 0
-
-
-class Blind(Local):
-    def _sees(self, stimulus, arm):
-        return True
+IMAGES = 6
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> CocoData:
-    """Grey images of 64 x 64 with one red square of 16 x 16, one visual token; three too small for the filter."""
-    folder: Path = tmp_path_factory.mktemp("red")
-    (folder / "annotations").mkdir()
-    (folder / "red").mkdir()
-    images, annotations = [], []
-    for index in range(IMAGES + 3):
-        left, top = 16 * (index % 4), 16 * (index // 4 % 4)
-        pixels = np.full((64, 64, 3), 128, np.uint8)
-        pixels[top : top + 16, left : left + 16] = (230, 20, 20)
-        Image.fromarray(pixels).save(folder / "red" / f"{index}.png")
-        images.append({"id": index, "file_name": f"{index}.png", "width": 64, "height": 64})
-        corners = [left, top, left + 16, top, left + 16, top + 16, left, top + 16]
-        entry = {"id": index, "image_id": index, "category_id": 1, "segmentation": [corners], "iscrowd": 0}
-        annotations.append(entry | {"area": 256 if index < IMAGES else 9})
-    content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "stop sign"}]}
-    (folder / "annotations" / "instances_red.json").write_text(json.dumps(content))
-    bounds = {"area": "pixels", "above": 100, "below": 300, "annotations_below": 4}
-    (folder / "filter.json").write_text(json.dumps(bounds))
-    return CocoData(folder)
+def folder(tmp_path_factory):
+    return planted.write_data(tmp_path_factory.mktemp("planted") / "data")
 
 
-def measured(planted: type[VLM], data: CocoData):
-    subject = Subject("planted", planted(tiny_vlm().model, tiny_processor()), data)
+@pytest.fixture
+def subject_of(folder, tmp_path):
+    """A planted model on the first images; `questions` in another file than the data's own."""
 
-    def design(stimulus, tokens, generator):
-        elsewhere = select.shape_matched(stimulus, tokens, generator)
-        assert elsewhere is not None
-        return {"O": [Ablate(tokens, subject.mean)], "control": [Ablate(elsewhere, subject.mean)]}
+    def subject(parts, questions=None, **more) -> Subject:
+        data = CocoData(folder, questions, limit=IMAGES)
+        lens_data = CocoData(folder, limit=IMAGES, purpose=LENS)
+        return Subject("planted", planted.planted(*parts), data, lens_data, store, **more)
 
-    lost = subject.lost(Polling, design)
-    verdict = exceeds(lost["O"].sum(), len(lost["O"]), 0.5)
-    return lost, beside_negative_control(verdict, lost["O"], lost["control"])
-
-
-def test_a_planted_local_mechanism_is_supported(data):
-    lost, verdict = measured(Local, data)
-    assert lost.counts["asked"] == lost.counts["right only with the object"] == IMAGES
-    assert (lost["O"].sum(), lost["control"].sum(), verdict.outcome) == (IMAGES, 0, "supported")
+    store = Store(tmp_path / "store")
+    yield subject
+    store.close()
 
 
-def test_a_planted_mechanism_elsewhere_is_not_taken_for_a_local_one(data):
-    lost, verdict = measured(Elsewhere, data)
-    assert (lost["O"].sum(), len(lost["O"])) == (0, IMAGES)
-    assert verdict.outcome != "supported"
-    assert exceeds(0, IMAGES, 0.5).outcome == "refuted"
+def object_and_background(scene):
+    background = scene.stimulus.visual[-1:]
+    return {"object": [Ablate(scene.object, scene.mean)], "corner": [Ablate(background, scene.mean)], "nothing": []}
 
 
-def test_a_model_that_does_not_look_leaves_no_image_to_measure(data):
-    lost, verdict = measured(Blind, data)
-    assert (lost.counts["right"], lost.counts["right only with the object"]) == (IMAGES, 0)
-    assert (verdict.outcome, verdict.why) == ("undecided", "no images are left")
+def test_where_the_object_is_read_its_ablation_alone_takes_every_answer_away(subject_of):
+    table = subject_of(planted.LOCAL).measure(("generative", "polling", "VQA"), object_and_background)
+    for task in ("generative", "polling", "VQA"):
+        assert table.images[task] == {"filter 1": IMAGES, "filter 2": IMAGES, "asked": IMAGES, "counted": IMAGES}
+        lost = [table.lost(task, arm).tolist() for arm in ("object", "corner", "nothing")]
+        assert lost == [[True] * IMAGES, [False] * IMAGES, [False] * IMAGES]
+    assert table.tokens("object").tolist() == [9.0] * IMAGES
+    assert table.tokens("nothing").tolist() == [0.0] * IMAGES
 
 
-def test_an_image_without_a_place_for_the_control_is_left_out_and_counted(data):
-    subject = Subject("planted", Local(tiny_vlm().model, tiny_processor()), data)
-    lost = subject.lost(Polling, lambda *_: None)
-    assert lost.counts["without a place for the control"] == IMAGES
-    assert len(lost["anything"]) == 0
+def test_no_image_counts_that_a_model_gets_right_without_the_object(subject_of):
+    table = subject_of(planted.BLIND).measure(("polling",), object_and_background)
+    assert table.images["polling"] == {"filter 1": IMAGES, "filter 2": 0, "asked": 0, "counted": 0}
+    assert len(table.lost("polling", "object")) == 0
 
 
-def test_images_without_a_question_are_not_asked_one(data):
-    subject = Subject("planted", Local(tiny_vlm().model, tiny_processor()), data)
-    assert subject.lost(VQA, lambda *_: {"clean": []}).counts["asked"] == 0
+def test_images_without_a_question_are_not_asked_one(subject_of, tmp_path):
+    questions = tmp_path / "questions.json"
+    questions.write_text(json.dumps({"1": ["What is on the plate?"], "4": ["What is it?"]}))
+    table = subject_of(planted.LOCAL, questions).measure(("polling", "VQA"), object_and_background)
+    asked = {task: found["asked"] for task, found in table.images.items()}
+    assert asked == {"polling": IMAGES, "VQA": 2}
+    assert set(table.rows.loc[table.rows["task"] == "VQA", "image"]) == {1, 4}
 
 
-def test_the_mean_comes_from_images_that_the_filter_leaves_out(data):
-    subject = Subject("planted", Local(tiny_vlm().model, tiny_processor()), data)
-    colours = [subject.vlm.read(Image.open(path), "") for path in data.others]
-    expected = torch.cat([each.embeddings[each.visual] for each in colours]).mean(0)
-    assert len(data.others) == 3
+def test_an_image_whose_question_is_answered_wrong_is_asked_nothing_else_and_does_not_count(subject_of):
+    subject = subject_of(planted.LOCAL)
+    prefill_ends_with = subject.vlm.processor.tokenizer.convert_tokens_to_ids("▁a")
+    subject.vlm.model.get_input_embeddings().weight[prefill_ends_with, planted.NAMES.index("ended")] = 5.0
+    table = subject.measure(("polling", "VQA"), object_and_background)
+    assert table.images["polling"]["counted"] == IMAGES
+    assert table.images["VQA"] == {"filter 1": IMAGES, "filter 2": IMAGES, "asked": IMAGES, "counted": 0}
+    stored = subject.store.database.execute("SELECT DISTINCT arm FROM results WHERE task = 'VQA'").fetchall()
+    assert stored == [("clean",)]
+
+
+def test_the_mean_comes_from_images_that_the_filter_leaves_out(subject_of):
+    subject = subject_of(planted.LOCAL)
+    read = [subject.vlm.read(open_image(path), "") for path in subject.data.others]
+    expected = torch.cat([each.embeddings[each.visual] for each in read]).mean(0)
+    assert len(subject.data.others) == planted.EMPTY_IMAGES
     torch.testing.assert_close(subject.mean, expected)
 
 
-def test_painting_out_covers_the_whole_box_and_nothing_else():
-    image, mask = Image.new("RGB", (40, 30), (9, 9, 9)), np.zeros((30, 40), bool)
-    mask[5, 10] = mask[20, 25] = True
-    changed = (np.asarray(painted_out(image, mask, np.random.default_rng(0))) != 9).any(-1)
-    expected = np.zeros((30, 40), bool)
-    expected[5:21, 10:26] = True
-    assert np.array_equal(changed & ~expected, np.zeros_like(expected))
-    assert changed[expected].mean() > 0.99
+def test_the_mean_is_that_of_a_file_where_one_is_given(subject_of, tmp_path):
+    file = tmp_path / "mean.safetensors"
+    save_mean(file, planted.poisoned_mean(), made="by hand")
+    subject = subject_of(planted.POISONED, mean_file=file)
+    assert torch.equal(subject.mean, planted.poisoned_mean())
+    table = subject.measure(("polling",), object_and_background)
+    assert table.lost("polling", "corner").tolist() == [True] * IMAGES
+
+
+def test_the_lens_shows_the_class_from_the_layer_that_writes_it_on_and_numbers_after_the_object(subject_of):
+    lens = subject_of(planted.LOCAL).lens
+    assert lens.share.tolist() == [[0.0, 0.0, 0.0, 1.0, 1.0]] * IMAGES
+    assert lens.absent_share.sum() == 0
+    assert (lens.numbers > 0).all()
+    assert (lens.first_numbers == 0).all()
+    assert lens.categories == ["Yes"] * IMAGES
+    assert set(lens.absent) == {"dog", "cat"}
+
+
+def test_numbers_count_on_the_background_alone(subject_of):
+    """All tokens from the object's first one on say a number, its own included."""
+    lens = subject_of((planted.SCENE, planted.READ, planted.Attend(2, "visual", "red", "number"))).lens
+    assert lens.numbers.tolist() == [120, 36, 119, 35, 118, 34]
+
+
+def test_numbers_are_ablated_where_there_are_any(subject_of):
+    found = subject_of(planted.LOCAL).numbers
+    assert len(found) == IMAGES
+    for rows in found:
+        assert (rows["numbers"].answer, rows["numbers"].right) == (rows["clean"].answer, True) == ("Yes", True)
+        assert (rows["+1 buffer"].answer, rows["+1 buffer"].right) == ("No", False)
+        assert rows["numbers"].detail["still"] == rows["numbers"].tokens > 0
+    assert subject_of(planted.EARLY).numbers == []
+
+
+def test_numbers_that_their_own_tokens_say_do_not_persist(subject_of):
+    """The last visual row says them, whose place the mean token hardly has."""
+    found = subject_of((planted.SCENE, planted.READ, planted.Write(2, "bottom", "number"))).numbers
+    assert [rows["numbers"].tokens for rows in found] == [12] * IMAGES
+    assert [rows["numbers"].detail["still"] for rows in found] == [0] * IMAGES
+
+
+@pytest.mark.parametrize(
+    "arms",
+    [
+        ["object", "random 5"],
+        pytest.param(["random 5"], marks=pytest.mark.xfail(reason="Table: asked alone, it has no rows and no images")),
+    ],
+)
+def test_an_arm_that_was_run_on_no_image_is_an_error_that_names_those_there_are(arms, subject_of):
+    table = subject_of(planted.LOCAL).measure(("polling",), object_and_background)
+    with pytest.raises(VLMError, match=r"'random 5' for polling\. Measured were: clean, corner, nothing, object"):
+        table.curves("polling", arms)

@@ -1,122 +1,162 @@
-"""The pytest side, end to end on tiny models: options, the GPU policy, verdicts as outcomes, what bad input is told.
+"""The plugin's options, end to end on tiny models: what each one does, and what bad input is told.
 
-Fails if a refuted claim does not fail, if an undecided one passes for supported, or if a missing GPU hides a test.
+Fails if an option is ignored, or if input that cannot work is met with a traceback or with silence.
 """
 
 from pathlib import Path
 
 import pytest
-import torch
 
-from tests.tiny import tiny_vlm
+pytest_plugins = ["tests.inner"]
 
-ROOT = Path(__file__).parent.parent
-SCENES = str(ROOT / "fixtures" / "emoji_coco")
-CLAIM = """
-import numpy as np, pytest
-from vlmlib.statistics import exceeds, negligible
+USAGE = pytest.ExitCode.USAGE_ERROR
 
-@pytest.mark.claim("object-buffer-polling")
-def test_planted(trial, subject):
-    trial.check(exceeds({count}, 100, trial.bound))
-"""
+SUPPORTED = "trial.check(exceeds(Totals(90, 100), 0.5))"
 
 
-@pytest.fixture
-def tiny_folder(tmp_path: Path) -> str:
-    """A checkpoint folder of a random model, with the layout of a real one."""
-    vlm, folder = tiny_vlm(), tmp_path / "my-llava"
-    vlm.model.save_pretrained(folder)
-    vlm.processor.save_pretrained(folder)
-    return str(folder)
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--vlm-model=llama-1.5", "--vlm-model llama-1.5: there is no model of this name"),
+        (
+            "--vlm-model=./missing/folder",
+            "one of emoji-llava, llava-1.5-7b, llava-phi-3, qwen2-vl-2b, a checkpoint folder",
+        ),
+        ("--vlm-limit=0", "--vlm-limit 0: expected at least one image"),
+        ("--vlm-limit=-3", "--vlm-limit -3: expected at least one image"),
+        ("--vlm-limit=some", "--vlm-limit: invalid int value: 'some'"),
+        ("--vlm-protocol=mine", "--vlm-protocol: invalid choice: 'mine' (choose from "),
+    ],
+)
+def test_an_option_that_cannot_be_meant_is_a_usage_error(inner, told, option, message):
+    result = inner.verdict(90, option)
+    assert result.ret == USAGE
+    assert message in told(result)
 
 
-@pytest.fixture
-def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
-    """Run pytest with the plugin, as on a machine without a GPU."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.delenv("VLM_REQUIRE_GPU", raising=False)
-    pytester.makeini("[pytest]\nmarkers =\n    claim(id): a claim\n    gpu: needs a GPU\n")
-
-    def run(*options: str, code: str = CLAIM.format(count=90)) -> pytest.RunResult:
-        pytester.makepyfile(code)
-        return pytester.runpytest_inprocess("-p", "fixtures.plugin", "-m", "not gpu", "-rs", *options)
-
-    return run
+def test_an_id_that_is_not_in_the_file_is_a_usage_error_that_names_the_test(inner, told):
+    result = inner.body("pass", claim="no-such-claim")
+    assert result.ret not in (0, 1)
+    assert "::test_planted: claims.toml has no claim 'no-such-claim'" in told(result)
 
 
-def own_model(folder: str) -> list[str]:
-    return ["--vlm-model", folder, "--vlm-device", "cpu", "--vlm-coco", SCENES, "--vlm-limit", "3"]
+def test_naming_a_model_asks_for_it_alone(inner):
+    items = inner.items(inner.claims, *inner.own, "-k", "polling_answers or negligible or hardly_matter")
+    assert {item.callspec.id for item in items} == {"my-llava"}
+    assert len(items) == 3
 
 
-@pytest.mark.parametrize(("count", "outcome"), [(90, "passed"), (10, "failed"), (55, "undecided")])
-def test_each_verdict_has_its_own_outcome(run, tiny_folder, count, outcome):
-    result = run(*own_model(tiny_folder), code=CLAIM.format(count=count))
-    assert result.parseoutcomes() == {outcome: 1}
-    assert result.ret == (1 if outcome == "failed" else 0)
-    verdict = {"passed": "supported", "failed": "refuted", "undecided": "undecided"}[outcome]
-    result.stdout.fnmatch_lines(["*= verdicts =*", "object-buffer-polling on my-llava", f"*{verdict}: {count}.0% [[]*"])
+def test_a_model_and_its_measurements_run_end_to_end(inner):
+    """All that the real claims ask of a subject is there for a model of one's own, whatever comes out."""
+    chosen = "grows or coarse or hardly_matter or polling_answers or sliding or numbers_persist or right_tokens"
+    result = inner.run(inner.claims, *inner.own, "-k", chosen)
+    assert result.parseoutcomes().keys() == {"undecided", "deselected"}
+    result.stdout.fnmatch_lines(["*probability-falls: *", "    my-llava: undecided: no images are left*"])
+    assert {task for (task,) in inner.query("SELECT DISTINCT task FROM units")} >= {"filter 2", "logit lens", "VQA"}
 
 
-def test_a_refuted_claim_says_what_was_found_and_shows_no_traceback(run, tiny_folder):
-    result = run(*own_model(tiny_folder), code=CLAIM.format(count=10))
-    result.stdout.fnmatch_lines(["object-buffer-polling on my-llava: refuted: 10.0%*n = 100, required > 50%*"])
-    result.stdout.fnmatch_lines(["*claimed: Ablating the object's tokens*", "*measured on emoji_coco, seed 0"])
-    result.stdout.no_fnmatch_line("*Traceback*")
-    result.stdout.no_fnmatch_line("*claims.py:*")
+def test_several_models_each_have_their_own_tests(inner):
+    second = inner.checkpoint_named("your-llava")
+    result = inner.verdict(90, *inner.own, f"--vlm-model={second}")
+    assert result.parseoutcomes() == {"passed": 2}
+    result.stdout.fnmatch_lines(["    my-llava: supported*", "    your-llava: supported*"], consecutive=True)
 
 
-def test_the_claims_run_on_a_model_of_your_own_and_a_blind_one_decides_nothing(run, tiny_folder, monkeypatch):
-    result = run(*own_model(tiny_folder), str(ROOT / "claims"))
+def test_both_protocols_give_both_columns(inner):
+    both = ("--vlm-protocol=text", "--vlm-protocol=reference")
+    result = inner.body("trial.check(exceeds(subject.lens.best > 0, 0.5))", *inner.own, *both, "-v")
     assert result.parseoutcomes() == {"undecided": 2}
-    result.stdout.fnmatch_lines(["*undecided: no images are left, required < 10%"])
+    result.stdout.fnmatch_lines_random(
+        ["*::test_planted[[]my-llava[]] *", "*::test_planted[[]my-llava, reference[]] *"]
+    )
+    result.stdout.fnmatch_lines(["    my-llava: undecided*", "    my-llava, reference: undecided*"], consecutive=True)
+    assert inner.query("SELECT protocol, count(*) FROM units GROUP BY protocol") == [("reference", 3), ("text", 3)]
 
 
-def test_without_a_gpu_the_papers_models_are_skipped_in_one_visible_line(run):
-    result = run("-m", "gpu")
-    assert result.parseoutcomes() == {"skipped": 2, "deselected": 1}
-    lines = [line for line in result.outlines if line.startswith("SKIPPED")]
-    assert len(lines) == 1
-    assert "needs a GPU and none was found; --vlm-device cpu runs it on the processor" in lines[0]
+def test_the_reference_protocol_alone_is_no_text(inner):
+    items = inner.items(inner.claims, *inner.own, "--vlm-protocol=reference", "-k", "polling_answers")
+    assert [item.callspec.id for item in items] == ["my-llava, reference"]
 
 
-def test_a_required_gpu_that_is_missing_fails(run, monkeypatch):
-    monkeypatch.setenv("VLM_REQUIRE_GPU", "1")
-    result = run("-m", "gpu")
-    assert result.parseoutcomes() == {"errors": 2, "deselected": 1}
-    result.stdout.fnmatch_lines(["*needs a GPU and none was found*VLM_REQUIRE_GPU=1*"])
+def test_the_limit_is_the_number_of_images(inner):
+    inner.body("subject.lens", *inner.own, "--vlm-limit=2")
+    assert inner.query("SELECT count(DISTINCT image), count(*) FROM units") == [(2, 2)]
 
 
-def test_an_unknown_model_is_a_usage_error_that_lists_the_known_ones(run):
-    result = run("--vlm-model", "llama-1.5")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*--vlm-model llama-1.5: there is no model of this name*emoji-llava, llava-1.5-7b*"])
+def test_the_questions_of_another_file_are_asked(inner, tmp_path: Path):
+    questions = tmp_path / "none.json"
+    questions.write_text("{}")
+    count = "[len([each for each in subject.data.examples if each.questions])]"
+    assert inner.body(f"assert {count} == [3]; {SUPPORTED}", *inner.own).parseoutcomes() == {"passed": 1}
+    own = (*inner.own, f"--vlm-questions={questions}")
+    assert inner.body(f"assert {count} == [0]; {SUPPORTED}", *own).parseoutcomes() == {"passed": 1}
 
 
-def test_a_model_without_a_data_set_says_which_option_to_pass(run, tiny_folder):
-    result = run("--vlm-model", tiny_folder, "--vlm-device", "cpu")
+def test_the_mean_token_comes_from_the_file_that_is_given(inner, mean_file):
+    body = f"assert (subject.mean == 0).all() and len(subject.mean) == 16; {SUPPORTED}"
+    assert inner.body(body, *inner.own).parseoutcomes() == {"passed": 1}
+    assert inner.body(body, *inner.without_mean).parseoutcomes() == {"failed": 1}
+
+
+@pytest.mark.parametrize("measurement", ["ablations", "lens"])
+def test_a_mean_token_of_another_width_is_told_where_one_is_used(inner, mean_file, measurement):
+    result = inner.body(f"subject.{measurement}", *inner.without_mean, f"--vlm-mean={mean_file(7)}")
+    assert result.parseoutcomes() == {"failed": 1}
+    result.stdout.no_fnmatch_line("*test_planted(trial, subject)*")  # a traceback would show it
+    result.stdout.re_match_lines([r".*\b7\b.*\b16\b|.*\b16\b.*\b7\b"])
+
+
+def test_a_file_that_is_no_mean_token_is_told(inner, tmp_path: Path):
+    file = tmp_path / "mean.safetensors"
+    file.write_text("no tensor")
+    result = inner.body("subject.mean", *inner.without_mean, f"--vlm-mean={file}")
+    assert result.parseoutcomes() == {"failed": 1}
+    result.stdout.fnmatch_lines([f"'{file}' could not be read as a mean embedding: *"])
+
+
+def test_a_store_that_cannot_be_made_is_told(inner, tmp_path: Path):
+    blocked = tmp_path / "file"
+    blocked.write_text("no folder")
+    result = inner.verdict(90, *inner.own, f"--vlm-store={blocked / 'store'}")
     assert result.parseoutcomes() == {"errors": 1}
-    result.stdout.fnmatch_lines(["my-llava needs a data set. Pass --vlm-coco DIR*"])
+    result.stdout.fnmatch_lines([f"Results cannot be kept in '{blocked / 'store'}' *Choose a folder*"])
+    result.stdout.no_fnmatch_line("*plugin.py:*")
+
+
+def test_a_model_without_a_data_set_says_which_option_to_pass(inner):
+    result = inner.verdict(90, f"--vlm-model={inner.checkpoint}", "--vlm-device=cpu")
+    assert result.parseoutcomes() == {"errors": 1}
+    result.stdout.fnmatch_lines(
+        ["my-llava needs a data set. Pass --vlm-coco DIR*--vlm-coco *emoji_coco for the shipped*"]
+    )
     result.stdout.no_fnmatch_line("*plugin.py:*")
 
 
 @pytest.mark.parametrize(
     ("broken", "message"),
-    [("processor_config.json", "*my-llava' has no processor*"), ("config.json", "*my-llava' has no configuration*")],
+    [("processor_config.json", "*broken' has no processor*"), ("config.json", "*broken' has no configuration*")],
 )
-def test_a_checkpoint_folder_that_lacks_a_part_is_named(run, tiny_folder, broken, message):
-    (Path(tiny_folder) / broken).unlink()
-    result = run(*own_model(tiny_folder))
+def test_a_checkpoint_folder_that_lacks_a_part_is_named(inner, broken, message):
+    folder = inner.checkpoint_named("broken")
+    (Path(folder) / broken).unlink()
+    result = inner.verdict(90, f"--vlm-model={folder}", *inner.on_scenes)
     assert result.parseoutcomes() == {"errors": 1}
     result.stdout.fnmatch_lines([message])
 
 
-def test_a_folder_that_is_not_coco_is_named(run, tiny_folder, tmp_path):
-    result = run("--vlm-model", tiny_folder, "--vlm-device", "cpu", "--vlm-coco", str(tmp_path))
-    result.stdout.fnmatch_lines(["There is no annotations/instances_*.json in *"])
+def test_a_folder_that_is_not_coco_is_named(inner, tmp_path: Path):
+    result = inner.verdict(90, *inner.own, f"--vlm-coco={tmp_path}")
+    assert result.parseoutcomes() == {"errors": 1}
+    result.stdout.fnmatch_lines([f"There is no annotations/instances_*.json in '{tmp_path}'*"])
 
 
-def test_an_id_that_is_not_in_the_file_is_a_usage_error(run):
-    result = run(code=CLAIM.format(count=1).replace("object-buffer-polling", "no-such-claim"))
-    result.stdout.fnmatch_lines(["*claims.toml has no claim 'no-such-claim'*"])
+def test_a_claim_whose_test_hands_in_no_verdict_fails(inner):
+    result = inner.body("assert subject.name", *inner.own)
+    assert result.parseoutcomes() == {"failed": 1}
+    result.stdout.fnmatch_lines(["*handed in no verdict: end it with trial.check(verdict)*"])
+
+
+def test_a_claim_whose_test_asks_for_no_subject_is_a_usage_error(inner):
+    result = inner.code("import pytest\n@pytest.mark.claim('object-buffer-polling')\ndef test_it(trial): pass")
     assert result.ret != 0
+    result.stdout.fnmatch_lines(["*asks for one of the fixtures subject, subjects and architecture*"])

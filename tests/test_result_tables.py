@@ -1,50 +1,62 @@
-"""Regression: the shipped model still gives the committed result tables and verdicts.
+"""Regression: the shipped model still gives the committed result tables and verdicts under reports/.
 
-A count may differ by one image between machines. What makes a claim true is its rule, never this comparison.
+A count may differ by one image between machines. What makes a claim true is its rule, never this comparison. The
+results come from the store of `pytest claims/`, whose keys hold the code and the libraries: what has changed is
+measured again.
 """
 
 from pathlib import Path
 
 import pytest
 
-from fixtures.models import SHIPPED, STAND_IN
-from fixtures.tables import TableSnapshot, markdown, same_table
+from fixtures.models import SHIPPED
+from tests.pages import PageSnapshot, same_page
 
 ROOT = Path(__file__).parent.parent
+PAGES = ("ablations", "knockouts", "lens", "verdicts")
 
 
-class Rows:
-    """A pytest plugin that collects the result rows of the claims."""
-
-    def __init__(self):
-        self.rows: list[dict] = []
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "teardown":
-            self.rows += [row for name, rows in report.user_properties if name == "table" for row in rows]
-
-
-def test_the_shipped_model_gives_the_committed_tables(pytester: pytest.Pytester, snapshot):
-    collected = Rows()
-    options = ["-c", str(ROOT / "pytest.ini"), "-p", "no:syrupy"]  # the inner run must not take over the snapshots
-    pytester.runpytest_inprocess(str(ROOT / "claims"), *options, plugins=[collected])
-    page = markdown(f"{SHIPPED} on emoji_coco", STAND_IN, sorted(collected.rows, key=lambda row: row["claim"]))
-    assert page == snapshot(name=SHIPPED, extension_class=TableSnapshot)
+def test_the_shipped_model_gives_the_committed_tables(pytester: pytest.Pytester, tmp_path: Path, snapshot):
+    # the inner run must not take over the snapshots
+    options = ["-c", str(ROOT / "pytest.ini"), "-p", "no:syrupy", "--vlm-report", str(tmp_path)]
+    pytester.runpytest_inprocess(str(ROOT / "claims"), *options)
+    found = {page: (tmp_path / f"{SHIPPED}.{page}.md").read_text() for page in PAGES if page != "verdicts"}
+    found["verdicts"] = (tmp_path / "verdicts.md").read_text()
+    for name, page in found.items():
+        assert page == snapshot(name=f"{SHIPPED}.{name}", extension_class=PageSnapshot)
 
 
-TABLE = "| arm | lost | images |\n|:---|---:|---:|\n| O+1 | 90 | 100 |"
+PAGE = "| arm | lost |\n|:---|---:|\n| O+1 (33.4) | 90 of 100 |\n| `a-claim` | supported* | refuted |"
 
 
 @pytest.mark.parametrize(
-    ("other", "same"),
+    ("old", "new", "same"),
     [
-        (TABLE, True),
-        (TABLE.replace("90", "91"), True),
-        (TABLE.replace("90", " 90"), True),
-        (TABLE.replace("90", "92"), False),
-        (TABLE.replace("arm", "row"), False),
-        (TABLE + "\n| O+2 | 95 | 100 |", False),
+        ("", "", True),
+        ("90", "91", True),
+        ("90", " 90", True),
+        ("90", "92", False),
+        ("33.4", "33.5", True),
+        ("33.4", "33.7", False),
+        ("arm", "row", False),
+        ("O+1", "O+2", False),
+        ("100 |", "100 |\n| O+2 (60.0) | 95 of 100 |", False),
+        ("supported*", "undecided", True),
+        ("supported*", "supported", True),
+        ("refuted", "undecided", False),
+        ("refuted", "undecided*", True),
+        ("supported*", "x*", False),
     ],
 )
-def test_tables_are_the_same_up_to_one_image_per_cell(other, same):
-    assert same_table(TABLE, other) is same
+def test_pages_are_the_same_up_to_one_image(old, new, same):
+    assert same_page(PAGE, PAGE.replace(old, new, 1)) is same
+
+
+def test_updating_snapshots_with_several_workers_is_refused(pytester: pytest.Pytester, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    conftest = (ROOT / "tests" / "conftest.py").read_text()
+    pytester.makeconftest(conftest)
+    pytester.makepyfile("def test_nothing(): assert True")
+    result = pytester.runpytest_subprocess("--snapshot-update", "-n", "2", "-p", "no:cacheprovider")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*Update snapshots without -n*"])

@@ -1,6 +1,7 @@
 """Windows of layers: are they the paper's, at every depth, and does each become one arm?
 
-Fails if a bound is read 0-based for 1-based, rounded to even or down, or if an arm blocks other layers than its window.
+Fails if a bound is read 0-based for 1-based, rounded to even or down, if the windows of the authors' code and of their
+text are mixed up, or if an arm blocks other layers than its window.
 """
 
 import math
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.tiny import picture, tiny_vlm
 from vlmlib import Block, VLMError
-from vlmlib.windows import PAPER, knockouts, paper_windows, sliding_windows
+from vlmlib.windows import AUTHORS, PAPER, knockouts, paper_windows, sliding_windows
 
 EXACT = {
     32: [(0, 10), (4, 14), (10, 20), (14, 24), (20, 31), (0, 32)],
@@ -35,11 +36,20 @@ def test_at_32_layers_they_are_table_2s_headings_read_1_based():
     assert shown == headings | {"all": "1-32"}
 
 
-@given(layers=st.integers(1, 200))
-def test_a_window_is_a_nonempty_part_of_the_model_and_its_bounds_are_at_most_half_a_layer_off(layers):
-    windows = paper_windows(layers)
+def test_the_authors_code_has_windows_of_its_own_under_the_same_names():
+    inclusive = [(0, 9), (5, 14), (11, 20), (15, 24), (21, 31), (0, 31)]
+    windows = paper_windows(32, AUTHORS)
+    assert [(window[0], window[-1]) for window in windows.values()] == inclusive
+    assert list(windows) == list(paper_windows(32))
+    differing = [name for name, window in windows.items() if window != paper_windows(32)[name]]
+    assert differing == ["early-mid", "mid", "mid-late", "late"]
+
+
+@given(layers=st.integers(1, 200), bounds=st.sampled_from([PAPER, AUTHORS]))
+def test_a_window_is_a_nonempty_part_of_the_model_and_its_bounds_are_at_most_half_a_layer_off(layers, bounds):
+    windows = paper_windows(layers, bounds)
     assert windows["all"] == range(layers)
-    for name, (start, stop) in PAPER.items():
+    for name, (start, stop) in bounds.items():
         window = windows[name]
         assert len(window) > 0
         assert set(window) <= set(range(layers))
@@ -51,6 +61,12 @@ def test_a_window_is_a_nonempty_part_of_the_model_and_its_bounds_are_at_most_hal
 def test_a_model_without_layers_has_no_windows():
     with pytest.raises(VLMError, match="0 layers"):
         paper_windows(0)
+
+
+@pytest.mark.parametrize("window", [(-1, 4), (4, 4), (5, 4), (4, 33)])
+def test_a_window_that_is_none_of_32_layers_is_refused_by_name(window):
+    with pytest.raises(VLMError, match="'mine' is"):
+        paper_windows(8, {"early": (0, 10), "mine": window})
 
 
 @given(layers=st.integers(1, 50), data=st.data())

@@ -1,6 +1,6 @@
 """Windows of layers, and the attention knockout in each of them (section 4.2)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from vlmlib.errors import VLMError
 from vlmlib.interventions import Block, Tokens, positions
@@ -14,23 +14,40 @@ PAPER = {
     "late": (20, 31),
     "all": (0, 32),
 }
+# The windows of the authors' code: "early-mid" to "late" are others than the text's.
+AUTHORS = {
+    "early": (0, 10),
+    "early-mid": (5, 15),
+    "mid": (11, 21),
+    "mid-late": (15, 25),
+    "late": (21, 32),
+    "all": (0, 32),
+}
 
 
-def paper_windows(layers: int) -> dict[str, range]:
+def paper_windows(layers: int, bounds: Mapping[str, tuple[int, int]] = PAPER) -> dict[str, range]:
     """The paper's named windows, for a model of any depth: each bound times layers / 32, rounded half up.
 
     A window holds at least one layer of the model, however few there are.
 
-    **Raises:** `VLMError` for a model without layers.
+    **Arguments:** `bounds`: the windows at 32 layers, 0-based and half-open: `PAPER` (the text's) or `AUTHORS` (their
+    code's).
+
+    **Raises:** `VLMError` for a model without layers, and for a window that holds no layer of 32 or others.
 
     !!! example
 
         >>> paper_windows(32)["mid-late"], paper_windows(28)["mid-late"]
         (range(14, 24), range(12, 21))
+        >>> paper_windows(32, AUTHORS)["mid-late"]
+        range(15, 25)
     """
     if layers < 1:
         raise VLMError(f"paper_windows was given {layers} layers. Pass how many the model has, len(vlm.layers).")
-    scaled = {name: [(2 * bound * layers + 32) // 64 for bound in bounds] for name, bounds in PAPER.items()}
+    for name, (start, stop) in bounds.items():
+        if not 0 <= start < stop <= 32:
+            raise VLMError(f"Window {name!r} is ({start}, {stop}). Expected (start, stop), 0 <= start < stop <= 32.")
+    scaled = {name: [(2 * bound * layers + 32) // 64 for bound in window] for name, window in bounds.items()}
     starts = {name: min(start, layers - 1) for name, (start, _) in scaled.items()}
     return {name: range(starts[name], max(stop, starts[name] + 1)) for name, (_, stop) in scaled.items()}
 

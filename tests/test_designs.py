@@ -1,0 +1,331 @@
+"""Designs: are the arms of tables 1 and 2 the paper's conditions, and does each draw for itself?
+
+Oracles: distances on the grid, edges listed one by one, the names that the paper's tables print. Fails if a row ablates
+or blocks other tokens than its name says, if a random row has another size than its region, or if one arm's draw hangs
+on another arm, on their order or on nothing at all.
+"""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fixtures import designs
+from fixtures.designs import COUNTS, REGIONS, TO_LAST, TO_ROW, Scene, ablations, knockouts, sliding, tokens_of
+from fixtures.paper import Printed
+from fixtures.protocol import PROTOCOLS, REFERENCE, TEXT
+from tests.tiny import picture, tiny_processor, tiny_qwen, tiny_vlm
+from vlmlib import VLM, Ablate, Block, Stimulus, VLMError, mean_embedding
+from vlmlib.windows import paper_windows
+
+FAMILIES = {"llava": tiny_vlm, "qwen": tiny_qwen}
+START = 3  # text tokens before the image
+PROCESSOR = tiny_processor().image_processor
+
+
+def scene_of(rows: int, cols: int, places=(), depth: int = 4, seed=(0, 7), protocol=TEXT, attributed=True) -> Scene:
+    """An image of rows x cols visual tokens whose object is at some places of the grid; scores grow along the image."""
+    visual = torch.arange(START, START + rows * cols)
+    length = START + len(visual) + 3
+    embeddings = torch.randn(length, 2, generator=torch.Generator().manual_seed(rows))
+    embeddings /= embeddings.norm(dim=-1, keepdim=True)
+    embeddings[visual[0]] *= 50 if rows % 2 else 0  # a register token, or one that lies as far below
+    positions = torch.arange(length)[None]
+    stimulus = Stimulus("", {}, embeddings, positions, visual, (rows, cols), (rows, cols), PROCESSOR)
+    tokens = visual[sorted({place % len(visual) for place in places})]
+    scores = [float(each) for each in range(len(visual) + (protocol is REFERENCE))] if attributed else None
+    vlm: VLM = SimpleNamespace(layers=range(depth))  # pyright: ignore[reportAssignmentType]
+    return Scene(vlm, stimulus, tokens, torch.zeros(2), scores, protocol, seed)
+
+
+scenes = st.builds(
+    scene_of,
+    rows=st.integers(1, 6),
+    cols=st.integers(1, 6),
+    places=st.lists(st.integers(0, 35), max_size=5),
+    depth=st.integers(1, 12),
+    seed=st.tuples(st.just(0), st.integers(0, 2**31)),
+)
+
+
+def near(scene: Scene, reach: int) -> set[int]:
+    """Positions at most so many rows and columns from the object, by distance."""
+    cols = scene.stimulus.grid[1]
+    at = [divmod(int(token) - START, cols) for token in scene.object]
+    return {
+        token
+        for token in scene.stimulus.visual.tolist()
+        if any(max(abs((token - START) // cols - r), abs((token - START) % cols - c)) <= reach for r, c in at)
+    }
+
+
+def regions_of(scene: Scene) -> dict[str, set[int]]:
+    return {name: near(scene, reach) for reach, name in enumerate(REGIONS)}
+
+
+def ablated(scene: Scene) -> dict[str, set[int]]:
+    """What each arm of table 1 ablates, every one of them a single ablation at the embeddings, by the mean."""
+    found = {}
+    for name, arm in ablations(scene).items():
+        [only] = arm
+        assert isinstance(only, Ablate)
+        assert only.layer == 0
+        assert only.value is scene.mean
+        found[name] = set(only.tokens)
+    return found
+
+
+def edges_of(arm) -> set[tuple[int, int]]:
+    """(source, target) of every blocked edge; each block stands in all heads and in the same layers."""
+    assert all(isinstance(each, Block) and each.heads is None for each in arm)
+    assert len({each.layers for each in arm}) <= 1
+    return {(source, target) for each in arm for source in each.source for target in each.to}
+
+
+def blocked(scene: Scene, window: str = "all") -> dict[str, set[tuple[int, int]]]:
+    suffix = f", {window}"
+    return {name.removesuffix(suffix): edges_of(arm) for name, arm in knockouts(scene).items() if name.endswith(suffix)}
+
+
+def test_the_arms_of_table_1_bear_the_names_of_its_rows_and_of_their_controls():
+    names = set(ablations(scene_of(24, 24, range(300, 304))))
+    fitted = {f"{kind} = {region}" for kind in ("gradient", "random") for region in REGIONS}
+    elsewhere = {f"elsewhere {region}" for region in REGIONS}
+    printed = {arm for _, arm in Printed("llava-1.5-7b").ablations.cells}
+    assert names == printed | fitted | elsewhere
+
+
+def test_the_arms_of_table_2_bear_the_names_of_its_cells_and_of_figure_8s():
+    scene = scene_of(24, 24, [300], depth=32)
+    printed = {arm for _, arm in Printed("llava-1.5-7b").knockouts.cells}
+    rows = [*TO_LAST, *TO_ROW, *(f"random = {row}" for row in TO_LAST)]
+    windows = ["early", "early-mid", "mid", "mid-late", "late", "all", *sliding(32)]
+    names = set(knockouts(scene))
+    assert printed < names
+    assert names == {f"{row}, {window}" for row in rows for window in windows}
+
+
+@settings(deadline=None, max_examples=60)
+@given(scene=scenes)
+def test_each_region_is_the_object_with_what_lies_near_and_registers_are_the_outlying_norms(scene):
+    found = ablated(scene)
+    assert {name: found[name] for name in REGIONS} == regions_of(scene)
+    assert found["object"] == set(scene.object.tolist())
+    visual = scene.stimulus.visual.tolist()
+    if len(visual) != 5:  # of which one alone lies at two deviations, but for rounding
+        assert found["register"] == set(visual[:1] if scene.stimulus.grid[0] % 2 and len(visual) > 5 else [])
+
+
+@settings(deadline=None, max_examples=60)
+@given(scene=scenes)
+def test_gradient_and_random_tokens_are_as_many_as_their_name_says_and_counts_beyond_the_image_are_left_out(scene):
+    found, visual = ablated(scene), scene.stimulus.visual.tolist()
+    sizes = {str(k): k for k in COUNTS if k <= len(visual)}
+    sizes |= {f"= {name}": len(region) for name, region in regions_of(scene).items()}
+    for name, size in sizes.items():
+        assert found[f"gradient {name}"] == set(visual[len(visual) - size :])  # the scores grow along the image
+        assert len(found[f"random {name}"]) == size
+        assert found[f"random {name}"] <= set(visual)
+    assert {name for name in found if name.startswith(("gradient", "random"))} == {
+        f"{kind} {name}" for kind in ("gradient", "random") for name in sizes
+    }
+
+
+@settings(deadline=None, max_examples=60)
+@given(scene=scenes)
+def test_a_shape_elsewhere_is_the_region_moved_and_absent_where_it_has_no_place(scene):
+    found, (rows, cols) = ablated(scene), scene.stimulus.grid
+    for name, region in regions_of(scene).items():
+        at = {divmod(token - START, cols) for token in region}
+        shifts = [(down, across) for down in range(-rows, rows) for across in range(-cols, cols)]
+        places = [{(row + down, col + across) for row, col in at} for down, across in shifts]
+        free = [
+            {START + row * cols + col for row, col in place}
+            for place in places
+            if at and not place & at and all(0 <= row < rows and 0 <= col < cols for row, col in place)
+        ]
+        if free:
+            assert found[f"elsewhere {name}"] in free
+        else:
+            assert f"elsewhere {name}" not in found
+
+
+@pytest.mark.parametrize("design", [ablations, knockouts])
+@settings(deadline=None, max_examples=30)
+@given(scene=scenes)
+def test_an_image_has_the_same_arms_each_time(design, scene):
+    first, again = (
+        {name: [repr(each) for each in arm] for name, arm in design(given).items()}
+        for given in (scene, replace(scene, seed=list(scene.seed)))
+    )
+    assert first == again
+
+
+def test_other_images_and_other_seeds_draw_other_tokens():
+    drawn = [ablated(scene_of(6, 6, [20], seed=seed)) for seed in ((0, 7), (0, 8), (1, 7))]
+    for name in ("random 10", "random 20", "random = +1 buffer"):
+        assert len({tuple(sorted(each[name])) for each in drawn}) == 3
+    elsewhere = {tuple(ablated(scene_of(6, 6, [20], seed=(0, n)))["elsewhere object"]) for n in range(20)}
+    assert len(elsewhere) > 5
+    sources = [blocked(scene_of(6, 6, [20], seed=(0, n))) for n in (7, 8)]
+    assert [sources[0][f"random = {row}"] == sources[1][f"random = {row}"] for row in TO_LAST[1:]] == [False] * 3
+    assert all(sources[0][row] == sources[1][row] for row in (*TO_LAST, *TO_ROW))
+
+
+def test_arms_of_one_image_draw_apart_from_one_another():
+    found = ablated(scene_of(6, 6, [20, 21, 22, 26, 27]))
+    assert len(found["random 5"]) == len(found["random = object"]) == 5
+    assert found["random 5"] != found["random = object"]
+    assert not found["random 5"] <= found["random 10"]
+    assert len({tuple(scene_of(6, 6).generator(name).integers(99, size=9)) for name in ("a", "b", "random 5")}) == 3
+
+
+@pytest.mark.parametrize("counts", [(10,), (20, 10, 7), (36, 250, 5)])
+def test_an_arm_draws_the_same_whatever_other_arms_there_are_and_in_any_order(counts, monkeypatch):
+    scene = scene_of(6, 6, [20])
+    before = ablated(scene)
+    monkeypatch.setattr(designs, "COUNTS", counts)
+    after = ablated(scene)
+    assert set(before) ^ set(after)
+    assert {name: after[name] for name in set(before) & set(after)} == {
+        name: before[name] for name in set(before) & set(after)
+    }
+
+
+def test_an_arm_draws_the_same_whatever_is_drawn_before_it(monkeypatch):
+    scene = scene_of(6, 6, [20])
+    before = {name: edges_of(arm) for name, arm in knockouts(scene).items()}
+    monkeypatch.setattr(designs, "TO_LAST", ("renamed", *TO_LAST[1:]))
+    after = {name: edges_of(arm) for name, arm in knockouts(scene).items()}
+    kept = set(before) & set(after)
+    assert any(name.startswith("random = O+2") for name in kept)
+    assert {name: before[name] for name in kept} == {name: after[name] for name in kept}
+
+
+def test_a_draw_does_not_hang_on_the_process_that_makes_it():
+    drawn_in_another = [3, 8, 12, 16, 30]  # hashes of text would differ from process to process
+    assert scene_of(6, 6).random("random 5", 5).tolist() == drawn_in_another
+
+
+@settings(deadline=None, max_examples=60)
+@given(scene=scenes)
+def test_knockouts_into_the_last_token_block_each_rows_sources_from_the_last_position(scene):
+    found, last, visual = blocked(scene), scene.stimulus.last, set(scene.stimulus.visual.tolist())
+    assert last == max(visual) + 3
+    sources = {"O -> LTP": near(scene, 0), "O+1 -> LTP": near(scene, 1), "O+2 -> LTP": near(scene, 2)}
+    sources["I-(O+1) -> LTP"] = visual - near(scene, 1)
+    for row, source in sources.items():
+        assert found[row] == {(token, last) for token in source}
+        drawn = found[f"random = {row}"]
+        assert {target for _, target in drawn} <= {last}
+        assert {token for token, _ in drawn} <= visual
+        assert len(drawn) == len(source)
+
+
+@settings(deadline=None, max_examples=60)
+@given(scene=scenes)
+def test_knockouts_into_the_last_visual_row_block_the_edges_that_a_causal_model_has(scene):
+    found, visual = blocked(scene), scene.stimulus.visual.tolist()
+    row = visual[-scene.stimulus.grid[1] :]
+    assert found["O+1 -> LVR"] == {(s, t) for s in near(scene, 1) for t in row if s <= t}
+    assert found["I-LVR -> LVR"] == {(s, t) for s in visual if s not in row for t in row}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
+@pytest.mark.parametrize("depth", [2, 8, 28, 32])
+def test_knockouts_stand_in_the_protocols_windows_and_in_the_sliding_ones(protocol, depth):
+    arms = knockouts(scene_of(4, 4, [5], depth=depth, protocol=protocol))
+    expected = paper_windows(depth, protocol.windows) | sliding(depth)
+    for row in (*TO_LAST, *TO_ROW, "random = O -> LTP"):
+        mine = {name.removeprefix(f"{row}, "): arm for name, arm in arms.items() if name.startswith(f"{row}, ")}
+        layers = {window: arm[0].layers for window, arm in mine.items()}
+        assert layers == {name: tuple(window) for name, window in expected.items()}
+
+
+def test_the_protocols_windows_at_32_layers_are_the_texts_and_the_codes():
+    found = {
+        name: [arm[0].layers for arm in knockouts(scene_of(4, 4, [5], depth=32, protocol=each)).values()][:6]
+        for name, each in PROTOCOLS.items()
+    }
+    ends = {name: [(layers[0], layers[-1]) for layers in windows] for name, windows in found.items()}
+    assert ends["text"] == [(0, 9), (4, 13), (10, 19), (14, 23), (20, 30), (0, 31)]
+    assert ends["reference"] == [(0, 9), (5, 14), (11, 20), (15, 24), (21, 31), (0, 31)]
+
+
+def test_at_32_layers_there_are_23_sliding_windows_of_10():
+    windows = sliding(32)
+    assert len(windows) == 23
+    assert {len(layers) for layers in windows.values()} == {10}
+    assert windows["L1-10"] == range(10)
+    assert windows["L23-32"] == range(22, 32)
+    assert [f"L{layers[0] + 1}-{layers[-1] + 1}" for layers in windows.values()] == list(windows)
+
+
+@given(depth=st.integers(1, 99))
+def test_sliding_windows_are_as_wide_a_part_of_any_depth(depth):
+    windows = list(sliding(depth).values())
+    [width] = {len(layers) for layers in windows}
+    assert abs(width - depth * 10 / 32) <= 0.5 or (depth, width) == (1, 1)
+    assert [layers.start for layers in windows] == list(range(depth - width + 1))
+
+
+def test_an_object_that_was_cropped_away_has_arms_that_change_nothing():
+    scene = scene_of(4, 4)
+    found = ablated(scene)
+    for name in REGIONS:
+        assert found[name] == found[f"gradient = {name}"] == found[f"random = {name}"] == set()
+        assert f"elsewhere {name}" not in found
+    everything = {(token, scene.stimulus.last) for token in scene.stimulus.visual.tolist()}
+    edges = blocked(scene)
+    assert edges["O -> LTP"] == edges["O+2 -> LTP"] == edges["O+1 -> LVR"] == edges["random = O -> LTP"] == set()
+    assert edges["I-(O+1) -> LTP"] == everything
+
+
+def test_how_many_tokens_an_arm_touches_are_ablated_ones_or_sources_each_once():
+    value = torch.zeros(2)
+    assert tokens_of([]) == 0
+    assert tokens_of([Ablate([4, 5, 6], value)]) == 3
+    assert tokens_of([Block([4, 5], to=9, layers=[0])]) == 2
+    assert tokens_of([Block([4], to=[8], layers=[0]), Block([4, 5], to=[9], layers=[0])]) == 2
+    assert tokens_of([Ablate([4, 5], value), Ablate([5, 6], value, layer=1), Block([6, 7], to=9, layers=[0])]) == 4
+
+
+def test_a_design_that_needs_gradients_says_so_where_there_are_none():
+    with pytest.raises(VLMError, match=r"integrated gradients: .*attributed=True"):
+        ablations(scene_of(4, 4, [5], attributed=False))
+    assert knockouts(scene_of(4, 4, [5], attributed=False))
+
+
+def test_gradient_tokens_of_the_authors_protocol_may_lie_one_past_the_image():
+    found = ablated(scene_of(4, 4, [5], protocol=REFERENCE))
+    assert found["gradient 5"] == set(range(START + 12, START + 17))
+
+
+@pytest.fixture(scope="module", params=[(family, name) for family in FAMILIES for name in PROTOCOLS], ids="-".join)
+def measured(request) -> tuple[VLM, Scene]:
+    """A real stimulus of each family under each protocol, its object in the middle or cropped away."""
+    family, protocol = request.param
+    vlm, image = FAMILIES[family](), picture(3, (24, 24))
+    stimulus, mean = vlm.read(image, "Is there a dog in this image?"), mean_embedding(vlm, [picture(1)])
+    mask = np.zeros((24, 24), bool)
+    mask[9:13, 9:13] = True
+    scores = np.random.default_rng(0).normal(size=len(stimulus.visual) + (protocol == "reference")).tolist()
+    return vlm, Scene(vlm, stimulus, stimulus.tokens_of(mask), mean, scores, PROTOCOLS[protocol], (0, 7))
+
+
+@pytest.mark.parametrize("cropped", [False, True], ids=["inside", "cropped"])
+@pytest.mark.parametrize("design", [ablations, knockouts])
+def test_every_arm_runs_and_those_that_touch_anything_change_the_prediction(measured, design, cropped):
+    vlm, scene = measured
+    arms = design(replace(scene, object=scene.object[:0]) if cropped else scene)
+    clean, *logits = vlm.next_token(scene.stimulus, [[], *arms.values()])
+    assert torch.isfinite(torch.stack(logits)).all()
+    for (name, arm), found in zip(arms.items(), logits, strict=True):
+        if not tokens_of(arm):
+            assert torch.equal(found, clean), name
+        elif "-> LVR" not in name:
+            assert not torch.allclose(found, clean, rtol=1e-6, atol=1e-6), name

@@ -1,0 +1,75 @@
+"""What a claim is held against: models by name, the labels of runs, and which runs the options ask for.
+
+Fails if a claim runs on a model of which it means nothing, or under a name that stands for something else.
+"""
+
+import re
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+from fixtures.claims import load_claims
+from fixtures.models import MODELS, SHIPPED, Run, label_of, source_of
+from fixtures.plugin import runs_of
+from vlmlib import VLMError
+
+CLAIMS = load_claims()
+
+
+def test_a_model_is_a_name_a_folder_or_a_hub_id(tmp_path: Path):
+    assert source_of("llava-1.5-7b") == "llava-hf/llava-1.5-7b-hf"
+    assert source_of(str(tmp_path)) == str(tmp_path)
+    assert source_of("me/my-llava") == "me/my-llava"
+    named = [label_of(each) for each in (SHIPPED, str(tmp_path), "me/my-llava")]
+    assert named == [SHIPPED, tmp_path.name, "me/my-llava"]
+    assert Path(MODELS[SHIPPED]).is_dir()
+
+
+@pytest.mark.parametrize("model", ["llama", "a/b/c", "./a/b", "~/a", "/a/b", ""])
+def test_what_is_no_model_is_refused(model):
+    with pytest.raises(VLMError, match=f"--vlm-model {re.escape(model)}: there is no model of this name"):
+        source_of(model)
+
+
+def test_a_label_tells_model_protocol_and_whether_it_is_published(tmp_path: Path):
+    (tmp_path / "my-llava").mkdir()
+    folder = str(tmp_path / "my-llava")
+    both = Run("llava-1.5-7b+llava-phi-3", published=True)
+    labels = [each.label for each in (Run(folder), Run(folder, "reference"), Run("llava-phi-3", published=True), both)]
+    assert labels == [
+        "my-llava",
+        "my-llava, reference",
+        "llava-phi-3 as published",
+        "llava-1.5-7b+llava-phi-3 as published",
+    ]
+    assert [each.label for each in both.each()] == ["llava-1.5-7b as published", "llava-phi-3 as published"]
+    assert Run("llava-1.5-7b+llava-phi-3", "reference").each()[1] == Run("llava-phi-3", "reference")
+
+
+@pytest.mark.parametrize(
+    ("claim", "models", "protocols", "expected"),
+    [
+        ("visual-norms", None, None, ["emoji-llava", "llava-1.5-7b", "llava-phi-3"]),
+        ("numbers-persist", None, None, ["llava-1.5-7b"]),  # not shipped
+        ("qwen-lower", None, None, ["qwen2-vl-2b as published", "qwen2-vl-2b"]),
+        ("sliding-peak", None, ["reference"], ["emoji-llava, reference", "llava-phi-3, reference"]),
+        (
+            "both-models-agree",
+            None,
+            ["reference", "text", "text"],
+            [
+                "llava-1.5-7b+llava-phi-3 as published",
+                "llava-1.5-7b+llava-phi-3, reference",
+                "llava-1.5-7b+llava-phi-3",
+            ],
+        ),
+        ("sliding-peak", ["me/mine"], None, ["me/mine"]),
+        ("numbers-persist", ["me/mine", "qwen2-vl-2b"], None, ["me/mine", "qwen2-vl-2b"]),
+        ("qwen-lower", ["me/mine"], None, []),
+        ("qwen-lower", ["me/mine", "qwen2-vl-2b"], ["text", "reference"], ["qwen2-vl-2b", "qwen2-vl-2b, reference"]),
+    ],
+)
+def test_what_a_claim_is_held_against(claim, models, protocols, expected):
+    option = Namespace(vlm_model=models, vlm_protocol=protocols)
+    assert [run.label for run in runs_of(CLAIMS[claim], option)] == expected
