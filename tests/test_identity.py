@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import FunctionType
 
 import numpy as np
 import pytest
@@ -206,6 +207,17 @@ def with_default(factor: int):
     return design
 
 
+def with_keyword(factor: int):
+    def design(scene, *, factor=factor):
+        return {"last row": [Ablate(select.last_row(scene.stimulus), scene.mean * factor)]}
+
+    return design
+
+
+def with_set(scene):
+    return {"some": [Ablate([scene.stimulus.last], scene.mean)]} if len(scene.object) in {0, 8} else {}
+
+
 def in_file(folder: Path, name: str, source: str):
     """A function of this source, from a file of its own."""
     file = folder / f"{name}.py"
@@ -235,10 +247,20 @@ def test_lambdas_on_one_line_are_told_apart():
     assert design_key(one) != design_key(two)
 
 
-@pytest.mark.parametrize("make", [designing, with_default], ids=["closure", "default"])
+@pytest.mark.parametrize("make", [designing, with_default, with_keyword], ids=["closure", "default", "keyword"])
 def test_designs_of_one_source_that_hold_other_values_are_told_apart(make):
     assert design_key(make(1)) == design_key(make(1))
     assert design_key(make(1)) != design_key(make(2))
+
+
+def test_the_order_in_which_a_set_lies_in_memory_is_not_in_a_designs_key():
+    """For texts it is another in every process: the design would be measured again each time."""
+    code, one, other = with_set.__code__, frozenset([0, 8]), frozenset([8, 0])
+    assert repr(one) != repr(other)
+    consts = [tuple(each if const == one else const for const in code.co_consts) for each in (one, other)]
+    designs = [FunctionType(code.replace(co_consts=each), globals(), "with_set") for each in consts]
+    assert one in code.co_consts
+    assert design_key(designs[0]) == design_key(designs[1])
 
 
 def test_a_design_without_source_is_refused_by_name():

@@ -242,9 +242,10 @@ def test_the_vocabulary_is_read_without_spaces_and_case(vlm):
 def test_ablating_numbers_is_described_and_read_beside_ablating_the_object(protocol):
     vlm = tiny_vlm()
     words = vlm.processor.tokenizer.get_vocab()
-    # a mean that says a number itself, and so little that layers make something else of it
-    shown, mean = example("a"), 0.01 * vlm.model.lm_head.weight[words["7"]]
-    chosen = [0, 3, 14]
+    vlm.model.lm_head.weight.data[[index for word, index in words.items() if word.isdigit()]] *= 2
+    # a mean that says a number itself, and so little that layers make something else of some of its tokens
+    shown, mean = example("a"), 0.01 * vlm.model.lm_head.weight[words["0"]]
+    chosen = [0, 3, 7, 14]
     rows = Reader(vlm, protocol).ablate_numbers(shown, chosen, mean)
     stimulus = vlm.read(shown.image, "Describe the image." if protocol is TEXT else "Describe this image.")
     ablate = Ablate(stimulus.visual[chosen], mean)
@@ -255,12 +256,12 @@ def test_ablating_numbers_is_described_and_read_beside_ablating_the_object(proto
     ]
     assert rows[0].right
     assert not rows[2].right
-    assert [row.tokens for row in rows] == [None, 3, None]
+    assert [row.tokens for row in rows] == [None, 4, None]
     top = protocol.lens(vlm, stimulus, 0, [ablate]).top_ids[:, chosen, 0]
     says = np.array([[is_number(text_of(vlm, token)) for token in layer] for layer in top])
     assert rows[1].detail == {"still": says[1:].any(0).sum()}
     assert says[0].all()
-    assert not says[1:].any(0).all()
+    assert 0 < says[1:].any(0).sum() < 4
     assert rows[0].detail is None
 
 

@@ -240,3 +240,15 @@ def test_what_a_verdict_rests_on_is_said_below_where_it_is_the_stand_in_or_the_p
     reasons = [f"- `{claim.id}`: {claim.not_shipped}" for claim in CLAIMS.values() if claim.not_shipped]
     assert reasons
     assert [line for line in text.splitlines() if line in reasons] == (reasons if label == SHIPPED else [])
+
+
+def test_the_verdict_page_says_which_verdicts_the_authors_code_changes():
+    claim, other = TWO[0].id, TWO[1].id
+    rows = [verdict(claim, "mine", "supported"), verdict(other, "mine", "refuted")]
+    same = [verdict(claim, "mine, reference", "supported"), verdict(other, "mine, reference", "refuted")]
+    changed = [verdict(claim, "mine, reference", "undecided", fragile=True), same[1]]
+    assert "authors' code changes" not in verdict_page(rows, TWO)
+    assert "authors' code changes:\n\n- none" in verdict_page(rows + same, TWO)
+    page = verdict_page(rows + changed, TWO)
+    assert f"- `{claim}`, mine: supported, by the authors' code undecided*" in page
+    assert f"- `{other}`" not in page

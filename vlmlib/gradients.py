@@ -8,7 +8,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vlmlib.checks import check_range
-from vlmlib.engine import pass_size, positions_of, reading_the_last_position
+from vlmlib.engine import positions_of, reading_the_last_position
 from vlmlib.errors import VLMError
 from vlmlib.model import VLM
 from vlmlib.stimulus import Stimulus
@@ -61,7 +61,7 @@ def integrated_gradients(
     _check(vlm, token_id, baseline)
     x = stimulus.embeddings[stimulus.visual].float()
     start = baseline.to(x).expand_as(x)
-    rows = max(1, pass_size(vlm.decoder, max_tokens) // len(stimulus.embeddings))
+    rows = max(1, max_tokens // len(stimulus.embeddings))
     batches = _fractions(steps, rule).to(x).split(rows)
     total = torch.zeros_like(x)
     for fractions in tqdm(
