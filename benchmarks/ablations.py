@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import common
-from vlmlib import VLM, reference
+from vlmlib import VLM, oracle
 from vlmlib.stimulus import Stimulus
 
 
@@ -23,14 +23,14 @@ def contenders(vlm: VLM, stimulus: Stimulus, max_tokens: int) -> dict[str, Calla
 
     @torch.no_grad()
     def plain_batch() -> Tensor:
-        embeddings = torch.stack([reference.ablated(stimulus.embeddings, arm) for arm in arms])
+        embeddings = torch.stack([oracle.ablated(stimulus.embeddings, arm) for arm in arms])
         positions = stimulus.position_ids.expand(len(arms), -1)
         return vlm.model(
             inputs_embeds=embeddings, position_ids=positions, use_cache=False, logits_to_keep=1
         ).logits[:, -1]  # fmt: skip
 
     def hooked() -> Tensor:
-        return torch.stack([reference.next_token(vlm.model, vlm.decoder, stimulus, arm) for arm in arms])
+        return torch.stack([oracle.next_token(vlm.model, vlm.decoder, stimulus, arm) for arm in arms])
 
     return {"ours": ours, "plain_batch": plain_batch, "hooked": hooked}
 

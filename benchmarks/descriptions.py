@@ -5,7 +5,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks import common
-from vlmlib import VLM, reference
+from vlmlib import VLM, oracle
 from vlmlib.interventions import Arm
 from vlmlib.stimulus import Stimulus
 
@@ -16,7 +16,7 @@ MARGIN = 1e-4  # of the logits' scale: two tokens this close are a tie, which th
 def generated(vlm: VLM, stimulus: Stimulus, arm: Arm, tokens: int, gaps: list[Tensor] | None = None) -> list[int]:
     """The ids of a greedy text. `gaps` collects, per step, how far the two best logits are apart, of the largest."""
     seq = len(stimulus.embeddings)
-    embeddings = reference.ablated(stimulus.embeddings, arm)[None]
+    embeddings = oracle.ablated(stimulus.embeddings, arm)[None]
 
     def prefill(_module, args, kwargs):
         is_prefill = kwargs["inputs_embeds"].shape[1] == seq  # later steps receive one position, and stay as they are

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.tiny import picture, tiny_qwen, tiny_vlm
-from vlmlib import Ablate, Block, VLMError, reference
+from vlmlib import Ablate, Block, VLMError, oracle
 from vlmlib.decoding import Decoding, describe
 
 FAMILIES = {"llava": tiny_vlm, "qwen2-vl": tiny_qwen, "sliding": lambda attention: tiny_qwen(attention, 0, 3, window=9)}
@@ -45,7 +45,7 @@ def assert_same(vlm, stimulus, arm, ours: list[int], theirs: list[int]) -> None:
     for step, (one, other) in enumerate(zip(ours, theirs, strict=False)):
         if one != other:
             settings = {"do_sample": False, "return_dict_in_generate": True, "output_logits": True}
-            with reference.intervened(vlm.decoder, stimulus, arm):
+            with oracle.intervened(vlm.decoder, stimulus, arm):
                 out = vlm.model.generate(**stimulus.inputs, max_new_tokens=step + 1, **settings)
             logits = out.logits[step][0]
             assert float(logits[other] - logits[one]) < 1e-4 * float(logits.abs().max()), (step, ours, theirs)
@@ -72,7 +72,7 @@ def test_every_arm_says_what_it_says_alone_and_hooked(each, max_tokens):
     decoding = Decoding(vlm.processor.tokenizer, vlm._stop_ids(), NEW)
     texts = said(vlm, stimulus, arms, max_tokens=max_tokens)
     for arm, ours in zip(arms, texts, strict=True):
-        assert_same(vlm, stimulus, arm, ours, reference.describe(vlm.model, vlm.decoder, stimulus, arm, decoding))
+        assert_same(vlm, stimulus, arm, ours, oracle.describe(vlm.model, vlm.decoder, stimulus, arm, decoding))
     assert len({tuple(text) for text in texts}) > 2
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tiny import picture, plain_logits, tiny_vlm
-from vlmlib import Ablate, Block, VLMError, reference
+from vlmlib import Ablate, Block, VLMError, oracle
 from vlmlib.interventions import causal_blocks, first_affected
 
 LENGTH, LAYERS, WIDTH, HEADS = 33, 2, 16, 4
@@ -50,7 +50,7 @@ def test_any_arm_equals_a_llama_written_out_in_torch(attention, drawn):
     expected = plain_logits(vlm, stimulus.embeddings, arm)
     close = {"rtol": 0, "atol": 1e-5 * float(expected.abs().max())}
     torch.testing.assert_close(vlm.next_token(stimulus, [arm])[0], expected, **close)
-    torch.testing.assert_close(reference.next_token(vlm.model, vlm.decoder, stimulus, arm), expected, **close)
+    torch.testing.assert_close(oracle.next_token(vlm.model, vlm.decoder, stimulus, arm), expected, **close)
 
 
 def test_nothing_asked_nothing_changed(vlm, stimulus):
@@ -61,7 +61,7 @@ def test_nothing_asked_nothing_changed(vlm, stimulus):
     arms = [[], [nobody], [nothing], [nowhere], [headless]]
     logits = vlm.next_token(stimulus, arms)
     assert all(torch.equal(row, logits[0]) for row in logits)
-    slow = [reference.next_token(vlm.model, vlm.decoder, stimulus, arm) for arm in arms]
+    slow = [oracle.next_token(vlm.model, vlm.decoder, stimulus, arm) for arm in arms]
     assert all(torch.equal(row, logits[0]) for row in slow)
 
 
@@ -71,7 +71,7 @@ def test_a_tokens_own_embedding_changes_nothing(vlm, stimulus):
         itself = Ablate(tokens, vlm.hidden_states(stimulus, tokens)[layer], layer)
         clean, replaced = vlm.next_token(stimulus, [[], [itself]])
         torch.testing.assert_close(replaced, clean, rtol=1e-5, atol=1e-5)
-        assert torch.equal(reference.next_token(vlm.model, vlm.decoder, stimulus, [itself]), clean)
+        assert torch.equal(oracle.next_token(vlm.model, vlm.decoder, stimulus, [itself]), clean)
 
 
 def test_patching_every_position_from_another_stimulus_gives_that_stimulus(vlm, stimulus):
@@ -141,7 +141,7 @@ def test_two_blocks_that_together_leave_no_source_are_an_error(vlm, stimulus):
 def test_hooks_leave_when_a_run_fails(vlm, stimulus):
     with (
         pytest.raises(VLMError, match="leaves position"),
-        reference.intervened(vlm.decoder, stimulus, [Block(range(LENGTH), to=stimulus.last, layers=[1])]),
+        oracle.intervened(vlm.decoder, stimulus, [Block(range(LENGTH), to=stimulus.last, layers=[1])]),
     ):
         vlm.model(**stimulus.inputs)
     assert not any(module._forward_pre_hooks for module in vlm.model.modules())

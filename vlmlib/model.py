@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from vlmlib import architecture, checkpoint, engine, reference
+from vlmlib import architecture, checkpoint, engine, oracle
 from vlmlib.checks import check, check_range
 from vlmlib.decoding import Decoding, check_greedy, describe
 from vlmlib.errors import VLMError
@@ -157,7 +157,7 @@ class VLM:
             return stimulus.embeddings.new_empty(0, self.decoder.vocab)
         if self.shares:
             return engine.next_token(self.decoder, stimulus, arms, max_tokens)
-        return torch.stack([reference.next_token(self.model, self.decoder, stimulus, arm) for arm in arms])
+        return torch.stack([oracle.next_token(self.model, self.decoder, stimulus, arm) for arm in arms])
 
     def describe(
         self,
@@ -191,7 +191,7 @@ class VLM:
         if self.shares:
             said = describe(self.decoder, stimulus, arms, decoding, max_tokens)
         else:
-            said = [reference.describe(self.model, self.decoder, stimulus, arm, decoding) for arm in arms]
+            said = [oracle.describe(self.model, self.decoder, stimulus, arm, decoding) for arm in arms]
         return [decoding.text(ids) for ids in said]
 
     def hidden_states(self, stimulus: Stimulus, tokens: Tokens, arm: Arm = ()) -> Float[Tensor, "layer token d_model"]:
@@ -208,7 +208,7 @@ class VLM:
         """
         self._check(stimulus, [arm])
         check_range("hidden_states: position", positions(tokens), len(stimulus.embeddings))
-        return reference.hidden_states(self.model, self.decoder, stimulus, positions(tokens), arm)
+        return oracle.hidden_states(self.model, self.decoder, stimulus, positions(tokens), arm)
 
     def first_token(self, stimulus: Stimulus, answer: str) -> int:
         """The id of the first piece of an answer, as the model would produce it after this prompt.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from vlmlib import engine, reference
+from vlmlib import engine, oracle
 from vlmlib.architecture import decoder_input
 from vlmlib.decoder import Decoder
 from vlmlib.errors import VLMError
@@ -39,7 +39,7 @@ def sharing_is_exact(model: PreTrainedModel, decoder: Decoder, stimulus: Stimulu
         True
     """
     arms = _arms(decoder, stimulus)
-    slow = torch.stack([reference.next_token(model, decoder, stimulus, arm) for arm in arms])
+    slow = torch.stack([oracle.next_token(model, decoder, stimulus, arm) for arm in arms])
     if not bool(slow.isfinite().all()):
         raise VLMError(
             f"The logits of {type(model).__name__} on a small image are not finite. Check its weights, or load it in a "
