@@ -2,12 +2,12 @@
 
 import pytest
 
+from claimlib.controls import beside_negative_control, beside_positive_control
+from claimlib.curves import peaks_within
+from claimlib.shares import agrees, greater, negligible
+from claimlib.verdicts import in_every_setting
 from fixtures.designs import TO_ROW, WINDOWS
 from fixtures.results import agreement
-from vlmlib.controls import beside_negative_control, beside_positive_control
-from vlmlib.curves import peaks_within
-from vlmlib.statistics import agrees, greater, negligible
-from vlmlib.verdicts import in_every_setting
 
 FROM_OBJECT = ("O -> LTP", "O+1 -> LTP", "O+2 -> LTP")
 

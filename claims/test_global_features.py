@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from vlmlib.controls import beside_positive_control
-from vlmlib.statistics import exceeds, exists, negligible
+from claimlib.controls import beside_positive_control
+from claimlib.shares import exceeds, exists, negligible
 
 
 @pytest.mark.claim("numbers-on-background")

@@ -4,13 +4,13 @@ from itertools import pairwise
 
 import pytest
 
+from claimlib.controls import beside_negative_control, beside_positive_control
+from claimlib.curves import increases_along, mean_within
+from claimlib.shares import exceeds, greater, negligible
+from claimlib.verdicts import in_every_setting
 from fixtures.designs import COUNTS, REGIONS
 from fixtures.measurements import TASKS
 from fixtures.results import agreement
-from vlmlib.controls import beside_negative_control, beside_positive_control
-from vlmlib.curves import increases_along, mean_within
-from vlmlib.statistics import exceeds, greater, negligible
-from vlmlib.verdicts import in_every_setting
 
 # The printed counts nearest to the regions' 12.6, 33.4 and 60 tokens.
 COMPARABLE = {"object": (10,), "+1 buffer": (40,), "+2 buffer": (60,)}

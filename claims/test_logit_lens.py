@@ -2,10 +2,10 @@
 
 import pytest
 
+from claimlib.controls import beside_negative_control
+from claimlib.curves import increases_along, mean_within
+from claimlib.shares import agrees, exists, greater
 from fixtures.lexicon import load_lexicon, names
-from vlmlib.controls import beside_negative_control
-from vlmlib.curves import increases_along, mean_within
-from vlmlib.statistics import agrees, exists, greater
 
 PRINTED_BEST = 25.7 / 32  # LLaVA-1.5's best layer, as a share of the depth
 

@@ -2,10 +2,10 @@
 
 import pytest
 
+from claimlib.controls import beside_positive_control
+from claimlib.shares import exceeds, negligible
+from claimlib.verdicts import fact
 from fixtures.architectures import parameters, visual_tokens
-from vlmlib.controls import beside_positive_control
-from vlmlib.statistics import exceeds, negligible
-from vlmlib.verdicts import fact
 
 
 @pytest.mark.claim("language-model-share")

@@ -21,8 +21,8 @@ OTHER_PLUGINS = ("syrupy", "cacheprovider", "hypothesispytest", "jaxtyping", "an
 CLAIM = """
 import pytest
 from vlmlib import VLMError
-from vlmlib.statistics import Totals, exceeds
-from vlmlib.verdicts import in_every_setting
+from claimlib.shares import Totals, exceeds
+from claimlib.verdicts import in_every_setting
 
 @pytest.mark.claim("{claim}")
 def test_planted(trial, subject):

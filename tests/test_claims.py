@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from claimlib.shares import Totals, exceeds
+from claimlib.verdicts import in_every_setting
 from fixtures.claims import CLAIMS_FILE, NUMBERS, ClaimRefuted, ClaimUndecided, Trial, load_claims, load_refutations
 from vlmlib import VLMError
-from vlmlib.statistics import Totals, exceeds
-from vlmlib.verdicts import in_every_setting
 
 CLAIMS = load_claims()
 GOOD = """

@@ -7,10 +7,10 @@ else.
 import numpy as np
 import pytest
 
-from vlmlib.controls import beside_negative_control, beside_positive_control
-from vlmlib.samples import Totals
-from vlmlib.statistics import exceeds, negligible
-from vlmlib.verdicts import REFUTED, SUPPORTED, UNDECIDED
+from claimlib.controls import beside_negative_control, beside_positive_control
+from claimlib.samples import Totals
+from claimlib.shares import exceeds, negligible
+from claimlib.verdicts import REFUTED, SUPPORTED, UNDECIDED
 
 
 def some(count: int, n: int) -> np.ndarray:

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 from scipy.stats import binom, bootstrap, multinomial, norm
 
-from vlmlib import VLMError
-from vlmlib.curves import Mean, increases_along, mean_within, peaks_within
-from vlmlib.intervals import FEWEST, of_any_mean, of_mean, of_sum, widened
-from vlmlib.samples import Totals
-from vlmlib.verdicts import REFUTED, SUPPORTED, UNDECIDED
+from claimlib.curves import Mean, increases_along, mean_within, peaks_within
+from claimlib.errors import ClaimError
+from claimlib.intervals import FEWEST, of_any_mean, of_mean, of_sum, widened
+from claimlib.samples import Totals
+from claimlib.verdicts import REFUTED, SUPPORTED, UNDECIDED
 
 SHARES = (0.0, 1.0)
 
@@ -26,7 +26,7 @@ SHARES = (0.0, 1.0)
 @pytest.fixture
 def few_resamples(monkeypatch):
     """For tests that draw hundreds of samples: their resamples' own noise is far below that of the samples."""
-    monkeypatch.setattr("vlmlib.intervals.RESAMPLES", 1999)
+    monkeypatch.setattr("claimlib.intervals.RESAMPLES", 1999)
 
 
 DRAWS = {
@@ -307,5 +307,5 @@ def test_no_images_is_undecided():
     ],
 )
 def test_what_makes_no_sense_is_refused(call):
-    with pytest.raises((VLMError, TypeCheckError)):
+    with pytest.raises((ClaimError, TypeCheckError)):
         call()

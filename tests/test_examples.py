@@ -1,4 +1,4 @@
-"""The examples in vlmlib's docstrings run and print what they say."""
+"""The examples in the docstrings of claimlib and vlmlib run and print what they say."""
 
 import doctest
 import importlib
@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 import torch
 
+import claimlib
 import vlmlib
 from tests.tiny import picture, tiny_vlm
 
-WITHOUT_EXAMPLES = {"vlmlib.errors", "vlmlib.oracle"}  # nothing here that a user calls
-MODULES = {f"vlmlib.{module.name}" for module in pkgutil.iter_modules(vlmlib.__path__)} - WITHOUT_EXAMPLES
+WITHOUT_EXAMPLES = {"claimlib.errors", "vlmlib.errors", "vlmlib.oracle"}  # nothing here that a user calls
+MODULES = {
+    f"{package.__name__}.{module.name}"
+    for package in (claimlib, vlmlib)
+    for module in pkgutil.iter_modules(package.__path__)
+} - WITHOUT_EXAMPLES
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))

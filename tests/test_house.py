@@ -12,8 +12,13 @@ import transformers
 from fixtures.claims import load_claims
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("vlmlib", "fixtures", "claims")
-MAY_IMPORT = {"vlmlib": {"vlmlib"}, "fixtures": {"vlmlib", "fixtures"}, "claims": {"vlmlib", "fixtures", "claims"}}
+ROOMS = ("vlmlib", "claimlib", "fixtures", "claims")
+MAY_IMPORT = {
+    "vlmlib": {"vlmlib"},
+    "claimlib": {"claimlib"},
+    "fixtures": {"vlmlib", "claimlib", "fixtures"},
+    "claims": {"vlmlib", "claimlib", "fixtures", "claims"},
+}
 FILES = [file for room in ROOMS for file in sorted((ROOT / room).rglob("*.py"))]
 README = (ROOT / "README.md").read_text()
 
@@ -52,7 +57,11 @@ def test_only_one_module_knows_how_a_model_is_built():
 
 @pytest.mark.parametrize(
     "file",
-    [file for file in FILES if file.parent.name == "vlmlib" and file.name not in ("errors.py", "oracle.py")],
+    [
+        file
+        for file in FILES
+        if file.parent.name in ("vlmlib", "claimlib") and file.name not in ("errors.py", "oracle.py")
+    ],
     ids=lambda file: file.name,
 )
 def test_every_public_function_of_the_instrument_has_an_example(file):

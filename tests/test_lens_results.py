@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from claimlib.shares import Totals
 from fixtures.coco import Example
 from fixtures.lens import LensResults, Reader, _auc
 from fixtures.protocol import PROTOCOLS, TEXT
 from fixtures.store import Row
 from tests.tiny import picture, tiny_qwen, tiny_vlm
 from vlmlib import VLM, Ablate, mean_embedding, select
-from vlmlib.statistics import Totals
 
 FAMILIES = {"llava": tiny_vlm, "qwen": lambda **more: tiny_qwen(layers=3, **more)}
 SIZE = (24, 24)

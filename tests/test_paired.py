@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 from scipy.stats import bootstrap, multinomial
 
-from vlmlib import VLMError
-from vlmlib.samples import Totals
-from vlmlib.statistics import greater
-from vlmlib.verdicts import REFUTED, SUPPORTED, UNDECIDED
+from claimlib.errors import ClaimError
+from claimlib.samples import Totals
+from claimlib.shares import greater
+from claimlib.verdicts import REFUTED, SUPPORTED, UNDECIDED
 
 Arms = tuple[np.ndarray, np.ndarray]
 
@@ -156,7 +156,7 @@ def test_probabilities_are_compared_by_their_mean_difference():
 
 
 def test_equal_probabilities_are_told_apart_in_about_five_per_cent_of_samples(monkeypatch):
-    monkeypatch.setattr("vlmlib.intervals.RESAMPLES", 1999)
+    monkeypatch.setattr("claimlib.intervals.RESAMPLES", 1999)
     rng = np.random.default_rng(1)
     outcomes = [greater(*rng.uniform(0, 1, (2, 30))).outcome for _ in range(100)]
     assert np.mean([outcome != UNDECIDED for outcome in outcomes]) <= 0.05 + 0.04
@@ -178,5 +178,5 @@ def test_no_images_is_undecided():
     ],
 )
 def test_arms_that_cannot_be_compared_are_refused(effect, control):
-    with pytest.raises((VLMError, TypeCheckError)):  # shapes, where they are checked, are refused before
+    with pytest.raises((ClaimError, TypeCheckError)):  # shapes, where they are checked, are refused before
         greater(effect, control)

@@ -8,6 +8,8 @@ import re
 
 import pytest
 
+from claimlib.curves import Mean
+from claimlib.shares import Totals
 from fixtures.paper import (
     FIGURES_FILE,
     MODELS,
@@ -21,8 +23,6 @@ from fixtures.paper import (
     load_figures,
 )
 from vlmlib import VLMError
-from vlmlib.curves import Mean
-from vlmlib.statistics import Totals
 from vlmlib.windows import PAPER
 
 ABLATIONS = ["object", "+1 buffer", "+2 buffer", "register"]

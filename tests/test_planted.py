@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import fixtures.protocol
+from claimlib.verdicts import Verdict
 from claims import test_attention_flow, test_global_features, test_localization, test_logit_lens, test_setup
 from fixtures.claims import BOUNDS, ClaimRefuted, ClaimUndecided, Trial, load_claims
 from fixtures.coco import LENS, CocoData
@@ -23,7 +24,6 @@ from fixtures.paper import Printed
 from fixtures.store import Store
 from tests import planted, worlds
 from vlmlib import save_mean
-from vlmlib.verdicts import Verdict
 
 ROOMS = (test_setup, test_localization, test_logit_lens, test_global_features, test_attention_flow)
 CLAIMS = load_claims()

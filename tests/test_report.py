@@ -13,7 +13,7 @@ pytest_plugins = ["tests.inner"]
 
 THREE_CLAIMS = """
 import pytest
-from vlmlib.statistics import Totals, exceeds
+from claimlib.shares import Totals, exceeds
 
 @pytest.mark.claim("last-visual-row-vqa")
 def test_late(trial, subject):

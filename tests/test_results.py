@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from claimlib.shares import agrees
+from claimlib.verdicts import Outcome, Verdict
 from fixtures import results
 from fixtures.paper import cells
 from fixtures.results import Table, agreement
 from vlmlib import VLMError
-from vlmlib.statistics import agrees
-from vlmlib.verdicts import Outcome, Verdict
 
 COLUMNS = pd.Index(["task", "image", "arm", "right", "probability", "tokens"])
 TASKS, ARMS = ("polling", "VQA"), ("clean", "object", "register", "random 5")

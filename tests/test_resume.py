@@ -128,7 +128,7 @@ def test_a_fresh_run_measures_again_even_under_the_process_id_of_the_last(inner,
 
 WORKERS = """
 import pytest
-from vlmlib.statistics import Totals, exceeds, negligible
+from claimlib.shares import Totals, exceeds, negligible
 
 @pytest.mark.claim("object-buffer-polling")
 def test_one(trial, subject):

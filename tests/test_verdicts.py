@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmlib import VLMError
-from vlmlib.verdicts import (
+from claimlib.errors import ClaimError
+from claimlib.verdicts import (
     REFUTED,
     SUPPORTED,
     UNDECIDED,
@@ -116,7 +116,7 @@ def test_a_claim_is_fragile_where_the_parts_that_decide_it_are():
 
 
 def test_a_claim_without_parts_is_refused():
-    with pytest.raises(VLMError, match="no parts"):
+    with pytest.raises(ClaimError, match="no parts"):
         in_every_setting({})
 
 

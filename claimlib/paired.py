@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.stats import binom
 
-from vlmlib.curves import mean_within
-from vlmlib.errors import VLMError
-from vlmlib.intervals import of_mean
-from vlmlib.samples import Sample, Totals, check_values, neighbours, totals
-from vlmlib.verdicts import TOO_FEW, UNDECIDED, Verdict, decide, no_images
+from claimlib.curves import mean_within
+from claimlib.errors import ClaimError
+from claimlib.intervals import of_mean
+from claimlib.samples import Sample, Totals, check_values, neighbours, totals
+from claimlib.verdicts import TOO_FEW, UNDECIDED, Verdict, decide, no_images
 
 ALPHA = 0.025
 REQUIRED = "more than the control"
@@ -31,7 +31,7 @@ def greater(effect: Arm, control: Arm) -> Verdict:
       pairing agrees on, and the interval spans theirs. Of two sizes, the smaller sample's images are taken to be among
       the larger one's, and how much of that one's count fell on them is not known either.
 
-    **Raises:** `VLMError` for arrays that differ in length or kind, and values that are no probabilities.
+    **Raises:** `ClaimError` for arrays that differ in length or kind, and values that are no probabilities.
 
     !!! example
 
@@ -46,10 +46,12 @@ def greater(effect: Arm, control: Arm) -> Verdict:
     kinds = {"counts" if isinstance(arm, Totals) else str(arm.dtype) for arm in (effect, control)}
     if isinstance(effect, Totals) or isinstance(control, Totals):
         if not kinds <= {"counts", "bool"}:
-            raise VLMError("greater was given counts beside probabilities. Pass both arms as the same kind of result.")
+            raise ClaimError(
+                "greater was given counts beside probabilities. Pass both arms as the same kind of result."
+            )
         return _counts(totals(effect), totals(control))
     if len(effect) != len(control) or (kinds != {"bool"} and any("float" not in kind for kind in kinds)):
-        raise VLMError(
+        raise ClaimError(
             f"greater was given {effect.dtype}[{len(effect)}] and {control.dtype}[{len(control)}]. Pass both arms on "
             "the same images in the same order, both as bools or both as probabilities."
         )

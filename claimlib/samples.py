@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from vlmlib.errors import VLMError
+from claimlib.errors import ClaimError
 
 Number = float | int
 Range = tuple[Number, Number]
@@ -15,7 +15,7 @@ Range = tuple[Number, Number]
 class Totals:
     """What a published table tells of a sample: on how many of how many images, not on which.
 
-    **Raises:** `VLMError` for a count that is no part of n.
+    **Raises:** `ClaimError` for a count that is no part of n.
     """
 
     count: int
@@ -23,7 +23,7 @@ class Totals:
 
     def __post_init__(self) -> None:
         if not 0 <= self.count <= self.n:
-            raise VLMError(f"Totals({self.count}, {self.n}) is no count out of n. Pass 0 <= count <= n images.")
+            raise ClaimError(f"Totals({self.count}, {self.n}) is no count out of n. Pass 0 <= count <= n images.")
 
     @property
     def share(self) -> float:
@@ -48,7 +48,7 @@ def totals(sample: Sample) -> Totals:
 class Mean:
     """A printed mean over images without its spread: the widest one within its bounds is assumed (Bhatia-Davis).
 
-    **Raises:** `VLMError` for a mean outside its bounds, and of no images.
+    **Raises:** `ClaimError` for a mean outside its bounds, and of no images.
     """
 
     value: Number
@@ -58,7 +58,7 @@ class Mean:
     def __post_init__(self) -> None:
         low, high = self.bounds
         if not low <= self.value <= high or self.n < 1:
-            raise VLMError(f"A mean of {self.value:g} over {self.n} images is none within {low:g} to {high:g}.")
+            raise ClaimError(f"A mean of {self.value:g} over {self.n} images is none within {low:g} to {high:g}.")
 
     def without_one(self) -> "list[Mean]":
         """The means that could be left without the largest or the smallest value."""
@@ -94,7 +94,7 @@ def without_an_extreme(values: Float[np.ndarray, " image"]) -> list[Float[np.nda
 def check_values(values: Float[np.ndarray, "image *rest"], bounds: Range) -> None:
     """Refuse values that leave their bounds, and no values.
 
-    **Raises:** `VLMError` that names one of them.
+    **Raises:** `ClaimError` that names one of them.
 
     !!! example
 
@@ -102,8 +102,8 @@ def check_values(values: Float[np.ndarray, "image *rest"], bounds: Range) -> Non
     """
     low, high = bounds
     if not low < high:
-        raise VLMError(f"Bounds ({low:g}, {high:g}) leave no room for values. Pass the lower one first.")
+        raise ClaimError(f"Bounds ({low:g}, {high:g}) leave no room for values. Pass the lower one first.")
     wrong = values[~((values >= low) & (values <= high))]
     if not values.size or wrong.size:
         what = f"the value {wrong[0]:g}" if wrong.size else "no values"
-        raise VLMError(f"A mean over images was asked of {what}; expected numbers from {low:g} to {high:g}.")
+        raise ClaimError(f"A mean over images was asked of {what}; expected numbers from {low:g} to {high:g}.")

@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.special import ndtr, ndtri, stdtr
 
-from vlmlib.errors import VLMError
-from vlmlib.intervals import FEWEST, Bounds, of_any_mean, of_mean, of_sum, resampled, widened
-from vlmlib.samples import Mean, Number, Range, Totals, check_values, neighbours, without_an_extreme
-from vlmlib.verdicts import REFUTED, SUPPORTED, TOO_FEW, UNDECIDED, Outcome, Verdict, decide, no_images, number
+from claimlib.errors import ClaimError
+from claimlib.intervals import FEWEST, Bounds, of_any_mean, of_mean, of_sum, resampled, widened
+from claimlib.samples import Mean, Number, Range, Totals, check_values, neighbours, without_an_extreme
+from claimlib.verdicts import REFUTED, SUPPORTED, TOO_FEW, UNDECIDED, Outcome, Verdict, decide, no_images, number
 
 ALPHA = 0.025
 
@@ -35,7 +35,7 @@ def mean_within(
     **Arguments:** `low`, `high`: either may be infinite, as which an end of the bounds counts; `bounds`: between what
     no value can leave (a `Mean` has its own); `unit`: of the values, "%" for shares.
 
-    **Raises:** `VLMError` for a value outside the bounds, and where `low` lies above `high`.
+    **Raises:** `ClaimError` for a value outside the bounds, and where `low` lies above `high`.
 
     !!! example
 
@@ -46,7 +46,7 @@ def mean_within(
         <Outcome.SUPPORTED: 'supported'>
     """
     if low > high:
-        raise VLMError(f"A mean from {low:g} to {high:g} was asked for. Pass the lower end first.")
+        raise ClaimError(f"A mean from {low:g} to {high:g} was asked for. Pass the lower end first.")
     required = _range(low, high, unit)
     least, most = values.bounds if isinstance(values, Mean) else bounds
     low, high = -math.inf if low <= least else low, math.inf if high >= most else high
@@ -77,7 +77,7 @@ def increases_along(
     **Arguments:** `axis`: where the points lie, ascending; `bounds`: between what no value of a curve can leave;
     `unit`: of the values, "%" for shares.
 
-    **Raises:** `VLMError` for another number of points than the axis has, an axis that does not ascend, and a value
+    **Raises:** `ClaimError` for another number of points than the axis has, an axis that does not ascend, and a value
     outside the bounds.
 
     !!! example
@@ -91,7 +91,9 @@ def increases_along(
     places = np.asarray(axis, dtype=float)
     points = curves.shape[1] if isinstance(curves, np.ndarray) else len(curves)
     if len(places) < 2 or points != len(places) or not (np.diff(places) > 0).all():
-        raise VLMError(f"A curve of {points} points was given the axis {list(axis)}. Pass an ascending place for each.")
+        raise ClaimError(
+            f"A curve of {points} points was given the axis {list(axis)}. Pass an ascending place for each."
+        )
     centred = places - places.mean()
     weights = centred / (centred**2).sum() * (places[-1] - places[0])
     if isinstance(curves, np.ndarray):
@@ -128,7 +130,7 @@ def peaks_within(
     level is that of one point inside against one outside: where many points inside are equally high, a point outside
     that is hardly higher may be missed.
 
-    **Raises:** `VLMError` for another number of points than the curves have, and values that are no numbers.
+    **Raises:** `ClaimError` for another number of points than the curves have, and values that are no numbers.
 
     !!! example
 
@@ -142,7 +144,7 @@ def peaks_within(
     if len(curves) == 0:
         return no_images("peaks within", required)
     if curves.shape[1] != len(places) or not np.isfinite(curves).all():
-        raise VLMError(
+        raise ClaimError(
             f"Curves of {curves.shape[1]} points, {int((~np.isfinite(curves)).sum())} values of them no numbers, were "
             f"given {len(places)} places. Pass a number and a place for every point."
         )

@@ -16,7 +16,7 @@ from scipy.special import betaincinv, ndtr, ndtri, stdtrit
 from scipy.stats import bootstrap
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from vlmlib.samples import Number, Range, Totals, check_values
+from claimlib.samples import Number, Range, Totals, check_values
 
 RESAMPLES = 9999
 SEED = 0
@@ -105,7 +105,7 @@ def of_mean(values: Float[np.ndarray, " image"], bounds: Range) -> Bounds:
 
     **Arguments:** `bounds`: between what no value can leave.
 
-    **Raises:** `VLMError` for no values, and for one that lies outside the bounds.
+    **Raises:** `ClaimError` for no values, and for one that lies outside the bounds.
 
     !!! example
 

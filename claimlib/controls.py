@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from vlmlib.paired import greater
-from vlmlib.samples import Mean, Sample, totals
-from vlmlib.statistics import exceeds
-from vlmlib.verdicts import REFUTED, SUPPORTED, UNDECIDED, Verdict
+from claimlib.paired import greater
+from claimlib.samples import Mean, Sample, totals
+from claimlib.shares import exceeds
+from claimlib.verdicts import REFUTED, SUPPORTED, UNDECIDED, Verdict
 
 NONE = "no control was printed"
 
@@ -55,7 +55,7 @@ def beside_positive_control(verdict: Verdict, control: Sample | None, margin: fl
 
     !!! example
 
-        >>> from vlmlib.statistics import negligible
+        >>> from claimlib.shares import negligible
         >>> beside_positive_control(negligible(np.zeros(50, bool), 0.1), np.zeros(50, bool), 0.1).why
         'the positive control shows no effect beyond 10%'
     """

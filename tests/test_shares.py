@@ -10,11 +10,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
-from vlmlib import VLMError
-from vlmlib.intervals import of_difference, of_share
-from vlmlib.samples import Totals
-from vlmlib.statistics import agrees, can_agree, exceeds, exists, negligible, wilson
-from vlmlib.verdicts import REFUTED, SUPPORTED, UNDECIDED, Outcome
+from claimlib.errors import ClaimError
+from claimlib.intervals import of_difference, of_share
+from claimlib.samples import Totals
+from claimlib.shares import agrees, can_agree, exceeds, exists, negligible, wilson
+from claimlib.verdicts import REFUTED, SUPPORTED, UNDECIDED, Outcome
 
 
 def some(count: int, n: int) -> np.ndarray:
@@ -122,9 +122,9 @@ def test_no_images_is_undecided():
 
 def test_what_is_no_share_or_count_is_refused():
     for rule in (exceeds, negligible):
-        with pytest.raises(VLMError, match="is no share"):
+        with pytest.raises(ClaimError, match="is no share"):
             rule(Totals(1, 2), 50.0)
-    with pytest.raises(VLMError, match=r"Totals\(40, 39\)"):
+    with pytest.raises(ClaimError, match=r"Totals\(40, 39\)"):
         Totals(40, 39)
 
 

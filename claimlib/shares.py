@@ -5,11 +5,11 @@ from jaxtyping import Float
 from scipy.stats import binom
 from statsmodels.stats.proportion import proportion_confint
 
-from vlmlib.errors import VLMError
-from vlmlib.intervals import of_difference, of_share
-from vlmlib.paired import greater
-from vlmlib.samples import Sample, Totals, neighbours, totals
-from vlmlib.verdicts import REFUTED, SUPPORTED, TOO_FEW, UNDECIDED, Outcome, Verdict, decide, no_images
+from claimlib.errors import ClaimError
+from claimlib.intervals import of_difference, of_share
+from claimlib.paired import greater
+from claimlib.samples import Sample, Totals, neighbours, totals
+from claimlib.verdicts import REFUTED, SUPPORTED, TOO_FEW, UNDECIDED, Outcome, Verdict, decide, no_images
 
 __all__ = ["Sample", "Totals", "agrees", "can_agree", "exceeds", "exists", "greater", "negligible", "wilson"]
 
@@ -35,7 +35,7 @@ def exceeds(sample: Sample, threshold: float) -> Verdict:
     The exact (Clopper-Pearson) 95 % interval decides: above the threshold it supports, below it refutes, each falsely
     in at most 2.5 % of samples.
 
-    **Raises:** `VLMError` for a threshold that is no share.
+    **Raises:** `ClaimError` for a threshold that is no share.
 
     !!! example
 
@@ -57,7 +57,7 @@ def negligible(sample: Sample, margin: float) -> Verdict:
     The clean run is right on every counted image, so that this share is the paired difference to it. The exact 90 %
     interval decides: inside the margin it supports, outside it refutes, each falsely in at most 5 % of samples.
 
-    **Raises:** `VLMError` for a margin that is no share.
+    **Raises:** `ClaimError` for a margin that is no share.
 
     !!! example
 
@@ -81,7 +81,7 @@ def agrees(sample: Sample, printed: Totals, margin: float = 0.10) -> Verdict:
     agree (`can_agree`) what is not refuted is undecided. The interval is not exact: where the true difference is the
     margin itself, a false verdict comes up in at most 6 % of samples (enumerated for sizes from 30 to 488).
 
-    **Raises:** `VLMError` for a margin that is no share.
+    **Raises:** `ClaimError` for a margin that is no share.
 
     !!! example
 
@@ -186,7 +186,9 @@ def exists(sample: Sample, control: Sample, at_least: int) -> Verdict:
 
 def _check_share(bound: float) -> None:
     if not 0 <= bound <= 1:
-        raise VLMError(f"A threshold or margin of {bound:g} is no share. Pass a number between 0 and 1: 0.5 for 50 %.")
+        raise ClaimError(
+            f"A threshold or margin of {bound:g} is no share. Pass a number between 0 and 1: 0.5 for 50 %."
+        )
 
 
 def _tails(n: int, share: float) -> tuple[Float[np.ndarray, " count"], Float[np.ndarray, " count"]]:

@@ -8,7 +8,7 @@ from enum import StrEnum
 import numpy as np
 from statsmodels.stats.multitest import multipletests
 
-from vlmlib.errors import VLMError
+from claimlib.errors import ClaimError
 
 
 class Outcome(StrEnum):
@@ -139,7 +139,7 @@ def in_every_setting(parts: Mapping[str, Verdict]) -> Verdict:
     refuted no more often than one part alone would be. Else undecided. The figures are those of the part that decides:
     the one most clearly refuted, else the most doubtful that is not supported, else the weakest.
 
-    **Raises:** `VLMError` without parts.
+    **Raises:** `ClaimError` without parts.
 
     !!! example
 
@@ -148,7 +148,7 @@ def in_every_setting(parts: Mapping[str, Verdict]) -> Verdict:
         'refuted: 1 of 2 parts supported; refuted by: yours: 391, required 576 (counted, not sampled)'
     """
     if not parts:
-        raise VLMError("in_every_setting was given no parts. Pass a verdict for each setting that the claim names.")
+        raise ClaimError("in_every_setting was given no parts. Pass a verdict for each setting that the claim names.")
     missing = {name: part for name, part in parts.items() if part.outcome != SUPPORTED}
     refuted = {name: part for name, part in missing.items() if part.outcome == REFUTED}
     refuting = {name: part for name, part in refuted.items() if part.p_against * len(parts) < part.alpha}

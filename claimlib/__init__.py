@@ -1,0 +1,1 @@
+"""The court: samples in, verdicts out."""
