@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from fixtures.architectures import CONFIGS, Parameters, build, parameters, visual_tokens
+from claims.neo2025.architectures import CONFIGS, Parameters, build, parameters, visual_tokens
 from tests.tiny import tiny_qwen, tiny_vlm
 from vlmlib import VLMError
 from vlmlib.architecture import decoder_of

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from pycocotools import mask as run_length
 
-from fixtures.coco import LENS, CocoData
 from vlmlib import VLMError
+from vlmlib.study.coco import LENS, CocoData
 
 
 def box(index: int, image_id: int, category_id: int, side: float) -> dict:

@@ -14,10 +14,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fixtures import designs
-from fixtures.designs import COUNTS, REGIONS, TO_LAST, TO_ROW, Scene, ablations, knockouts, sliding, tokens_of
-from fixtures.paper import Printed
-from fixtures.protocol import PROTOCOLS, REFERENCE, TEXT
+from claims.neo2025 import arms as designs
+from claims.neo2025.arms import COUNTS, REGIONS, TO_LAST, TO_ROW, Scene, ablations, knockouts, sliding, tokens_of
+from claims.neo2025.protocol import PROTOCOLS, REFERENCE, TEXT
+from claims.neo2025.published import Printed
 from tests.tiny import picture, tiny_processor, tiny_qwen, tiny_vlm
 from vlmlib import VLM, Ablate, Block, Stimulus, VLMError, mean_embedding
 from vlmlib.windows import paper_windows

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fixtures.coco import LENS, CocoData
 from fixtures.emoji_coco import make
 from fixtures.emoji_coco.questions import relation_questions
 from fixtures.emoji_coco.scenes import EVALUATION, HERE, NAMES, STYLES, TRAINING, look_alikes, render, visible_share
+from vlmlib.study.coco import LENS, CocoData
 
 DATA, LENS_DATA = CocoData(HERE), CocoData(HERE, purpose=LENS)
 FILES = sorted((HERE / "eval").glob("*.png"))

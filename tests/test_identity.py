@@ -19,15 +19,17 @@ import torch
 from PIL import Image
 from tokenizers import processors
 
-from fixtures import identity, measurements, protocol
-from fixtures.coco import LENS, CocoData
+from claims.neo2025 import protocol
+from claims.neo2025 import study as measurements
+from claims.neo2025.protocol import REFERENCE, TEXT, Said, Text
+from claims.neo2025.study import Subject
 from fixtures.emoji_coco.scenes import HERE
-from fixtures.identity import JUDGING, MEASURING, ROOT, _meaning, code_key, design_key, file_key, model_key
-from fixtures.measurements import Subject
-from fixtures.protocol import REFERENCE, TEXT, Said, Text
-from fixtures.store import Store
 from tests.tiny import tiny_qwen, tiny_vlm
 from vlmlib import VLM, Ablate, VLMError, save_mean, select
+from vlmlib.study import identity
+from vlmlib.study.coco import LENS, CocoData
+from vlmlib.study.identity import JUDGING, MEASURING, ROOT, _meaning, code_key, design_key, file_key, model_key
+from vlmlib.study.store import Store
 
 FAMILIES = {"llava": tiny_vlm, "qwen": tiny_qwen}
 families = pytest.mark.parametrize("make", FAMILIES.values(), ids=FAMILIES)
@@ -282,7 +284,7 @@ def test_a_design_that_is_built_in_or_no_function_is_refused(design):
 @pytest.fixture
 def tree(tmp_path, monkeypatch) -> Path:
     """A project of this layout, one line per module, that the key is asked of."""
-    for file in [*(ROOT / "vlmlib").glob("*.py"), *(ROOT / "fixtures" / f"{name}.py" for name in MEASURING)]:
+    for file in [*(ROOT / "vlmlib").glob("*.py"), *(ROOT / name for name in MEASURING)]:
         copy = tmp_path / file.relative_to(ROOT)
         copy.parent.mkdir(exist_ok=True)
         copy.write_text(f'"""What {file.stem} is."""\n\nBOUND = 3\n')
@@ -294,7 +296,7 @@ def key_of_code() -> str:
     return code_key.__wrapped__()
 
 
-@pytest.mark.parametrize("file", ["vlmlib/model.py", "vlmlib/mean.py", *(f"fixtures/{name}.py" for name in MEASURING)])
+@pytest.mark.parametrize("file", ["vlmlib/model.py", "vlmlib/mean.py", *MEASURING])
 def test_a_constant_in_code_that_measures_changes_the_key_and_words_about_it_do_not(tree, file):
     key = key_of_code()
     for same in ('"""Other words."""\nBOUND = 3', "BOUND = 3  # why", "BOUND  =  (\n    3\n)", "BOUND = 0x3"):
@@ -354,7 +356,7 @@ def test_the_code_that_only_judges_is_not_in_the_key():
 
 def test_a_file_that_is_named_as_measuring_or_judging_is_there():
     for name in MEASURING:
-        assert (ROOT / "fixtures" / f"{name}.py").is_file()
+        assert (ROOT / name).is_file()
     for name in JUDGING:
         assert (ROOT / "vlmlib" / name).is_file()
 

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from claimlib.shares import Totals
-from fixtures.coco import Example
-from fixtures.lens import LensResults, Reader, _auc
-from fixtures.protocol import PROTOCOLS, TEXT
-from fixtures.store import Row
+from claims.neo2025.lens import LensResults, Reader, _auc
+from claims.neo2025.protocol import PROTOCOLS, TEXT
 from tests.tiny import picture, tiny_qwen, tiny_vlm
 from vlmlib import VLM, Ablate, mean_embedding, select
+from vlmlib.study.coco import Example
+from vlmlib.study.store import Row
 
 FAMILIES = {"llava": tiny_vlm, "qwen": lambda **more: tiny_qwen(layers=3, **more)}
 SIZE = (24, 24)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from fixtures.lexicon import LEXICON_FILE, load_lexicon, names
+from claims.neo2025.lexicon import LEXICON_FILE, load_lexicon, names
 from vlmlib import VLMError
 
 LEXICON = load_lexicon()

@@ -9,11 +9,11 @@ import json
 import pytest
 import torch
 
-from fixtures.coco import LENS, CocoData, open_image
-from fixtures.measurements import Subject
-from fixtures.store import Store
+from claims.neo2025.study import Subject
 from tests import planted
 from vlmlib import Ablate, VLMError, save_mean
+from vlmlib.study.coco import LENS, CocoData, open_image
+from vlmlib.study.store import Store
 
 IMAGES = 6
 

@@ -10,7 +10,7 @@ import pytest
 
 from claimlib.curves import Mean
 from claimlib.shares import Totals
-from fixtures.paper import (
+from claims.neo2025.published import (
     FIGURES_FILE,
     MODELS,
     STAND_INS,

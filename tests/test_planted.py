@@ -14,16 +14,16 @@ from typing import Any
 
 import pytest
 
-import fixtures.protocol
+import claims.neo2025.protocol
 from claimlib.verdicts import Verdict
-from claims import test_attention_flow, test_global_features, test_localization, test_logit_lens, test_setup
+from claims.neo2025 import test_attention_flow, test_global_features, test_localization, test_logit_lens, test_setup
+from claims.neo2025.published import Printed
+from claims.neo2025.study import Subject
 from fixtures.claims import BOUNDS, ClaimRefuted, ClaimUndecided, Trial, load_claims
-from fixtures.coco import LENS, CocoData
-from fixtures.measurements import Subject
-from fixtures.paper import Printed
-from fixtures.store import Store
 from tests import planted, worlds
 from vlmlib import save_mean
+from vlmlib.study.coco import LENS, CocoData
+from vlmlib.study.store import Store
 
 ROOMS = (test_setup, test_localization, test_logit_lens, test_global_features, test_attention_flow)
 CLAIMS = load_claims()
@@ -240,7 +240,7 @@ def subject_of(tmp_path_factory):
 
     store = Store(folder / "store")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fixtures.protocol, "STEPS", 6)  # of integrated gradients, which take longest
+        patch.setattr(claims.neo2025.protocol, "STEPS", 6)  # of integrated gradients, which take longest
         yield subject
     store.close()
 

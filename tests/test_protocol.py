@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fixtures.coco import Example
-from fixtures.protocol import PROTOCOLS, REFERENCE, TEXT
+from claims.neo2025.protocol import PROTOCOLS, REFERENCE, TEXT
 from tests.tiny import SIDE, picture, tiny_processor, tiny_qwen, tiny_vlm
 from vlmlib import VLM, VQA, Ablate, Block, Description, Polling, Stimulus, VLMError, mean_embedding
+from vlmlib.study.coco import Example
 from vlmlib.windows import AUTHORS, PAPER
 
 FAMILIES = {"llava": tiny_vlm, "qwen": tiny_qwen}

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from claimlib.shares import agrees
 from claimlib.verdicts import Outcome, Verdict
-from fixtures import results
-from fixtures.paper import cells
-from fixtures.results import Table, agreement
+from claims.neo2025 import results
+from claims.neo2025.published import cells
+from claims.neo2025.results import Table, agreement
 from vlmlib import VLMError
 
 COLUMNS = pd.Index(["task", "image", "arm", "right", "probability", "tokens"])

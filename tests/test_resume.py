@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
-from fixtures import coco
 from tests.tiny import tiny_vlm
 from vlmlib import VLM
+from vlmlib.study import coco
 
 pytest_plugins = ["tests.inner"]
 
@@ -62,7 +62,7 @@ def test_what_was_measured_is_not_measured_again(inner, asked, monkeypatch):
     def never(*_):
         raise AssertionError
 
-    monkeypatch.setattr("fixtures.measurements.mean_embedding", never)
+    monkeypatch.setattr("claims.neo2025.study.mean_embedding", never)
     again = inner.body(f"{ALL}; {MEASURE}", *inner.without_mean)
     assert asked == {}
     assert verdicts(again) == verdicts(first) != []

@@ -22,9 +22,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import fixtures.store
-from fixtures.store import Row, Store, Unit, content_key
+import vlmlib.study.store
 from vlmlib import VLMError
+from vlmlib.study.store import Row, Store, Unit, content_key
 
 ROOT = Path(__file__).parent.parent
 
@@ -37,7 +37,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 sys.modules["vlmlib"] = SimpleNamespace(VLMError=ValueError)  # spares each child the seconds that torch takes
-from fixtures.store import Row, Store, Unit
+from vlmlib.study.store import Row, Store, Unit
 
 folder = Path(sys.argv[1])
 
@@ -527,7 +527,7 @@ def test_damaged_text_is_no_result(store, text):
 
 
 def test_a_database_that_stays_locked_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(fixtures.store, "PATIENCE", 0.05)
+    monkeypatch.setattr(vlmlib.study.store, "PATIENCE", 0.05)
     with closing(Store(tmp_path)) as store, closing(sqlite3.connect(store.path)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(VLMError, match=r"cannot be used \(database is locked\)\. .*end the process that locks it"):

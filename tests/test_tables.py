@@ -14,13 +14,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from claims.neo2025.arms import COUNTS, REGIONS, TO_LAST, TO_ROW, WINDOWS, sliding
+from claims.neo2025.lens import LensResults
+from claims.neo2025.pages import (
+    ABLATION_ROWS,
+    TASKS,
+    ablation_page,
+    knockout_page,
+    lens_page,
+    new_pages,
+    page,
+    verdict_page,
+)
+from claims.neo2025.published import Printed
+from claims.neo2025.results import Table
 from fixtures.claims import load_claims
-from fixtures.designs import COUNTS, REGIONS, TO_LAST, TO_ROW, WINDOWS, sliding
-from fixtures.lens import LensResults
 from fixtures.models import INFERRED, SHIPPED, STAND_IN
-from fixtures.paper import Printed
-from fixtures.results import Table
-from fixtures.tables import ABLATION_ROWS, TASKS, ablation_page, knockout_page, lens_page, new_pages, page, verdict_page
 
 DEPTH = 4
 COLUMNS = pd.Index(["task", "image", "arm", "right", "probability", "tokens"])

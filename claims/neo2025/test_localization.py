@@ -8,9 +8,9 @@ from claimlib.controls import beside_negative_control, beside_positive_control
 from claimlib.curves import increases_along, mean_within
 from claimlib.shares import exceeds, greater, negligible
 from claimlib.verdicts import in_every_setting
-from fixtures.designs import COUNTS, REGIONS
-from fixtures.measurements import TASKS
-from fixtures.results import agreement
+from claims.neo2025.arms import COUNTS, REGIONS
+from claims.neo2025.results import agreement
+from claims.neo2025.study import TASKS
 
 # The printed counts nearest to the regions' 12.6, 33.4 and 60 tokens.
 COMPARABLE = {"object": (10,), "+1 buffer": (40,), "+2 buffer": (60,)}

@@ -5,7 +5,7 @@ import pytest
 from claimlib.controls import beside_negative_control
 from claimlib.curves import increases_along, mean_within
 from claimlib.shares import agrees, exists, greater
-from fixtures.lexicon import load_lexicon, names
+from claims.neo2025.lexicon import load_lexicon, names
 
 PRINTED_BEST = 25.7 / 32  # LLaVA-1.5's best layer, as a share of the depth
 

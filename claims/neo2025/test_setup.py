@@ -5,7 +5,7 @@ import pytest
 from claimlib.controls import beside_positive_control
 from claimlib.shares import exceeds, negligible
 from claimlib.verdicts import fact
-from fixtures.architectures import parameters, visual_tokens
+from claims.neo2025.architectures import parameters, visual_tokens
 
 
 @pytest.mark.claim("language-model-share")

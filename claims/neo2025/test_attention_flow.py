@@ -6,8 +6,8 @@ from claimlib.controls import beside_negative_control, beside_positive_control
 from claimlib.curves import peaks_within
 from claimlib.shares import agrees, greater, negligible
 from claimlib.verdicts import in_every_setting
-from fixtures.designs import TO_ROW, WINDOWS
-from fixtures.results import agreement
+from claims.neo2025.arms import TO_ROW, WINDOWS
+from claims.neo2025.results import agreement
 
 FROM_OBJECT = ("O -> LTP", "O+1 -> LTP", "O+2 -> LTP")
 

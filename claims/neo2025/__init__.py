@@ -1,0 +1,1 @@
+"""Neo et al., "Towards Interpreting Visual Information Processing in Vision-Language Models"."""
