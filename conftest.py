@@ -1,4 +1,5 @@
-"""Loads the plugin; with VLM_CHECK_SHAPES=1, checks every shape in vlmlib's signatures at run time."""
+"""Loads the plugin; with VLM_CHECK_SHAPES=1, checks every shape in vlmlib's signatures at run
+time."""
 
 import os
 

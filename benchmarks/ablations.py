@@ -1,5 +1,6 @@
-"""The 18 ablation arms of table 1, polled: `vlm.next_token` against one plain batch, and against one hooked forward
-pass of the whole model per arm. Each contender's peak memory is taken in a process of its own."""
+"""The 18 ablation arms of table 1, polled: `vlm.next_token` against one plain batch, and against
+one hooked forward pass of the whole model per arm. Each contender's peak memory is taken in a
+process of its own."""
 
 import re
 import subprocess
@@ -30,7 +31,9 @@ def contenders(vlm: VLM, stimulus: Stimulus, max_tokens: int) -> dict[str, Calla
         ).logits[:, -1]  # fmt: skip
 
     def hooked() -> Tensor:
-        return torch.stack([oracle.next_token(vlm.model, vlm.decoder, stimulus, arm) for arm in arms])
+        return torch.stack(
+            [oracle.next_token(vlm.model, vlm.decoder, stimulus, arm) for arm in arms]
+        )
 
     return {"ours": ours, "plain_batch": plain_batch, "hooked": hooked}
 
@@ -75,7 +78,8 @@ def main() -> None:
         "ours",
         {
             "plain_batch": common.verdict(
-                ("operations", batch.operations / own.operations, 1.05), ("seconds", batch.seconds / own.seconds, 1)
+                ("operations", batch.operations / own.operations, 1.05),
+                ("seconds", batch.seconds / own.seconds, 1),
             ),
             "hooked": common.verdict(("seconds", slow.seconds / own.seconds, 1.3)),
         },
@@ -87,7 +91,10 @@ def main() -> None:
     print("|---|---|---|---|")
     for name, peak in peaks.items():
         required = f"<= 1.3: {met}" if name == "ours" else ""
-        print(f"| {name.replace('_', ' ')} | {peak:.0f} | {peak / peaks['plain_batch']:.2f} | {required} |")
+        print(
+            f"| {name.replace('_', ' ')} | {peak:.0f} | {peak / peaks['plain_batch']:.2f} | "
+            f"{required} |"
+        )
 
 
 if __name__ == "__main__":

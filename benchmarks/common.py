@@ -1,4 +1,5 @@
-"""What the benchmarks share: one random model of LLaVA's layout, contenders timed in turns, one table."""
+"""What the benchmarks share: one random model of LLaVA's layout, contenders timed in turns, one
+table."""
 
 import argparse
 import statistics
@@ -32,28 +33,49 @@ from vlmlib.stimulus import Stimulus
 SIDE, PATCH, VOCABULARY = 336, 14, 32_000  # 24 x 24 visual tokens
 QUESTION = "Is there a dog on the left side of the sofa in this image ? Answer with yes or no ."
 # the attention that FlopCounterMode does not know by itself
-CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda *qkv, **_: sdpa_flop(*qkv[:3])}
+CPU_ATTENTION = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda *qkv, **_: sdpa_flop(
+        *qkv[:3]
+    )
+}
 
 
 def random_vlm(layers: int = 16) -> VLM:
-    """LLaVA's layout with random weights: 576 visual tokens, about 600 in all. Every id is a word of its own."""
+    """LLaVA's layout with random weights: 576 visual tokens, about 600 in all. Every id is a word
+    of its own."""
     words = ["<unk>", "<image>", *(f"w{index}" for index in range(2, VOCABULARY))]
-    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer = Tokenizer(
+        models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>")
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", pad_token="<unk>")
     fast.add_special_tokens({"additional_special_tokens": ["<image>"]})
     processor = LlavaProcessor(
-        image_processor=CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}),
+        image_processor=CLIPImageProcessor(
+            size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}
+        ),
         tokenizer=fast,
         patch_size=PATCH,
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,
     )
-    tower = {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 6, "num_attention_heads": 4}
-    text = {"hidden_size": 512, "intermediate_size": 1376, "num_hidden_layers": layers, "num_attention_heads": 8}
+    tower = {
+        "hidden_size": 256,
+        "intermediate_size": 1024,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 4,
+    }
+    text = {
+        "hidden_size": 512,
+        "intermediate_size": 1376,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 8,
+    }
     config = LlavaConfig(
         vision_config=CLIPVisionConfig(**tower, image_size=SIDE, patch_size=PATCH),
-        text_config=LlamaConfig(**text, vocab_size=VOCABULARY, pad_token_id=0, max_position_embeddings=2048),
+        text_config=LlamaConfig(
+            **text, vocab_size=VOCABULARY, pad_token_id=0, max_position_embeddings=2048
+        ),
         image_token_index=1,
         image_seq_length=(SIDE // PATCH) ** 2,
     )
@@ -76,16 +98,25 @@ def read(vlm: VLM) -> Stimulus:
 def object_tokens(stimulus: Stimulus) -> Tensor:
     """A region of 3 x 4 tokens in the middle of the grid: the paper's mean is 12.6."""
     rows, cols = stimulus.grid
-    return stimulus.visual.view(rows, cols)[rows // 2 - 1 : rows // 2 + 2, cols // 2 - 2 : cols // 2 + 2].flatten()
+    return stimulus.visual.view(rows, cols)[
+        rows // 2 - 1 : rows // 2 + 2, cols // 2 - 2 : cols // 2 + 2
+    ].flatten()
 
 
 def ablation_arms(stimulus: Stimulus) -> list[Arm]:
-    """The 18 rows of table 1. What a row costs depends on where its tokens lie: gradient rows are random ones here."""
+    """The 18 rows of table 1. What a row costs depends on where its tokens lie: gradient rows are
+    random ones here."""
     generator = np.random.default_rng(0)
-    drawn = [select.random(stimulus, k, generator) for _ in range(2) for k in (5, 10, 20, 40, 60, 100, 250)]
+    drawn = [
+        select.random(stimulus, k, generator)
+        for _ in range(2)
+        for k in (5, 10, 20, 40, 60, 100, 250)
+    ]
     near = [select.buffer(stimulus, object_tokens(stimulus), n) for n in (0, 1, 2)]
     mean = stimulus.embeddings[stimulus.visual].mean(0)
-    return [[Ablate(tokens, mean)] for tokens in (*near, select.random(stimulus, 3, generator), *drawn)]
+    return [
+        [Ablate(tokens, mean)] for tokens in (*near, select.random(stimulus, 3, generator), *drawn)
+    ]
 
 
 @dataclass(frozen=True)
@@ -105,9 +136,9 @@ def measure(
 ) -> dict[str, Measured]:
     """Run all contenders in turns, `rounds` times: only runs next to one another may be compared.
 
-    With one thread, seconds are the processor's, which other programs on the machine disturb less; else the wall's. A
-    warm-up comes first, which counts operations. `check(**results)` of it raises where the contenders' answers
-    differ; by default all are compared to the last one's.
+    With one thread, seconds are the processor's, which other programs on the machine disturb less;
+    else the wall's. A warm-up comes first, which counts operations. `check(**results)` of it raises
+    where the contenders' answers differ; by default all are compared to the last one's.
     """
     operations, results = {}, {}
     for name, run in tqdm(contenders.items(), "warm-up"):
@@ -132,31 +163,48 @@ def measure(
 
 
 def assert_same(got: Tensor, expected: Tensor, tolerance: float = 1e-5) -> None:
-    """Raise unless two results agree up to `tolerance` of their scale: a faster wrong answer is none."""
+    """Raise unless two results agree up to `tolerance` of their scale: a faster wrong answer is
+    none."""
     off = float((got - expected).abs().max() / expected.abs().max())
     if not off < tolerance:
-        raise AssertionError(f"The contenders' results differ by {off:.1e} of their scale, {tolerance:.0e} is allowed.")
+        raise AssertionError(
+            f"The contenders' results differ by {off:.1e} of their scale, {tolerance:.0e} is "
+            "allowed."
+        )
     apart = float((expected - expected[:1]).abs().max() / expected.abs().max())
-    print(f"The contenders differ by at most {off:.1e} of the scale; within one, results differ by {apart:.1e}.")
+    print(
+        f"The contenders differ by at most {off:.1e} of the scale; within one, results differ by "
+        f"{apart:.1e}."
+    )
 
 
-def show(measured: Mapping[str, Measured], ours: str, required: Mapping[str, str] | None = None) -> None:
-    """Print a Markdown table. `required`: for a contender, what is demanded of the ratios in its row."""
+def show(
+    measured: Mapping[str, Measured], ours: str, required: Mapping[str, str] | None = None
+) -> None:
+    """Print a Markdown table. `required`: for a contender, what is demanded of the ratios in its
+    row."""
     own = measured[ours]
-    print("\n| contender | operations | seconds | operations, ratio to ours | seconds, ratio to ours | required |")
+    print(
+        "\n| contender | operations | seconds | operations, ratio to ours | seconds, ratio to ours "
+        "| required |"
+    )
     print("|---|---|---|---|---|---|")
     for name, each in measured.items():
         operations = f"{each.operations / own.operations:.2f}" if own.operations else ""
         seconds = f"{each.seconds / own.seconds:.2f}"
         count = f"{each.operations / 1e9:.1f} G" if own.operations else ""
         met = (required or {}).get(name, "")
-        print(f"| {name.replace('_', ' ')} | {count} | {each.seconds:.3f} | {operations} | {seconds} | {met} |")
+        print(
+            f"| {name.replace('_', ' ')} | {count} | {each.seconds:.3f} | {operations} | {seconds} "
+            f"| {met} |"
+        )
 
 
 def verdict(*demands: tuple[str, float, float]) -> str:
     """What is demanded of (name, observed, at least), and whether it is met."""
     return ", ".join(
-        f"{name} >= {least:g}: {'met' if observed >= least else 'MISSED'}" for name, observed, least in demands
+        f"{name} >= {least:g}: {'met' if observed >= least else 'MISSED'}"
+        for name, observed, least in demands
     )
 
 

@@ -1,4 +1,5 @@
-"""19 descriptions of 60 tokens: `vlm.describe` against one `model.generate` per arm, with the arm in a hook."""
+"""19 descriptions of 60 tokens: `vlm.describe` against one `model.generate` per arm, with the arm
+in a hook."""
 
 import torch
 from torch import Tensor
@@ -13,13 +14,18 @@ MARGIN = 1e-4  # of the logits' scale: two tokens this close are a tie, which th
 
 
 @torch.no_grad()
-def generated(vlm: VLM, stimulus: Stimulus, arm: Arm, tokens: int, gaps: list[Tensor] | None = None) -> list[int]:
-    """The ids of a greedy text. `gaps` collects, per step, how far the two best logits are apart, of the largest."""
+def generated(
+    vlm: VLM, stimulus: Stimulus, arm: Arm, tokens: int, gaps: list[Tensor] | None = None
+) -> list[int]:
+    """The ids of a greedy text. `gaps` collects, per step, how far the two best logits are apart,
+    of the largest."""
     seq = len(stimulus.embeddings)
     embeddings = oracle.ablated(stimulus.embeddings, arm)[None]
 
     def prefill(_module, args, kwargs):
-        is_prefill = kwargs["inputs_embeds"].shape[1] == seq  # later steps receive one position, and stay as they are
+        is_prefill = (
+            kwargs["inputs_embeds"].shape[1] == seq
+        )  # later steps receive one position, and stay as they are
         return (args, {**kwargs, "inputs_embeds": embeddings}) if is_prefill else (args, kwargs)
 
     def keep(_module, _args, logits):
@@ -30,26 +36,39 @@ def generated(vlm: VLM, stimulus: Stimulus, arm: Arm, tokens: int, gaps: list[Te
     if gaps is not None:
         handles.append(vlm.decoder.unembed.register_forward_hook(keep))
     with common.attached(*handles):
-        ids = vlm.model.generate(**stimulus.inputs, do_sample=False, max_new_tokens=tokens, min_new_tokens=tokens)
+        ids = vlm.model.generate(
+            **stimulus.inputs, do_sample=False, max_new_tokens=tokens, min_new_tokens=tokens
+        )
     return ids[0, seq:].tolist()
 
 
-def assert_greedy(vlm: VLM, stimulus: Stimulus, arms: list[Arm], said: list[str], expected: list[str]) -> None:
+def assert_greedy(
+    vlm: VLM, stimulus: Stimulus, arms: list[Arm], said: list[str], expected: list[str]
+) -> None:
     """Raise where a text leaves generate's at a step that is no tie."""
-    apart = [arm for arm, (ours, theirs) in enumerate(zip(said, expected, strict=True)) if ours != theirs]
+    apart = [
+        arm for arm, (ours, theirs) in enumerate(zip(said, expected, strict=True)) if ours != theirs
+    ]
     for arm in apart:
         pairs = zip(said[arm].split(), expected[arm].split(), strict=True)
         step = next(step for step, (ours, theirs) in enumerate(pairs) if ours != theirs)
         gaps: list[Tensor] = []
         generated(vlm, stimulus, arms[arm], step + 1, gaps)
         if gaps[step] > MARGIN:
-            raise AssertionError(f"Text {arm} leaves generate's at step {step}, by a gap of {float(gaps[step]):.1e}.")
-    print(f"{len(said) - len(apart)} of {len(said)} texts are generate's, {len(apart)} leave it at a tie; ", end="")
+            raise AssertionError(
+                f"Text {arm} leaves generate's at step {step}, by a gap of {float(gaps[step]):.1e}."
+            )
+    print(
+        f"{len(said) - len(apart)} of {len(said)} texts are generate's, {len(apart)} leave it at "
+        "a tie; ",
+        end="",
+    )
     print(f"{len(set(expected))} differ from one another.")
 
 
 def ending(said: list[list[str]]) -> tuple[str, list[int]]:
-    """The word of the first text's middle that most texts hold, as they would an object's name, and where they end."""
+    """The word of the first text's middle that most texts hold, as they would an object's name, and
+    where they end."""
     middle = said[0][10:31] or said[0]
     word = max(dict.fromkeys(middle), key=lambda word: sum(word in text for text in said))
     return word, [text.index(word) + 1 if word in text else len(text) for text in said]
@@ -63,7 +82,10 @@ def main() -> None:
 
     def generate() -> list[str]:
         decode = vlm.processor.tokenizer.decode
-        return [decode(generated(vlm, stimulus, arm, options.tokens)) for arm in tqdm(arms, "generate", leave=False)]
+        return [
+            decode(generated(vlm, stimulus, arm, options.tokens))
+            for arm in tqdm(arms, "generate", leave=False)
+        ]
 
     def ours(until=None) -> list[str]:
         return vlm.describe(stimulus, arms, options.tokens, until, options.max_tokens)
@@ -81,7 +103,9 @@ def main() -> None:
         ]:
             raise AssertionError("A text with an early end is not the beginning of the whole one.")
 
-    measured = common.measure(options.rounds, check, ours=ours, ours_early_end=ours_early_end, generate=generate)
+    measured = common.measure(
+        options.rounds, check, ours=ours, ours_early_end=ours_early_end, generate=generate
+    )
     ratio = measured["generate"].seconds / measured["ours"].seconds
     aim = f"3 to aim for: {'met' if ratio >= 3 else 'missed'}"
     common.show(measured, "ours", {"generate": f"{common.verdict(('seconds', ratio, 2.2))}; {aim}"})

@@ -1,4 +1,5 @@
-"""Integrated gradients in 50 steps: `integrated_gradients` against one step after another on an unfrozen model."""
+"""Integrated gradients in 50 steps: `integrated_gradients` against one step after another on an
+unfrozen model."""
 
 import torch
 from torch import Tensor
@@ -11,7 +12,8 @@ from vlmlib.stimulus import Stimulus
 
 
 def plain_loop(vlm: VLM, stimulus: Stimulus, token_id: int, baseline: Tensor, steps: int) -> Tensor:
-    """Signed attributions `[token]` by the midpoint rule, with every parameter's gradient computed along the way."""
+    """Signed attributions `[token]` by the midpoint rule, with every parameter's gradient computed
+    along the way."""
     start = stimulus.embeddings.clone()
     start[stimulus.visual] = baseline
     total, difference = torch.zeros_like(start), stimulus.embeddings - start
@@ -21,7 +23,10 @@ def plain_loop(vlm: VLM, stimulus: Stimulus, token_id: int, baseline: Tensor, st
             vlm.model.zero_grad()
             point = (start + (step + 0.5) / steps * difference)[None].requires_grad_(True)
             output = vlm.model(
-                inputs_embeds=point, position_ids=stimulus.position_ids, use_cache=False, logits_to_keep=1
+                inputs_embeds=point,
+                position_ids=stimulus.position_ids,
+                use_cache=False,
+                logits_to_keep=1,
             )
             output.logits[0, -1, token_id].backward()
             total += point.grad[0]
@@ -42,13 +47,21 @@ def main() -> None:
         return plain_loop(vlm, stimulus, token_id, baseline, options.steps)
 
     def assert_frozen(*_) -> None:
-        held = [name for name, each in vlm.model.named_parameters() if each.requires_grad or each.grad is not None]
+        held = [
+            name
+            for name, each in vlm.model.named_parameters()
+            if each.requires_grad or each.grad is not None
+        ]
         if held:
-            raise AssertionError(f"Gradients of {len(held)} parameters are computed, the first of {held[0]}.")
+            raise AssertionError(
+                f"Gradients of {len(held)} parameters are computed, the first of {held[0]}."
+            )
 
     def ours() -> Tensor:
         with common.attached(vlm.decoder.stack.register_forward_hook(assert_frozen)):
-            return integrated_gradients(vlm, stimulus, token_id, baseline, steps=options.steps, rule="midpoint").signed
+            return integrated_gradients(
+                vlm, stimulus, token_id, baseline, steps=options.steps, rule="midpoint"
+            ).signed
 
     measured = common.measure(options.rounds, ours=ours, plain_loop=naive)
     ratio = measured["plain_loop"].seconds / measured["ours"].seconds

@@ -1,4 +1,5 @@
-"""The 36 knockout arms of table 2: `vlm.next_token` against one hooked forward pass of the language model per arm."""
+"""The 36 knockout arms of table 2: `vlm.next_token` against one hooked forward pass of the language
+model per arm."""
 
 import torch
 from torch import Tensor
@@ -14,7 +15,9 @@ def knockout_arms(stimulus: Stimulus, layers: int) -> list[Arm]:
     bare = common.object_tokens(stimulus)
     one, two = select.buffer(stimulus, bare, 1), select.buffer(stimulus, bare, 2)
     row = select.last_row(stimulus)
-    edges = [(source, stimulus.last) for source in (bare, one, two, select.complement(stimulus, one))]
+    edges = [
+        (source, stimulus.last) for source in (bare, one, two, select.complement(stimulus, one))
+    ]
     edges += [(one, row), (select.complement(stimulus, row), row)]
     return [
         causal_blocks(source, target, window)
@@ -25,7 +28,8 @@ def knockout_arms(stimulus: Stimulus, layers: int) -> list[Arm]:
 
 @torch.no_grad()
 def hooked(vlm: VLM, stimulus: Stimulus, arm: list[Block]) -> Tensor:
-    """The logits of one forward pass of the language model alone, under hooks on the layers that the arm edits."""
+    """The logits of one forward pass of the language model alone, under hooks on the layers that
+    the arm edits."""
     seq = len(stimulus.embeddings)
     mask = torch.ones(seq, seq, dtype=torch.bool).tril()
     for block in arm:
@@ -36,7 +40,9 @@ def hooked(vlm: VLM, stimulus: Stimulus, arm: list[Block]) -> Tensor:
         return args, {**kwargs, "attention_mask": mask}
 
     attentions = [vlm.model.model.language_model.layers[index].self_attn for index in arm[0].layers]
-    handles = [attention.register_forward_pre_hook(edit, with_kwargs=True) for attention in attentions]
+    handles = [
+        attention.register_forward_pre_hook(edit, with_kwargs=True) for attention in attentions
+    ]
     with common.attached(*handles):
         output = vlm.model(
             inputs_embeds=stimulus.embeddings[None],
@@ -55,7 +61,9 @@ def main() -> None:
     print(f"{len(arms)} arms, {len(stimulus.embeddings)} positions, {options.layers} layers")
 
     def one_by_one() -> Tensor:
-        return torch.stack([hooked(vlm, stimulus, arm) for arm in tqdm(arms, "hooked", leave=False)])
+        return torch.stack(
+            [hooked(vlm, stimulus, arm) for arm in tqdm(arms, "hooked", leave=False)]
+        )
 
     def ours() -> Tensor:
         return vlm.next_token(stimulus, arms)
@@ -63,7 +71,8 @@ def main() -> None:
     measured = common.measure(options.rounds, ours=ours, hooked=one_by_one)
     own, other = measured["ours"], measured["hooked"]
     met = common.verdict(
-        ("operations", other.operations / own.operations, 15), ("seconds", other.seconds / own.seconds, 12)
+        ("operations", other.operations / own.operations, 15),
+        ("seconds", other.seconds / own.seconds, 12),
     )
     common.show(measured, "ours", {"hooked": met})
 

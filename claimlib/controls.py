@@ -20,11 +20,11 @@ def beside_negative_control(
 ) -> Verdict:
     """Hold a claimed effect against its negative control on the same images.
 
-    Unless the effect is `greater` than the control, a supported verdict becomes undecided. A refuted one stays: no
-    control rescues it.
+    Unless the effect is `greater` than the control, a supported verdict becomes undecided. A
+    refuted one stays: no control rescues it.
 
-    **Arguments:** `control`: None where a paper printed none (nor did it for a printed `Mean`); the verdict stands, and
-    says so.
+    **Arguments:** `control`: None where a paper printed none (nor did it for a printed `Mean`); the
+    verdict stands, and says so.
 
     !!! example
 
@@ -47,9 +47,9 @@ def beside_negative_control(
 def beside_positive_control(verdict: Verdict, control: Sample | None, margin: float) -> Verdict:
     """Hold a claimed absence against a positive control, which must show an effect.
 
-    Unless the lower end of the exact 95 % interval of the control's share lies above the margin, so that this
-    measurement would have shown an effect of that size, a supported verdict becomes undecided. A refuted one stays: an
-    effect was seen.
+    Unless the lower end of the exact 95 % interval of the control's share lies above the margin, so
+    that this measurement would have shown an effect of that size, a supported verdict becomes
+    undecided. A refuted one stays: an effect was seen.
 
     **Arguments:** `control`: None where a paper printed none; the verdict stands, and says so.
 

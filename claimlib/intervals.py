@@ -1,7 +1,7 @@
 """Intervals: one-sided bounds at every level, from which an interval and its p-values follow alike.
 
-Shares have exact bounds (Clopper-Pearson), differences of shares of two samples Newcombe's, means over images those of
-a bootstrap over images.
+Shares have exact bounds (Clopper-Pearson), differences of shares of two samples Newcombe's, means
+over images those of a bootstrap over images.
 """
 
 import math
@@ -20,13 +20,16 @@ from claimlib.samples import Number, Range, Totals, check_values
 
 RESAMPLES = 9999
 SEED = 0
-FEWEST = 20  # images from which on a bootstrap's intervals cover what they say, skewed values included
+FEWEST = (
+    20  # images from which on a bootstrap's intervals cover what they say, skewed values included
+)
 SMALLEST_P = 1e-12
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a sample says of a number: `lower(alpha)` lies above it with probability alpha, `upper(alpha)` below.
+    """What a sample says of a number: `lower(alpha)` lies above it with probability alpha,
+    `upper(alpha)` below.
 
     Both move towards each other as alpha grows.
     """
@@ -49,16 +52,22 @@ class Bounds:
 def of_share(count: Number, n: int) -> Bounds:
     """Exact (Clopper-Pearson) bounds of a share.
 
-    **Arguments:** `count` may be fractional: the sum of values between 0 and 1, which at a given mean are spread
-    the most where all of them are 0 or 1 (Bhatia-Davis), and then are a count.
+    **Arguments:** `count` may be fractional: the sum of values between 0 and 1, which at a given
+    mean are spread the most where all of them are 0 or 1 (Bhatia-Davis), and then are a count.
 
     !!! example
 
         >>> "{:.4f} {:.4f}".format(*of_share(20, 39).interval(0.95))
         '0.3478 0.6758'
     """
-    lower = (lambda alpha: betaincinv(count, n - count + 1, alpha)) if count > 0 else (lambda _: 0.0)
-    upper = (lambda alpha: betaincinv(count + 1, n - count, 1 - alpha)) if count < n else (lambda _: 1.0)
+    lower = (
+        (lambda alpha: betaincinv(count, n - count + 1, alpha)) if count > 0 else (lambda _: 0.0)
+    )
+    upper = (
+        (lambda alpha: betaincinv(count + 1, n - count, 1 - alpha))
+        if count < n
+        else (lambda _: 1.0)
+    )
     return Bounds(lower, upper)
 
 
@@ -72,16 +81,23 @@ def of_difference(first: Totals, second: Totals) -> Bounds:
     """
 
     def end(which: int, alpha: float) -> float:
-        if alpha > 0.5:  # one family of bounds, so that the two p-values of a threshold add up to one
+        if (
+            alpha > 0.5
+        ):  # one family of bounds, so that the two p-values of a threshold add up to one
             return end(1 - which, max(1 - alpha, SMALLEST_P))
         counts = (first.count, first.n, second.count, second.n)
-        return float(confint_proportions_2indep(*counts, method="newcomb", compare="diff", alpha=2 * alpha)[which])
+        return float(
+            confint_proportions_2indep(*counts, method="newcomb", compare="diff", alpha=2 * alpha)[
+                which
+            ]
+        )
 
     return Bounds(lambda alpha: end(0, alpha), lambda alpha: end(1, alpha))
 
 
 def of_any_mean(value: Number, n: int, bounds: Range) -> Bounds:
-    """Bounds of a mean whose spread is not known: conservative, those of the widest spread that it may have.
+    """Bounds of a mean whose spread is not known: conservative, those of the widest spread that it
+    may have.
 
     !!! example
 
@@ -90,18 +106,24 @@ def of_any_mean(value: Number, n: int, bounds: Range) -> Bounds:
     """
     low, high = bounds
     share = of_share(n * (value - low) / (high - low), n)
-    return Bounds(*(lambda alpha, end=end: low + (high - low) * end(alpha) for end in (share.lower, share.upper)))
+    return Bounds(
+        *(
+            lambda alpha, end=end: low + (high - low) * end(alpha)
+            for end in (share.lower, share.upper)
+        )
+    )
 
 
 def of_mean(values: Float[np.ndarray, " image"], bounds: Range) -> Bounds:
     """Bounds of a mean over images, by a bootstrap over images (BCa, with a fixed seed).
 
-    Its levels are those of BCa with every normal quantile z widened to t sqrt(n / (n - 1)) (Hesterberg 2015), which
-    covered best of what was tried: percentile, BCa, either of them widened, and Student's t.
+    Its levels are those of BCa with every normal quantile z widened to t sqrt(n / (n - 1))
+    (Hesterberg 2015), which covered best of what was tried: percentile, BCa, either of them
+    widened, and Student's t.
 
-    Where all n values are one number v, no resample differs, and a mean of `x` below has probability of at most
-    ((x - low) / (v - low))^n to show that (Markov), which bounds it instead. Of fewer than 20 images a bootstrap
-    promises too much: the bounds are those of any spread.
+    Where all n values are one number v, no resample differs, and a mean of `x` below has
+    probability of at most ((x - low) / (v - low))^n to show that (Markov), which bounds it instead.
+    Of fewer than 20 images a bootstrap promises too much: the bounds are those of any spread.
 
     **Arguments:** `bounds`: between what no value can leave.
 
@@ -144,7 +166,8 @@ def resampled(values: Float[np.ndarray, "image *rest"]) -> Float[np.ndarray, "*r
 
 
 def widened(alpha: float, n: int) -> float:
-    """The normal quantile of a one-sided level, widened for resamples of n images (Hesterberg 2015).
+    """The normal quantile of a one-sided level, widened for resamples of n images (Hesterberg
+    2015).
 
     !!! example
 
@@ -155,10 +178,11 @@ def widened(alpha: float, n: int) -> float:
 
 
 def of_sum(shares: Sequence[Totals], weights: Float[np.ndarray, " share"]) -> Bounds:
-    """Conservative bounds of a weighted sum of shares that were counted on the same images, which is not told.
+    """Conservative bounds of a weighted sum of shares that were counted on the same images, which
+    is not told.
 
-    Every share lies at its own bound of that level at once. That is the worst they can do together: the standard
-    deviation of a sum is at most the sum of the standard deviations (Minkowski).
+    Every share lies at its own bound of that level at once. That is the worst they can do together:
+    the standard deviation of a sum is at most the sum of the standard deviations (Minkowski).
 
     !!! example
 
@@ -168,7 +192,10 @@ def of_sum(shares: Sequence[Totals], weights: Float[np.ndarray, " share"]) -> Bo
     ends = [of_share(share.count, share.n) for share in shares]
 
     def total(alpha: float, up: bool) -> float:
-        chosen = (end.upper if (weight > 0) == up else end.lower for weight, end in zip(weights, ends, strict=True))
+        chosen = (
+            end.upper if (weight > 0) == up else end.lower
+            for weight, end in zip(weights, ends, strict=True)
+        )
         return sum(weight * end(alpha) for weight, end in zip(weights, chosen, strict=True))
 
     return Bounds(lambda alpha: total(alpha, up=False), lambda alpha: total(alpha, up=True))
@@ -181,7 +208,9 @@ def _bca(
     n = len(values)
     deviations = values - values.mean()
     acceleration = (deviations**3).sum() / (6 * (deviations**2).sum() ** 1.5)
-    at_most = np.searchsorted(means, values.mean(), side="right") + np.searchsorted(means, values.mean())
+    at_most = np.searchsorted(means, values.mean(), side="right") + np.searchsorted(
+        means, values.mean()
+    )
     bias = ndtri(at_most / (2 * len(means)))
 
     def lower(alpha: float) -> float:
@@ -199,5 +228,9 @@ def _smallest(excludes: Callable[[float], bool]) -> float:
         return SMALLEST_P
     if not excludes(1 - SMALLEST_P):
         return 1.0
+    def sign(exponent: float) -> float:
+        return 1.0 if excludes(10**exponent) else -1.0
+
     ends = np.log10(SMALLEST_P), np.log10(1 - SMALLEST_P)
-    return 10 ** float(bisect(lambda exponent: 1.0 if excludes(10**exponent) else -1.0, *ends, xtol=1e-9))  # pyright: ignore[reportArgumentType]
+    root = bisect(sign, *ends, xtol=1e-9)
+    return 10 ** float(root)  # pyright: ignore[reportArgumentType]

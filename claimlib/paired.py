@@ -23,15 +23,19 @@ Pairs = Int[np.ndarray, "2 _"]  # images on which only the effect, only the cont
 def greater(effect: Arm, control: Arm) -> Verdict:
     """Does one arm do more than another on the same images? Greater supports, smaller refutes.
 
-    - Arrays of bools: McNemar's exact test on the discordant images and a paired bootstrap of the difference of shares
-      must both exclude zero, at two-sided 5 %; `p` is the larger one. The bootstrap's distribution, of a sum of n
-      differences of -1, 0 or 1, is computed exactly and not drawn. (McNemar's is the stricter of the two.)
-    - Arrays of probabilities: the 95 % interval of the mean difference, by `intervals.of_mean` (with a fixed seed).
-    - Counts (`Totals`, on either side): on which images is not known, so that the verdict is what every possible
-      pairing agrees on, and the interval spans theirs. Of two sizes, the smaller sample's images are taken to be among
-      the larger one's, and how much of that one's count fell on them is not known either.
+    - Arrays of bools: McNemar's exact test on the discordant images and a paired bootstrap of the
+      difference of shares must both exclude zero, at two-sided 5 %; `p` is the larger one. The
+      bootstrap's distribution, of a sum of n differences of -1, 0 or 1, is computed exactly and not
+      drawn. (McNemar's is the stricter of the two.)
+    - Arrays of probabilities: the 95 % interval of the mean difference, by `intervals.of_mean`
+        (with a fixed seed).
+    - Counts (`Totals`, on either side): on which images is not known, so that the verdict is what
+      every possible pairing agrees on, and the interval spans theirs. Of two sizes, the smaller
+      sample's images are taken to be among the larger one's, and how much of that one's count fell
+      on them is not known either.
 
-    **Raises:** `ClaimError` for arrays that differ in length or kind, and values that are no probabilities.
+    **Raises:** `ClaimError` for arrays that differ in length or kind, and values that are no
+    probabilities.
 
     !!! example
 
@@ -47,12 +51,16 @@ def greater(effect: Arm, control: Arm) -> Verdict:
     if isinstance(effect, Totals) or isinstance(control, Totals):
         if not kinds <= {"counts", "bool"}:
             raise ClaimError(
-                "greater was given counts beside probabilities. Pass both arms as the same kind of result."
+                "greater was given counts beside probabilities. Pass both arms as the same kind of "
+                "result."
             )
         return _counts(totals(effect), totals(control))
-    if len(effect) != len(control) or (kinds != {"bool"} and any("float" not in kind for kind in kinds)):
+    if len(effect) != len(control) or (
+        kinds != {"bool"} and any("float" not in kind for kind in kinds)
+    ):
         raise ClaimError(
-            f"greater was given {effect.dtype}[{len(effect)}] and {control.dtype}[{len(control)}]. Pass both arms on "
+            f"greater was given {effect.dtype}[{len(effect)}] and {control.dtype}[{len(control)}]. "
+            "Pass both arms on "
             "the same images in the same order, both as bools or both as probabilities."
         )
     if not len(effect):
@@ -61,12 +69,19 @@ def greater(effect: Arm, control: Arm) -> Verdict:
 
 
 def _shares(effect: Bool[np.ndarray, " image"], control: Bool[np.ndarray, " image"]) -> Verdict:
-    n, only_effect, only_control = len(effect), int((effect & ~control).sum()), int((control & ~effect).sum())
+    n, only_effect, only_control = (
+        len(effect),
+        int((effect & ~control).sum()),
+        int((control & ~effect).sum()),
+    )
 
     def pair(only_effect: int, only_control: int) -> Pairs:
         return np.array([[only_effect], [only_control]])
 
-    steps = [(only_effect + more, only_control + less) for more, less in [(1, 0), (-1, 0), (0, 1), (0, -1)]]
+    steps = [
+        (only_effect + more, only_control + less)
+        for more, less in [(1, 0), (-1, 0), (0, 1), (0, -1)]
+    ]
     enough = np.flatnonzero(_mcnemar(np.stack([np.arange(n + 1), np.zeros(n + 1, int)])) < ALPHA)
     return _verdict(
         pair(only_effect, only_control),
@@ -82,7 +97,9 @@ def _counts(effect: Totals, control: Totals) -> Verdict:
     n = min(effect.n, control.n)
     if not n:
         return no_images("greater", REQUIRED)
-    moved = [(other, control) for other in neighbours(effect)] + [(effect, other) for other in neighbours(control)]
+    moved = [(other, control) for other in neighbours(effect)] + [
+        (effect, other) for other in neighbours(control)
+    ]
     pairs = _pairings(effect, control)
     verdict = _verdict(
         pairs,
@@ -92,16 +109,23 @@ def _counts(effect: Totals, control: Totals) -> Verdict:
         detectable="",
         others=[_pairings(*each) for each in moved],
     )
-    if verdict.outcome == UNDECIDED and min(_mcnemar(pairs).min(), _mcnemar(pairs[::-1]).min()) < ALPHA:
-        return replace(verdict, why="it depends on which images the two counts share, which is not known")
+    if (
+        verdict.outcome == UNDECIDED
+        and min(_mcnemar(pairs).min(), _mcnemar(pairs[::-1]).min()) < ALPHA
+    ):
+        return replace(
+            verdict, why="it depends on which images the two counts share, which is not known"
+        )
     return verdict
 
 
 def _pairings(effect: Totals, control: Totals) -> Pairs:
-    """The pairs that two counts may hide: every overlap, where the counts are least and most favourable to the effect.
+    """The pairs that two counts may hide: every overlap, where the counts are least and most
+    favourable to the effect.
 
-    No count between those goes further: one image less in the effect's count, or more in the control's, never favours
-    the effect. But where no image may be discordant at all, the interval is another one, so that this is added.
+    No count between those goes further: one image less in the effect's count, or more in the
+    control's, never favours the effect. But where no image may be discordant at all, the interval
+    is another one, so that this is added.
     """
     n = min(effect.n, control.n)
 
@@ -117,13 +141,19 @@ def _pairings(effect: Totals, control: Totals) -> Pairs:
     return np.unique(np.hstack([overlaps(few, often), overlaps(many, rare), alike]), axis=1)
 
 
-def _verdict(pairs: Pairs, n: int, estimate: float, shown: str, detectable: str, others: list[Pairs]) -> Verdict:
+def _verdict(
+    pairs: Pairs, n: int, estimate: float, shown: str, detectable: str, others: list[Pairs]
+) -> Verdict:
     """What all pairs agree on."""
     p, low = _more(pairs, n)
     p_against, high = _more(pairs[::-1], n)
     outcome, why = decide(p, p_against, ALPHA), ""
     if outcome == UNDECIDED:
-        why = "the bootstrap alone excludes zero" if low > 0 or high > 0 else "the interval includes zero"
+        why = (
+            "the bootstrap alone excludes zero"
+            if low > 0 or high > 0
+            else "the interval includes zero"
+        )
     tests = [(float(_mcnemar(other).max()), float(_mcnemar(other[::-1]).max())) for other in others]
     return Verdict(
         "greater",
@@ -149,11 +179,14 @@ def _mcnemar(pairs: Pairs) -> Float[np.ndarray, " pair"]:
 
 
 def _more(pairs: Pairs, n: int) -> tuple[float, float]:
-    """The largest p-value for more of the first kind, and the smallest lower bound of the difference of shares."""
+    """The largest p-value for more of the first kind, and the smallest lower bound of the
+    difference of shares."""
     more, less = pairs
     angle = 2 * np.pi * np.arange(n + 1) / (2 * n + 1)
     changed, shift = ((more + less) / n)[:, None], ((more - less) / n)[:, None]
-    characteristic = 1 - changed * (1 - np.cos(angle)) - 1j * shift * np.sin(angle)  # of one image's difference
+    characteristic = (
+        1 - changed * (1 - np.cos(angle)) - 1j * shift * np.sin(angle)
+    )  # of one image's difference
     share = np.fft.irfft(characteristic**n, 2 * n + 1)
     at_most = np.roll(share, n, axis=1).cumsum(axis=1).clip(0, 1)  # of the sum, from -n to n
     low, p = (np.argmax(at_most >= ALPHA, axis=1) - n) / n, at_most[:, n]

@@ -23,7 +23,9 @@ class Totals:
 
     def __post_init__(self) -> None:
         if not 0 <= self.count <= self.n:
-            raise ClaimError(f"Totals({self.count}, {self.n}) is no count out of n. Pass 0 <= count <= n images.")
+            raise ClaimError(
+                f"Totals({self.count}, {self.n}) is no count out of n. Pass 0 <= count <= n images."
+            )
 
     @property
     def share(self) -> float:
@@ -46,7 +48,8 @@ def totals(sample: Sample) -> Totals:
 
 @dataclass(frozen=True)
 class Mean:
-    """A printed mean over images without its spread: the widest one within its bounds is assumed (Bhatia-Davis).
+    """A printed mean over images without its spread: the widest one within its bounds is assumed
+    (Bhatia-Davis).
 
     **Raises:** `ClaimError` for a mean outside its bounds, and of no images.
     """
@@ -58,14 +61,19 @@ class Mean:
     def __post_init__(self) -> None:
         low, high = self.bounds
         if not low <= self.value <= high or self.n < 1:
-            raise ClaimError(f"A mean of {self.value:g} over {self.n} images is none within {low:g} to {high:g}.")
+            raise ClaimError(
+                f"A mean of {self.value:g} over {self.n} images is none within {low:g} to {high:g}."
+            )
 
     def without_one(self) -> "list[Mean]":
         """The means that could be left without the largest or the smallest value."""
         if self.n < 2:
             return []
         left = [(self.n * self.value - end) / (self.n - 1) for end in self.bounds]
-        return [Mean(min(max(value, self.bounds[0]), self.bounds[1]), self.n - 1, self.bounds) for value in left]
+        return [
+            Mean(min(max(value, self.bounds[0]), self.bounds[1]), self.n - 1, self.bounds)
+            for value in left
+        ]
 
 
 def neighbours(counted: Totals) -> list[Totals]:
@@ -88,7 +96,11 @@ def without_an_extreme(values: Float[np.ndarray, " image"]) -> list[Float[np.nda
         >>> [each.tolist() for each in without_an_extreme(np.array([0.5, 0.1, 0.9]))]
         [[0.5, 0.1], [0.5, 0.9]]
     """
-    return [np.delete(values, values.argmax()), np.delete(values, values.argmin())] if len(values) > 1 else []
+    return (
+        [np.delete(values, values.argmax()), np.delete(values, values.argmin())]
+        if len(values) > 1
+        else []
+    )
 
 
 def check_values(values: Float[np.ndarray, "image *rest"], bounds: Range) -> None:
@@ -102,8 +114,12 @@ def check_values(values: Float[np.ndarray, "image *rest"], bounds: Range) -> Non
     """
     low, high = bounds
     if not low < high:
-        raise ClaimError(f"Bounds ({low:g}, {high:g}) leave no room for values. Pass the lower one first.")
+        raise ClaimError(
+            f"Bounds ({low:g}, {high:g}) leave no room for values. Pass the lower one first."
+        )
     wrong = values[~((values >= low) & (values <= high))]
     if not values.size or wrong.size:
         what = f"the value {wrong[0]:g}" if wrong.size else "no values"
-        raise ClaimError(f"A mean over images was asked of {what}; expected numbers from {low:g} to {high:g}.")
+        raise ClaimError(
+            f"A mean over images was asked of {what}; expected numbers from {low:g} to {high:g}."
+        )

@@ -9,9 +9,28 @@ from claimlib.errors import ClaimError
 from claimlib.intervals import of_difference, of_share
 from claimlib.paired import greater
 from claimlib.samples import Sample, Totals, neighbours, totals
-from claimlib.verdicts import REFUTED, SUPPORTED, TOO_FEW, UNDECIDED, Outcome, Verdict, decide, no_images
+from claimlib.verdicts import (
+    REFUTED,
+    SUPPORTED,
+    TOO_FEW,
+    UNDECIDED,
+    Outcome,
+    Verdict,
+    decide,
+    no_images,
+)
 
-__all__ = ["Sample", "Totals", "agrees", "can_agree", "exceeds", "exists", "greater", "negligible", "wilson"]
+__all__ = [
+    "Sample",
+    "Totals",
+    "agrees",
+    "can_agree",
+    "exceeds",
+    "exists",
+    "greater",
+    "negligible",
+    "wilson",
+]
 
 
 def wilson(sample: Sample, level: float = 0.95) -> tuple[float, float]:
@@ -32,8 +51,8 @@ def wilson(sample: Sample, level: float = 0.95) -> tuple[float, float]:
 def exceeds(sample: Sample, threshold: float) -> Verdict:
     """Is the share of images on which it happened greater than a threshold?
 
-    The exact (Clopper-Pearson) 95 % interval decides: above the threshold it supports, below it refutes, each falsely
-    in at most 2.5 % of samples.
+    The exact (Clopper-Pearson) 95 % interval decides: above the threshold it supports, below it
+    refutes, each falsely in at most 2.5 % of samples.
 
     **Raises:** `ClaimError` for a threshold that is no share.
 
@@ -48,14 +67,17 @@ def exceeds(sample: Sample, threshold: float) -> Verdict:
     at_least, at_most = _tails(counted.n, threshold)
     shown = np.flatnonzero(at_least < 0.025)
     detectable = f"could have shown >= {shown[0] / counted.n:.1%}" if len(shown) else TOO_FEW
-    return _share("exceeds", counted, f"> {threshold:.0%}", threshold, at_least, at_most, 0.025, detectable)
+    return _share(
+        "exceeds", counted, f"> {threshold:.0%}", threshold, at_least, at_most, 0.025, detectable
+    )
 
 
 def negligible(sample: Sample, margin: float) -> Verdict:
     """Is the share of images that an intervention changed smaller than a margin (equivalence)?
 
-    The clean run is right on every counted image, so that this share is the paired difference to it. The exact 90 %
-    interval decides: inside the margin it supports, outside it refutes, each falsely in at most 5 % of samples.
+    The clean run is right on every counted image, so that this share is the paired difference to
+    it. The exact 90 % interval decides: inside the margin it supports, outside it refutes, each
+    falsely in at most 5 % of samples.
 
     **Raises:** `ClaimError` for a margin that is no share.
 
@@ -70,16 +92,19 @@ def negligible(sample: Sample, margin: float) -> Verdict:
     at_least, at_most = _tails(counted.n, margin)
     shown = np.flatnonzero(at_most < 0.05)
     detectable = f"could have shown <= {shown[-1] / counted.n:.1%}" if len(shown) else TOO_FEW
-    return _share("negligible", counted, f"< {margin:.0%}", margin, at_most, at_least, 0.05, detectable)
+    return _share(
+        "negligible", counted, f"< {margin:.0%}", margin, at_most, at_least, 0.05, detectable
+    )
 
 
 def agrees(sample: Sample, printed: Totals, margin: float = 0.10) -> Verdict:
     """Does our share agree with a printed one, of other images, to within a margin?
 
-    Newcombe's 90 % interval of the difference of two independent shares decides: inside the margin on both sides it
-    supports (two one-sided tests at 5 %), wholly outside it refutes. Where even the printed share itself could not
-    agree (`can_agree`) what is not refuted is undecided. The interval is not exact: where the true difference is the
-    margin itself, a false verdict comes up in at most 6 % of samples (enumerated for sizes from 30 to 488).
+    Newcombe's 90 % interval of the difference of two independent shares decides: inside the margin
+    on both sides it supports (two one-sided tests at 5 %), wholly outside it refutes. Where even
+    the printed share itself could not agree (`can_agree`) what is not refuted is undecided. The
+    interval is not exact: where the true difference is the margin itself, a false verdict comes up
+    in at most 6 % of samples (enumerated for sizes from 30 to 488).
 
     **Raises:** `ClaimError` for a margin that is no share.
 
@@ -104,11 +129,14 @@ def agrees(sample: Sample, printed: Totals, margin: float = 0.10) -> Verdict:
 
     bounds, found = of_difference(ours, printed), outcome(ours)
     low, high = bounds.interval(0.90)
-    room = min(margin - (high - (ours.share - printed.share)), margin - (ours.share - printed.share - low))
+    room = min(
+        margin - (high - (ours.share - printed.share)), margin - (ours.share - printed.share - low)
+    )
     why = "the interval crosses the margin"
     if not possible:
         why = (
-            f"a printed {printed.count} of {printed.n} is too coarse: not even its own share, on any number of images, "
+            f"a printed {printed.count} of {printed.n} is too coarse: not even its own share, on "
+            "any number of images, "
             f"agrees to within {margin:.0%}"
         )
     return Verdict(
@@ -123,14 +151,17 @@ def agrees(sample: Sample, printed: Totals, margin: float = 0.10) -> Verdict:
         p=max(bounds.p_above(-margin), bounds.p_below(margin)),
         p_against=min(bounds.p_above(margin), bounds.p_below(-margin)),
         alpha=0.05,
-        detectable=f"could have shown a difference <= {room:.1%}" if possible and room > 0 else TOO_FEW,
+        detectable=f"could have shown a difference <= {room:.1%}"
+        if possible and room > 0
+        else TOO_FEW,
         why=why if found == UNDECIDED else "",
         fragile=any(outcome(other) != found for other in neighbours(ours)),
     )
 
 
 def can_agree(printed: Totals, margin: float = 0.10) -> bool:
-    """Could a sample of ours, however large and with just the printed share, be found to agree with it?
+    """Could a sample of ours, however large and with just the printed share, be found to agree with
+    it?
 
     !!! example
 
@@ -142,10 +173,11 @@ def can_agree(printed: Totals, margin: float = 0.10) -> bool:
 
 
 def exists(sample: Sample, control: Sample, at_least: int) -> Verdict:
-    """Does it happen: on at least so many images, and on more than under a control on the same images?
+    """Does it happen: on at least so many images, and on more than under a control on the same
+    images?
 
-    Supported if the count is reached and `greater` is supported. Refuted only if the control shows it on significantly
-    more images: not to have seen a thing does not show that there is none.
+    Supported if the count is reached and `greater` is supported. Refuted only if the control shows
+    it on significantly more images: not to have seen a thing does not show that there is none.
 
     !!! example
 
@@ -160,7 +192,9 @@ def exists(sample: Sample, control: Sample, at_least: int) -> Verdict:
         return no_images("exists", required)
 
     def outcome(counted: Totals) -> Outcome:
-        return decide(paired.p if counted.count >= at_least else 1.0, paired.p_against, paired.alpha)
+        return decide(
+            paired.p if counted.count >= at_least else 1.0, paired.p_against, paired.alpha
+        )
 
     found, reached = outcome(counted), counted.count >= at_least
     why = f"seen on {counted.count} images and not on {at_least}"
@@ -180,14 +214,16 @@ def exists(sample: Sample, control: Sample, at_least: int) -> Verdict:
         paired.alpha,
         control=paired.control,
         why=why if found == UNDECIDED else "",
-        fragile=(paired.fragile and reached) or any(outcome(other) != found for other in neighbours(counted)),
+        fragile=(paired.fragile and reached)
+        or any(outcome(other) != found for other in neighbours(counted)),
     )
 
 
 def _check_share(bound: float) -> None:
     if not 0 <= bound <= 1:
         raise ClaimError(
-            f"A threshold or margin of {bound:g} is no share. Pass a number between 0 and 1: 0.5 for 50 %."
+            f"A threshold or margin of {bound:g} is no share. Pass a number between 0 and 1: 0.5 "
+            "for 50 %."
         )
 
 

@@ -25,9 +25,11 @@ TOO_FEW = "too few images to show it"
 class Verdict:
     """What a check found.
 
-    - `estimate`, `interval`: what was measured and its interval, of that `level`; `n`: on how many images.
+    - `estimate`, `interval`: what was measured and its interval, of that `level`; `n`: on how many
+        images.
     - `required`: what the claim asks, in words; `threshold`: the number in it, if it is one.
-    - `p`, `p_against`: one-sided; a small one supports, a small other one refutes; `alpha`: each one's level.
+    - `p`, `p_against`: one-sided; a small one supports, a small other one refutes; `alpha`: each
+        one's level.
     - `detectable`: the smallest effect that a sample of this size could have shown.
     - `control`, `why`: what the control showed; why an undecided is one.
     - `fragile`: one image more or less would change the outcome.
@@ -58,10 +60,17 @@ class Verdict:
         found = f"{self.outcome}: {self._figures()}"
         if self.parts:
             supported = sum(part.outcome == SUPPORTED for _, part in self.parts)
-            role = {SUPPORTED: "weakest", REFUTED: "refuted by", UNDECIDED: "most doubtful"}[self.outcome]
+            role = {SUPPORTED: "weakest", REFUTED: "refuted by", UNDECIDED: "most doubtful"}[
+                self.outcome
+            ]
             figures = dict(self.parts)[self.decided_by]._figures()
             count = f"{supported} of {len(self.parts)} parts supported"
-            told = [f"{self.outcome}: {count}", self.why, self.control, f"{role}: {self.decided_by}: {figures}"]
+            told = [
+                f"{self.outcome}: {count}",
+                self.why,
+                self.control,
+                f"{role}: {self.decided_by}: {figures}",
+            ]
             found = "; ".join(filter(None, told))
         return found + "; one image would change this" * self.fragile
 
@@ -74,7 +83,8 @@ class Verdict:
         unit = f" {self.unit}" if self.unit not in ("", "%") else ""
         p = self.p_against if self.outcome == REFUTED else self.p
         line = (
-            f"{number(self.estimate, self.unit)} [{low}, {high}]{unit}, n = {self.n}, required {self.required} "
+            f"{number(self.estimate, self.unit)} [{low}, {high}]{unit}, n = {self.n}, required "
+            f"{self.required} "
             f"({self.level:.0%} interval, {'p < 0.001' if p < 0.001 else f'p = {p:.3f}'}"
             f"{' against' * (self.outcome == REFUTED)})"
         )
@@ -115,11 +125,14 @@ def no_images(kind: str, required: str) -> Verdict:
         >>> str(no_images("exceeds", "> 50%"))
         'undecided: no images are left, required > 50%'
     """
-    return Verdict(kind, UNDECIDED, math.nan, (-math.inf, math.inf), 1.0, 0, required, why="no images are left")
+    return Verdict(
+        kind, UNDECIDED, math.nan, (-math.inf, math.inf), 1.0, 0, required, why="no images are left"
+    )
 
 
 def fact(estimate: float | int, holds: bool, required: str, unit: str = "%") -> Verdict:
-    """A verdict on what is counted and not sampled, such as a model's parameters: it holds or it does not.
+    """A verdict on what is counted and not sampled, such as a model's parameters: it holds or it
+    does not.
 
     !!! example
 
@@ -128,16 +141,28 @@ def fact(estimate: float | int, holds: bool, required: str, unit: str = "%") -> 
     """
     outcome, p = (SUPPORTED, 0.0) if holds else (REFUTED, 1.0)
     figure = float(estimate)
-    return Verdict("fact", outcome, figure, (figure, figure), 1.0, 0, required, p=p, p_against=1.0 - p, unit=unit)
+    return Verdict(
+        "fact",
+        outcome,
+        figure,
+        (figure, figure),
+        1.0,
+        0,
+        required,
+        p=p,
+        p_against=1.0 - p,
+        unit=unit,
+    )
 
 
 def in_every_setting(parts: Mapping[str, Verdict]) -> Verdict:
     """The verdict on a claim that is made of every part.
 
-    Supported if every part is: an intersection-union test, whose level needs no correction. Refuted if some part is
-    refuted with `p_against` times the number of parts (Bonferroni) still below its alpha, so that a true claim is
-    refuted no more often than one part alone would be. Else undecided. The figures are those of the part that decides:
-    the one most clearly refuted, else the most doubtful that is not supported, else the weakest.
+    Supported if every part is: an intersection-union test, whose level needs no correction. Refuted
+    if some part is refuted with `p_against` times the number of parts (Bonferroni) still below its
+    alpha, so that a true claim is refuted no more often than one part alone would be. Else
+    undecided. The figures are those of the part that decides: the one most clearly refuted, else
+    the most doubtful that is not supported, else the weakest.
 
     **Raises:** `ClaimError` without parts.
 
@@ -148,10 +173,15 @@ def in_every_setting(parts: Mapping[str, Verdict]) -> Verdict:
         'refuted: 1 of 2 parts supported; refuted by: yours: 391, required 576 (counted, not sampled)'
     """
     if not parts:
-        raise ClaimError("in_every_setting was given no parts. Pass a verdict for each setting that the claim names.")
+        raise ClaimError(
+            "in_every_setting was given no parts. Pass a verdict for each setting that the claim "
+            "names."
+        )
     missing = {name: part for name, part in parts.items() if part.outcome != SUPPORTED}
     refuted = {name: part for name, part in missing.items() if part.outcome == REFUTED}
-    refuting = {name: part for name, part in refuted.items() if part.p_against * len(parts) < part.alpha}
+    refuting = {
+        name: part for name, part in refuted.items() if part.p_against * len(parts) < part.alpha
+    }
     why = ""
     if refuting:
         outcome = REFUTED
@@ -163,7 +193,9 @@ def in_every_setting(parts: Mapping[str, Verdict]) -> Verdict:
         fragile = any(part.fragile for part in missing.values())
         still_open = [name for name in missing if name not in refuted]
         alone = (
-            f"refuted alone, but not when corrected for {len(parts)} parts: {_some(list(refuted))}" if refuted else ""
+            f"refuted alone, but not when corrected for {len(parts)} parts: {_some(list(refuted))}"
+            if refuted
+            else ""
         )
         why = "; ".join(filter(None, [f"open: {_some(still_open)}" if still_open else "", alone]))
     else:
@@ -172,7 +204,9 @@ def in_every_setting(parts: Mapping[str, Verdict]) -> Verdict:
         fragile = any(part.fragile for part in parts.values())
     deciding = parts[name]
     p = max(part.p / part.alpha for part in parts.values()) * deciding.alpha
-    p_against = min(part.p_against / part.alpha for part in parts.values()) * deciding.alpha * len(parts)
+    p_against = (
+        min(part.p_against / part.alpha for part in parts.values()) * deciding.alpha * len(parts)
+    )
     return replace(
         deciding,
         kind="in every setting",
@@ -190,10 +224,10 @@ def in_every_setting(parts: Mapping[str, Verdict]) -> Verdict:
 def holm(verdicts: Mapping[str, Verdict]) -> dict[str, Verdict]:
     """The verdicts of a table, with Holm's correction for their number.
 
-    The p-values in favour are adjusted together, those against likewise: a table whose claims are all false shows any
-    supported one no more often than one cell alone would, and one whose claims are all true any refuted one. What does
-    not survive becomes undecided and says so; what was undecided before, for whatever reason, stays so. Intervals
-    stay those of the single cell.
+    The p-values in favour are adjusted together, those against likewise: a table whose claims are
+    all false shows any supported one no more often than one cell alone would, and one whose claims
+    are all true any refuted one. What does not survive becomes undecided and says so; what was
+    undecided before, for whatever reason, stays so. Intervals stay those of the single cell.
 
     !!! example
 

@@ -6,12 +6,16 @@ import torch
 from tests.tiny import picture, tiny_vlm
 from vlmlib import VLM, Stimulus
 
-torch.set_num_threads(1)  # models this small gain nothing from more, and workers beside one another lose a lot
+torch.set_num_threads(
+    1
+)  # models this small gain nothing from more, and workers beside one another lose a lot
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("update_snapshots", False) and config.getoption("numprocesses", None):
-        raise pytest.UsageError("Update snapshots without -n: several workers would write the same pages.")
+        raise pytest.UsageError(
+            "Update snapshots without -n: several workers would write the same pages."
+        )
 
 
 @pytest.fixture(scope="session", params=["sdpa", "eager"])

@@ -1,4 +1,5 @@
-"""An inner pytest run with the plugin, as on a machine without a GPU: fixtures for the tests of the pytest side."""
+"""An inner pytest run with the plugin, as on a machine without a GPU: fixtures for the tests of the
+pytest side."""
 
 import contextlib
 import shutil
@@ -17,7 +18,13 @@ from vlmlib import save_mean
 
 ROOT = Path(__file__).parent.parent
 SCENES = ROOT / "fixtures" / "emoji_coco"
-OTHER_PLUGINS = ("syrupy", "cacheprovider", "hypothesispytest", "jaxtyping", "anyio")  # each run would import them anew
+OTHER_PLUGINS = (
+    "syrupy",
+    "cacheprovider",
+    "hypothesispytest",
+    "jaxtyping",
+    "anyio",
+)  # each run would import them anew
 CLAIM = """
 import pytest
 from vlmlib import VLMError
@@ -33,8 +40,10 @@ def test_planted(trial, subject):
 class Inner:
     """Runs of pytest, under this project's pytest.ini, in a folder of their own and on one store.
 
-    - `own`: options for a tiny random model of one's own on three scenes, with a mean token that needs no computing.
-    - `folder`: for a test's files, apart from what pytest looks at. `claims`: the folder of the real claims.
+    - `own`: options for a tiny random model of one's own on three scenes, with a mean token that
+        needs no computing.
+    - `folder`: for a test's files, apart from what pytest looks at. `claims`: the folder of the
+        real claims.
     """
 
     claims, scenes = str(ROOT / "claims"), str(SCENES)
@@ -52,9 +61,13 @@ class Inner:
 
     def verdict(self, count: int, *options: str) -> pytest.RunResult:
         """Run a claim of more than 50 % that this many of 100 images speak for."""
-        return self.body(f"trial.check(exceeds(Totals({count}, 100), trial.claim.threshold))", *options)
+        return self.body(
+            f"trial.check(exceeds(Totals({count}, 100), trial.claim.threshold))", *options
+        )
 
-    def body(self, body: str, *options: str, claim: str = "object-buffer-polling") -> pytest.RunResult:
+    def body(
+        self, body: str, *options: str, claim: str = "object-buffer-polling"
+    ) -> pytest.RunResult:
         """Run a claim whose test has this body."""
         return self.code(CLAIM.format(body=body, claim=claim), *options)
 
@@ -70,7 +83,9 @@ class Inner:
 
     def items(self, *arguments: str) -> list[pytest.Function]:
         """What pytest would run."""
-        [collected] = _hooks(self.run("--collect-only", "-q", *arguments)).getcalls("pytest_collection_finish")
+        [collected] = _hooks(self.run("--collect-only", "-q", *arguments)).getcalls(
+            "pytest_collection_finish"
+        )
         return collected.session.items
 
     def reports(self, *arguments: str) -> list[pytest.TestReport]:
@@ -132,7 +147,9 @@ def known(inner: Inner, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None
     def known(text: str) -> None:
         file = inner.folder / "known_refutations.toml"
         file.write_text(text)
-        monkeypatch.setattr("fixtures.plugin.load_refutations", partial(load_refutations, file=file))
+        monkeypatch.setattr(
+            "fixtures.plugin.load_refutations", partial(load_refutations, file=file)
+        )
 
     return known
 

@@ -51,4 +51,6 @@ def _same(one: str, other: str) -> bool:
         return one.endswith("*") or other.endswith("*")
     numbers = list(zip(NUMBER.findall(one), NUMBER.findall(other), strict=False))
     allowed = IMAGES if " of " in one else TOKENS if one.startswith("(") else 0
-    return NUMBER.sub("", one) == NUMBER.sub("", other) and all(abs(float(a) - float(b)) <= allowed for a, b in numbers)
+    return NUMBER.sub("", one) == NUMBER.sub("", other) and all(
+        abs(float(a) - float(b)) <= allowed for a, b in numbers
+    )

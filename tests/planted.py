@@ -1,10 +1,12 @@
-"""Planted models: real LLaVAs of four layers whose weights are set by hand, so that what they do is known; and images.
+"""Planted models: real LLaVAs of four layers whose weights are set by hand, so that what they do is
+known; and images.
 
-An image shows a red square (the object, 3 x 3 visual tokens) on a grey plate of 5 x 5, on a blue table. The category is
-called "Yes", so that in all three tasks the right answer is one token. The vision tower copies each patch's redness and
-blueness, and gathers in the first visual token whether anything is red ("found"). Every residual dimension has a name,
-a layer does nothing but what `Attend` and `Write` say, and the answer is yes where "yes" and "scene" both reach the
-last position: the scene is the table's blue, so that there is context to block, too.
+An image shows a red square (the object, 3 x 3 visual tokens) on a grey plate of 5 x 5, on a blue
+table. The category is called "Yes", so that in all three tasks the right answer is one token. The
+vision tower copies each patch's redness and blueness, and gathers in the first visual token whether
+anything is red ("found"). Every residual dimension has a name, a layer does nothing but what
+`Attend` and `Write` say, and the answer is yes where "yes" and "scene" both reach the last
+position: the scene is the table's blue, so that there is context to block, too.
 """
 
 import json
@@ -29,18 +31,33 @@ from vlmlib import VLM
 GRID, PATCH = 12, 4
 LAYERS, HEADS, HEAD_WIDTH = 4, 2, 4
 IMAGES, EMPTY_IMAGES = 30, 6
-NAMES = ["text", "visual", "red", "blue", "found", "bottom", "carried", "seen", "scene", "yes", "number", "ended"]
+NAMES = [
+    "text",
+    "visual",
+    "red",
+    "blue",
+    "found",
+    "bottom",
+    "carried",
+    "seen",
+    "scene",
+    "yes",
+    "number",
+    "ended",
+]
 NAMES += ["poison"]
 WIDTH = 16
-# What the vision tower says of a patch: each number stands with its negative beside it, so that a layer norm, which
-# takes the mean away, leaves it; the constant is so large that the norm divides all patches by nearly the same.
+# What the vision tower says of a patch: each number stands with its negative beside it, so that a
+# layer norm, which takes the mean away, leaves it; the constant is so large that the norm divides
+# all patches by nearly the same.
 SEEN = ["red", "blue", "constant", "first", "bottom", "found"]
 CONSTANT = 10.0
 
 
 @dataclass(frozen=True)
 class Attend:
-    """In this layer, positions that have `query` attend to those that have `key`, and have `writes` from then on."""
+    """In this layer, positions that have `query` attend to those that have `key`, and have `writes`
+    from then on."""
 
     layer: int
     query: str
@@ -61,11 +78,18 @@ class Write:
 
 SCENE = Attend(0, "text", "blue", "scene")
 READ = Attend(2, "text", "red", "yes")
-# The object's tokens are read, and say its name, from layer 2 of 4 on, and all tokens after the object say a number.
+# The object's tokens are read, and say its name, from layer 2 of 4 on, and all tokens after the
+# object say a number.
 LOCAL = (SCENE, READ, Write(2, "red", "yes"), Attend(2, "visual", "red", "number"))
-# The same at the wrong end: the object's tokens are read in the first layer, and say its name in the first state only.
-EARLY = (Attend(0, "text", "red", "yes", 1.6), Write(0, "red", "yes", -9.0), Attend(3, "text", "blue", "scene"))
-# The answer comes from the first visual token, whose norm is large, and every visual token says the object's name.
+# The same at the wrong end: the object's tokens are read in the first layer, and say its name in
+# the first state only.
+EARLY = (
+    Attend(0, "text", "red", "yes", 1.6),
+    Write(0, "red", "yes", -9.0),
+    Attend(3, "text", "blue", "scene"),
+)
+# The answer comes from the first visual token, whose norm is large, and every visual token says the
+# object's name.
 ELSEWHERE = (SCENE, Attend(2, "text", "found", "yes", 0.8), Write(2, "visual", "yes"))
 # Says yes whatever it sees.
 BLIND = (SCENE, Write(2, "text", "yes"))
@@ -78,7 +102,8 @@ POISONED = (SCENE, READ, Attend(2, "text", "poison", "yes", -2.0))
 def planted(*parts: Attend | Write, adapter: dict[str, str] | None = None) -> VLM:
     """A model that does what its parts say and nothing else.
 
-    **Arguments:** `adapter`: what else tokens have at the adapter's output that have this: `{"red": "yes"}`.
+    **Arguments:** `adapter`: what else tokens have at the adapter's output that have this: `{"red":
+    "yes"}`.
     """
     processor = _processor()
     tokenizer = processor.tokenizer
@@ -90,7 +115,9 @@ def planted(*parts: Attend | Write, adapter: dict[str, str] | None = None) -> VL
     decoder = model.model.language_model
     decoder.norm.weight.fill_(1.0)
     decoder.embed_tokens.weight[:, _at("text")] = 0.4
-    no, yes, two, image, end = tokenizer.convert_tokens_to_ids(["▁No", "▁Yes", "2", "▁image", "</s>"])
+    no, yes, two, image, end = tokenizer.convert_tokens_to_ids(
+        ["▁No", "▁Yes", "2", "▁image", "</s>"]
+    )
     decoder.embed_tokens.weight[[no, yes], _at("ended")] = 5.0
     says = [(yes, "yes", 1.0), (yes, "scene", 1.0), (no, "text", 1.3 / 0.4), (end, "ended", 1.0)]
     for token, name, amount in [*says, (two, "number", 1.5), (image, "visual", 1.0)]:
@@ -99,15 +126,21 @@ def planted(*parts: Attend | Write, adapter: dict[str, str] | None = None) -> VL
         layer.input_layernorm.weight.fill_(1.0)
         layer.post_attention_layernorm.weight.fill_(1.0)
     heads = [0] * LAYERS
-    # a model on which blocking attention changes nothing is refused, so a trace of all visual tokens is always read
+    # a model on which blocking attention changes nothing is refused, so a trace of all visual
+    # tokens is always read
     for part in (*parts, Attend(1, "text", "visual", "seen", 0.01)):
         if isinstance(part, Attend):
             _wire_head(decoder.layers[part.layer].self_attn, heads[part.layer], part)
             heads[part.layer] += 1
         else:
             mlp = decoder.layers[part.layer].mlp
-            mlp.gate_proj.weight[0, _at(part.reads)], mlp.up_proj.weight[0, _at(part.reads)] = 10.0, 1.0
-            mlp.down_proj.weight[_at(part.writes), 0] = part.amount / 80  # 28 * 2.8, what a token of two names gives
+            mlp.gate_proj.weight[0, _at(part.reads)], mlp.up_proj.weight[0, _at(part.reads)] = (
+                10.0,
+                1.0,
+            )
+            mlp.down_proj.weight[_at(part.writes), 0] = (
+                part.amount / 80
+            )  # 28 * 2.8, what a token of two names gives
     return VLM(model, processor)
 
 
@@ -123,11 +156,14 @@ def _at(name: str) -> int:
 
 
 def _wire_head(attention, head: int, part: Attend) -> None:
-    """The slow one of two rotating pairs of dimensions, which hardly turns, scores; the first dimension carries."""
+    """The slow one of two rotating pairs of dimensions, which hardly turns, scores; the first
+    dimension carries."""
     here = head * HEAD_WIDTH
     attention.q_proj.weight[here + 1, _at(part.query)] = 4.0
     attention.k_proj.weight[here + 1, _at(part.key)] = 4.0
-    attention.v_proj.weight[here, _at(part.key)] = 1 / 2.83  # what a token of two names has after the norm
+    attention.v_proj.weight[here, _at(part.key)] = (
+        1 / 2.83
+    )  # what a token of two names has after the norm
     attention.o_proj.weight[_at(part.writes), here] = part.amount
 
 
@@ -138,7 +174,9 @@ def _wire_vision_tower(model: LlavaForConditionalGeneration) -> None:
     colours = {"red": (1.0, -0.5, -0.5), "blue": (-0.5, -0.5, 1.0)}
     for sign, at in ((1.0, plus), (-1.0, minus)):
         for name, rgb in colours.items():
-            embeddings.patch_embedding.weight[at[name]] = sign * torch.tensor(rgb)[:, None, None] / PATCH**2
+            embeddings.patch_embedding.weight[at[name]] = (
+                sign * torch.tensor(rgb)[:, None, None] / PATCH**2
+            )
         places = embeddings.position_embedding.weight  # the class token's place comes first
         places[:, at["constant"]] = sign * CONSTANT
         places[1, at["first"]] = sign
@@ -148,18 +186,33 @@ def _wire_vision_tower(model: LlavaForConditionalGeneration) -> None:
     attention = layer.self_attn
     attention.q_proj.weight[0, plus["first"]] = attention.k_proj.weight[0, plus["red"]] = 8.0
     attention.v_proj.weight[0, plus["red"]] = 1.0
-    attention.out_proj.weight[plus["found"], 0], attention.out_proj.weight[minus["found"], 0] = 1.0, -1.0
+    attention.out_proj.weight[plus["found"], 0], attention.out_proj.weight[minus["found"], 0] = (
+        1.0,
+        -1.0,
+    )
 
 
 def _wire_adapter(adapter, more: dict[str, str]) -> None:
     """Each number of a patch becomes a name that its visual token has or lacks."""
     steep = 20.0
-    rows = [("constant", "visual", CONSTANT - 1.0, 1.0), ("red", "red", 0.4, 0.4), ("blue", "blue", 0.4, 0.3)]
-    rows += [("bottom", "bottom", 0.5, 0.5), ("found", "found", 0.4, 0.13)]  # found is three times as large
+    rows = [
+        ("constant", "visual", CONSTANT - 1.0, 1.0),
+        ("red", "red", 0.4, 0.4),
+        ("blue", "blue", 0.4, 0.3),
+    ]
+    rows += [
+        ("bottom", "bottom", 0.5, 0.5),
+        ("found", "found", 0.4, 0.13),
+    ]  # found is three times as large
     for row, (seen, name, threshold, above) in enumerate(rows):
-        adapter.linear_1.weight[row, 2 * SEEN.index(seen)], adapter.linear_1.bias[row] = steep, -steep * threshold
+        adapter.linear_1.weight[row, 2 * SEEN.index(seen)], adapter.linear_1.bias[row] = (
+            steep,
+            -steep * threshold,
+        )
         for written in (name, more.get(name, name)):
-            adapter.linear_2.weight[_at(written), row] = (2.0 if written == "yes" else 1.0) / (steep * above)
+            adapter.linear_2.weight[_at(written), row] = (2.0 if written == "yes" else 1.0) / (
+                steep * above
+            )
 
 
 def _processor() -> LlavaProcessor:
@@ -207,21 +260,34 @@ def _config(tokenizer) -> LlavaConfig:
 
 
 def write_data(folder: Path) -> Path:
-    """The images in COCO's layout: `IMAGES` with an object and a question, then `EMPTY_IMAGES` without either."""
+    """The images in COCO's layout: `IMAGES` with an object and a question, then `EMPTY_IMAGES`
+    without either."""
     for each in ("annotations", "table"):
         (folder / each).mkdir(parents=True)
     images, annotations = [], []
     for index in range(IMAGES + EMPTY_IMAGES):
         file, shown = f"{index}.png", index < IMAGES
         top, left = (1, 8)[index % 2] * PATCH, (3 + index // 2 % 6) * PATCH
-        Image.fromarray(scene(top, left, blue=180 + index, shown=shown)).save(folder / "table" / file)
-        images.append({"id": index, "file_name": file, "width": GRID * PATCH, "height": GRID * PATCH})
+        Image.fromarray(scene(top, left, blue=180 + index, shown=shown)).save(
+            folder / "table" / file
+        )
+        images.append(
+            {"id": index, "file_name": file, "width": GRID * PATCH, "height": GRID * PATCH}
+        )
         if shown:
             bottom, right = top + 3 * PATCH, left + 3 * PATCH
             outline = [left, top, right, top, right, bottom, left, bottom]
-            entry = {"id": index, "image_id": index, "category_id": 1, "segmentation": [outline], "iscrowd": 0}
+            entry = {
+                "id": index,
+                "image_id": index,
+                "category_id": 1,
+                "segmentation": [outline],
+                "iscrowd": 0,
+            }
             annotations.append(entry | {"area": (3 * PATCH) ** 2})
-    categories = [{"id": at, "name": name} for at, name in enumerate(("Yes", "dog", "cat"), start=1)]
+    categories = [
+        {"id": at, "name": name} for at, name in enumerate(("Yes", "dog", "cat"), start=1)
+    ]
     content = {"images": images, "annotations": annotations, "categories": categories}
     (folder / "annotations" / "instances_table.json").write_text(json.dumps(content))
     bounds = {"area": "pixels", "above": 100, "below": 200, "annotations_below": 4}
@@ -233,7 +299,8 @@ def write_data(folder: Path) -> Path:
 
 
 def scene(top: int, left: int, blue: int, shown: bool = True) -> np.ndarray:
-    """A blue table with a grey plate and, if shown, the red object on it, whose corner is given in pixels."""
+    """A blue table with a grey plate and, if shown, the red object on it, whose corner is given in
+    pixels."""
     pixels = np.full((GRID * PATCH, GRID * PATCH, 3), (20, 30, blue), np.uint8)
     pixels[top - PATCH : top + 4 * PATCH, left - PATCH : left + 4 * PATCH] = 128
     if shown:

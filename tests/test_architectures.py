@@ -1,7 +1,9 @@
-"""The paper's architectures: are they the published ones, and are their parameters and visual tokens counted right?
+"""The paper's architectures: are they the published ones, and are their parameters and visual
+tokens counted right?
 
-Every part's size is worked out here from the published dimensions by the layers' formulas. Fails if a dimension, a bias
-or a tie is wrong, if a parameter is counted in two parts or in none, or if an image becomes another number of tokens.
+Every part's size is worked out here from the published dimensions by the layers' formulas. Fails if
+a dimension, a bias or a tie is wrong, if a parameter is counted in two parts or in none, or if an
+image becomes another number of tokens.
 """
 
 import pytest
@@ -20,7 +22,8 @@ def linear(inputs: int, outputs: int) -> int:
 
 
 def llama(d_model: int, mlp: int, layers: int, vocab: int) -> int:
-    """Embedding, layers of attention without biases, a gated feed-forward and two norms; the final norm."""
+    """Embedding, layers of attention without biases, a gated feed-forward and two norms; the final
+    norm."""
     return vocab * d_model + layers * (4 * d_model**2 + 3 * d_model * mlp + 2 * d_model) + d_model
 
 
@@ -35,7 +38,8 @@ def blocks(d: int, mlp: int, layers: int) -> int:
     return layers * (4 * linear(d, d) + linear(d, mlp) + linear(mlp, d) + 4 * d)
 
 
-# patches without biases, the class token, positions of 24 x 24 patches and that token, norms before and after
+# patches without biases, the class token, positions of 24 x 24 patches and that token, norms before
+# and after
 CLIP = 3 * 14 * 14 * 1024 + 1024 + (24 * 24 + 1) * 1024 + blocks(1024, 4096, layers=24) + 4 * 1024
 EXPECTED = {
     "llava-1.5-7b": {
@@ -71,9 +75,15 @@ def test_there_are_the_papers_three():
 
 @pytest.mark.parametrize(
     ("name", "billions", "with_unembedding", "without"),
-    [("llava-1.5-7b", 7.063, 95.4, 93.5), ("llava-phi-3", 4.137, 92.4, 90.0), ("qwen2-vl-2b", 2.209, 69.9, 69.9)],
+    [
+        ("llava-1.5-7b", 7.063, 95.4, 93.5),
+        ("llava-phi-3", 4.137, 92.4, 90.0),
+        ("qwen2-vl-2b", 2.209, 69.9, 69.9),
+    ],
 )
-def test_the_language_models_share_depends_on_whether_its_unembedding_counts(name, billions, with_unembedding, without):
+def test_the_language_models_share_depends_on_whether_its_unembedding_counts(
+    name, billions, with_unembedding, without
+):
     counts = parameters(build(name))
     shares = [counts.language_model_share, counts.language_model / counts.total]
     assert round(counts.total / 1e9, 3) == billions
@@ -81,7 +91,8 @@ def test_the_language_models_share_depends_on_whether_its_unembedding_counts(nam
 
 
 @pytest.mark.parametrize(
-    ("name", "tokens"), [("llava-1.5-7b", 24 * 24), ("llava-phi-3", 24 * 24), ("qwen2-vl-2b", 17 * 23)]
+    ("name", "tokens"),
+    [("llava-1.5-7b", 24 * 24), ("llava-phi-3", 24 * 24), ("qwen2-vl-2b", 17 * 23)],
 )
 def test_an_image_becomes_so_many_visual_tokens(name, tokens):
     assert visual_tokens(build(name)) == tokens
@@ -95,10 +106,17 @@ def test_an_image_becomes_so_many_visual_tokens(name, tokens):
         ("qwen2-vl-2b", 28, 12, 2, 1536, 151936, 1e-6, 151655),
     ],
 )
-def test_the_decoder_has_the_published_form(name, layers, heads, key_values, d_model, vocab, epsilon, image_token):
+def test_the_decoder_has_the_published_form(
+    name, layers, heads, key_values, d_model, vocab, epsilon, image_token
+):
     model = build(name)
     decoder, text = decoder_of(model), model.config.get_text_config()
-    assert (len(decoder.layers), decoder.heads, decoder.d_model, decoder.vocab) == (layers, heads, d_model, vocab)
+    assert (len(decoder.layers), decoder.heads, decoder.d_model, decoder.vocab) == (
+        layers,
+        heads,
+        d_model,
+        vocab,
+    )
     assert (text.num_key_value_heads, text.rms_norm_eps) == (key_values, epsilon)
     assert model.config.image_token_id == image_token
     assert decoder.windows == [None] * layers
@@ -138,7 +156,9 @@ def test_another_name_is_an_error_that_lists_the_papers():
 
 def test_a_model_that_is_none_of_the_papers_is_refused():
     with torch.device("meta"):
-        model = LlamaForCausalLM(LlamaConfig(vocab_size=8, hidden_size=32, intermediate_size=8, num_hidden_layers=1))
+        model = LlamaForCausalLM(
+            LlamaConfig(vocab_size=8, hidden_size=32, intermediate_size=8, num_hidden_layers=1)
+        )
     with pytest.raises(VLMError, match="LlamaForCausalLM"):
         parameters(model)
     with pytest.raises(VLMError, match="LlamaForCausalLM is none"):

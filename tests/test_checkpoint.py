@@ -1,7 +1,7 @@
 """Loading a folder: what the three families' checkpoints hold, and what is refused.
 
-Fails if a saved model comes back with other logits, if a processor that lacks something is not completed, if Qwen2-VL
-needs a library for videos, or if a folder that cannot be used loads.
+Fails if a saved model comes back with other logits, if a processor that lacks something is not
+completed, if Qwen2-VL needs a library for videos, or if a folder that cannot be used loads.
 """
 
 import json
@@ -19,7 +19,9 @@ QUESTION = "Is there a dog in this image?"
 
 
 def same_logits(one: VLM, other: VLM) -> None:
-    logits = [vlm.next_token(vlm.read(picture(size=(30, 20)), QUESTION), [[]]) for vlm in (one, other)]
+    logits = [
+        vlm.next_token(vlm.read(picture(size=(30, 20)), QUESTION), [[]]) for vlm in (one, other)
+    ]
     torch.testing.assert_close(*logits, rtol=1e-5, atol=1e-5)
 
 
@@ -29,7 +31,10 @@ def save_qwen(vlm: VLM, folder: Path) -> None:
     vlm.processor.image_processor.save_pretrained(folder)
     vlm.processor.tokenizer.save_pretrained(folder)
     settings = json.loads((folder / "preprocessor_config.json").read_text())
-    settings |= {"image_processor_type": "Qwen2VLImageProcessor", "processor_class": "Qwen2VLProcessor"}
+    settings |= {
+        "image_processor_type": "Qwen2VLImageProcessor",
+        "processor_class": "Qwen2VLProcessor",
+    }
     (folder / "preprocessor_config.json").write_text(json.dumps(settings))
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     settings["chat_template"] = (folder / "chat_template.jinja").read_text()
@@ -93,11 +98,20 @@ class WithoutVideo(Qwen2VLProcessor):
 @pytest.mark.parametrize("size", [(30, 20), (16, 90), (200, 100)])
 def test_pictures_and_text_are_read_as_by_qwens_own_processor(size):
     ours = tiny_qwen().processor
-    own = WithoutVideo(ours.image_processor, ours.tokenizer, None, chat_template=ours.tokenizer.chat_template)
-    conversation = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]}]
-    prompts = [each.apply_chat_template(conversation, add_generation_prompt=True) for each in (ours, own)]
+    own = WithoutVideo(
+        ours.image_processor, ours.tokenizer, None, chat_template=ours.tokenizer.chat_template
+    )
+    conversation = [
+        {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]}
+    ]
+    prompts = [
+        each.apply_chat_template(conversation, add_generation_prompt=True) for each in (ours, own)
+    ]
     assert prompts[0] == prompts[1]
-    made, expected = (each(images=picture(size=size), text=prompts[0], return_tensors="pt") for each in (ours, own))
+    made, expected = (
+        each(images=picture(size=size), text=prompts[0], return_tensors="pt")
+        for each in (ours, own)
+    )
     assert set(made) == set(expected)
     assert all(torch.equal(made[name], expected[name]) for name in expected)
 

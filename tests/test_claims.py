@@ -1,7 +1,7 @@
 """Claims as data: what claims.toml may hold, and what a finding says.
 
-Fails if a broken entry is accepted or met with anything but its name and what is wrong with it, if a claim has no test
-or several, or if a finding lacks a part.
+Fails if a broken entry is accepted or met with anything but its name and what is wrong with it, if
+a claim has no test or several, or if a finding lacks a part.
 """
 
 import itertools
@@ -12,7 +12,15 @@ import pytest
 
 from claimlib.shares import Totals, exceeds
 from claimlib.verdicts import in_every_setting
-from fixtures.claims import CLAIMS_FILE, NUMBERS, ClaimRefuted, ClaimUndecided, Trial, load_claims, load_refutations
+from fixtures.claims import (
+    CLAIMS_FILE,
+    NUMBERS,
+    ClaimRefuted,
+    ClaimUndecided,
+    Trial,
+    load_claims,
+    load_refutations,
+)
 from vlmlib import VLMError
 
 CLAIMS = load_claims()
@@ -64,11 +72,15 @@ def test_every_claim_has_exactly_one_test_and_every_test_a_claim():
 
 
 def test_a_claim_that_means_nothing_on_other_models_does_not_run_on_the_shipped_one():
-    assert {claim.id for claim in CLAIMS.values() if claim.models_only and not claim.not_shipped} == set()
+    assert {
+        claim.id for claim in CLAIMS.values() if claim.models_only and not claim.not_shipped
+    } == set()
 
 
 def test_published_figures_are_those_of_the_models_that_a_claim_speaks_of():
-    assert {claim.id for claim in CLAIMS.values() if not set(claim.published) <= set(claim.models)} == set()
+    assert {
+        claim.id for claim in CLAIMS.values() if not set(claim.published) <= set(claim.models)
+    } == set()
 
 
 def test_known_refutations_are_of_claims_that_there_are():
@@ -77,10 +89,18 @@ def test_known_refutations_are_of_claims_that_there_are():
 
 def test_an_entry_becomes_a_claim(tmp_path: Path):
     claim = load(tmp_path, GOOD)["a-claim"]
-    assert (claim.id, claim.kind, claim.threshold, claim.models) == ("a-claim", "exceeds", 0.5, ("llava-1.5-7b",))
+    assert (claim.id, claim.kind, claim.threshold, claim.models) == (
+        "a-claim",
+        "exceeds",
+        0.5,
+        ("llava-1.5-7b",),
+    )
     assert (claim.published, claim.not_shipped, claim.models_only) == ((), "", False)
     text = GOOD.replace("shipped = true", 'not_shipped = "why"\nmodels_only = true')
-    assert (load(tmp_path, text)["a-claim"].not_shipped, load(tmp_path, text)["a-claim"].models_only) == ("why", True)
+    assert (
+        load(tmp_path, text)["a-claim"].not_shipped,
+        load(tmp_path, text)["a-claim"].models_only,
+    ) == ("why", True)
     both = load(tmp_path, GOOD.replace('["llava-1.5-7b"]', '["llava-1.5-7b+llava-phi-3"]'))
     assert both["a-claim"].models == ("llava-1.5-7b+llava-phi-3",)
 
@@ -93,7 +113,9 @@ def test_a_kind_has_its_own_bounds_and_no_others(tmp_path: Path, kind):
             if set(names) in BOUNDS[kind]:
                 assert load(tmp_path, text)["a-claim"].kind == kind
             else:
-                with pytest.raises(VLMError, match=rf"\[a-claim\]: bounds are .*; a claim of kind {kind} has "):
+                with pytest.raises(
+                    VLMError, match=rf"\[a-claim\]: bounds are .*; a claim of kind {kind} has "
+                ):
                     load(tmp_path, text)
 
 
@@ -109,7 +131,10 @@ def test_a_kind_has_its_own_bounds_and_no_others(tmp_path: Path, kind):
         ("within", {"low": 0.2, "high": 75}, "high is 75; expected a share"),
         ("within", {"low": 0.8, "high": 0.2}, "low"),
         ("peaks", {"low": -0.2, "high": 0.7}, "low is -0.2; expected a share"),
-        *(("exists", {"at_least": each}, "at_least is .*expected a positive") for each in (0, -3, 2.5, "true", '"3"')),
+        *(
+            ("exists", {"at_least": each}, "at_least is .*expected a positive")
+            for each in (0, -3, 2.5, "true", '"3"')
+        ),
         *(
             ("fact", {"threshold": each}, "threshold is .*expected a positive")
             for each in (0, -1, "false", '"576"', "nan")
@@ -123,7 +148,9 @@ def test_a_bound_that_is_none_is_refused(tmp_path: Path, kind, bounds, message):
 
 @pytest.mark.parametrize("share", [0, 0.0, 1, 1.0])
 def test_the_ends_are_shares_too(tmp_path: Path, share):
-    assert load(tmp_path, with_bounds("exceeds", {"threshold": share}))["a-claim"].threshold == share
+    assert (
+        load(tmp_path, with_bounds("exceeds", {"threshold": share}))["a-claim"].threshold == share
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,7 +161,11 @@ def test_the_ends_are_shares_too(tmp_path: Path, share):
             'kind = "is nice"',
             r"\[a-claim\]: kind is 'is nice'; expected one of exceeds, negligible",
         ),
-        ('kind = "exceeds"', 'kind = ["exceeds"]', r"\[a-claim\]: kind is \['exceeds'\]; expected one of"),
+        (
+            'kind = "exceeds"',
+            'kind = ["exceeds"]',
+            r"\[a-claim\]: kind is \['exceeds'\]; expected one of",
+        ),
         ('kind = "exceeds"\n', "", r"\[a-claim\]: kind is None; expected one of"),
         (GOOD, "a-claim = 3", r"\[a-claim\]: kind is 3; expected one of"),
         *(
@@ -153,13 +184,41 @@ def test_the_ends_are_shares_too(tmp_path: Path, share):
         ('"table 1"', '" "', r"\[a-claim\]: source is ' '; expected some text"),
         ('"table 1"', "1", r"\[a-claim\]: source is 1; expected some text"),
         ("shipped = true", "", r"\[a-claim\]: needs either shipped = true or not_shipped"),
-        ("shipped = true", "shipped = false", r"\[a-claim\]: needs either shipped = true or not_shipped"),
-        ("shipped = true", "shipped = 1", r"\[a-claim\]: needs either shipped = true or not_shipped"),
-        ("shipped = true", 'shipped = true\nnot_shipped = "no"', r"\[a-claim\]: needs either shipped = true or"),
-        ("shipped = true", 'not_shipped = ""', r"\[a-claim\]: not_shipped is ''; expected some text"),
-        ("shipped = true", "not_shipped = true", r"\[a-claim\]: not_shipped is True; expected some text"),
-        ("shipped = true", 'shipped = true\nmodels_only = "no"', r"\[a-claim\]: models_only is 'no'"),
-        ('["llava-1.5-7b"]', '["gpt"]', r"\[a-claim\]: model 'gpt' is none of emoji-llava, llava-1.5-7b"),
+        (
+            "shipped = true",
+            "shipped = false",
+            r"\[a-claim\]: needs either shipped = true or not_shipped",
+        ),
+        (
+            "shipped = true",
+            "shipped = 1",
+            r"\[a-claim\]: needs either shipped = true or not_shipped",
+        ),
+        (
+            "shipped = true",
+            'shipped = true\nnot_shipped = "no"',
+            r"\[a-claim\]: needs either shipped = true or",
+        ),
+        (
+            "shipped = true",
+            'not_shipped = ""',
+            r"\[a-claim\]: not_shipped is ''; expected some text",
+        ),
+        (
+            "shipped = true",
+            "not_shipped = true",
+            r"\[a-claim\]: not_shipped is True; expected some text",
+        ),
+        (
+            "shipped = true",
+            'shipped = true\nmodels_only = "no"',
+            r"\[a-claim\]: models_only is 'no'",
+        ),
+        (
+            '["llava-1.5-7b"]',
+            '["gpt"]',
+            r"\[a-claim\]: model 'gpt' is none of emoji-llava, llava-1.5-7b",
+        ),
         ('["llava-1.5-7b"]', '["llava-1.5-7b+gpt"]', r"\[a-claim\]: model 'gpt' is none of"),
         ("published = []", 'published = ["gpt"]', r"\[a-claim\]: model 'gpt' is none of"),
         ('["llava-1.5-7b"]', "[]", r"\[a-claim\]: models is empty"),
@@ -210,13 +269,19 @@ def test_a_supported_claim_ends_in_silence_and_is_kept():
 
 
 def test_a_finding_lists_its_parts_in_order_below_the_verdict():
-    parts = {name: exceeds(Totals(count, 100), 0.5) for name, count in {"b": 90, "a": 10, "c": 55}.items()}
+    parts = {
+        name: exceeds(Totals(count, 100), 0.5)
+        for name, count in {"b": 90, "a": 10, "c": 55}.items()
+    }
     with pytest.raises(ClaimRefuted) as raised:
         trial().check(in_every_setting(parts))
-    assert str(raised.value).splitlines()[1:4] == [f"    {name}: {part}" for name, part in parts.items()]
+    assert str(raised.value).splitlines()[1:4] == [
+        f"    {name}: {part}" for name, part in parts.items()
+    ]
 
 
 def test_only_a_refutation_is_an_assertion():
-    """What a known refutation expects: an undecided claim, or any other error, must not pass for one."""
+    """What a known refutation expects: an undecided claim, or any other error, must not pass for
+    one."""
     assert issubclass(ClaimRefuted, AssertionError)
     assert not issubclass(ClaimUndecided, AssertionError)

@@ -1,7 +1,8 @@
-"""The real claims as pytest collects them, and how they come out on the paper's own printed figures.
+"""The real claims as pytest collects them, and how they come out on the paper's own printed
+figures.
 
-Fails if a claim has no test or several, if a test runs on a model of which it means nothing, if a cell of the paper's
-tables is missing, or if a verdict on the paper as published changes.
+Fails if a claim has no test or several, if a test runs on a model of which it means nothing, if a
+cell of the paper's tables is missing, or if a verdict on the paper as published changes.
 """
 
 import pytest
@@ -63,7 +64,9 @@ def test_every_claim_has_exactly_one_test_on_every_model_it_speaks_of(inner):
     assert sorted(name for name, _ in functions) == sorted(CLAIMS)
     assert len({function for _, function in functions}) == len(CLAIMS)
     of_architectures = {"language-model-share", "visual-token-count"}
-    assert {claim_of(item) for item in items if "architecture" in item.fixturenames} == of_architectures
+    assert {
+        claim_of(item) for item in items if "architecture" in item.fixturenames
+    } == of_architectures
     expected = {
         claim.id: sorted(
             [*claim.models, *(f"{model} as published" for model in claim.published)]
@@ -75,11 +78,19 @@ def test_every_claim_has_exactly_one_test_on_every_model_it_speaks_of(inner):
 
 
 def test_every_cell_of_both_tables_has_a_test_on_the_papers_models_alone(inner):
-    items = [item for item in inner.items(inner.claims, "-m", "", "-k", "cell_of") if claim_of(item) in CELLS]
+    items = [
+        item
+        for item in inner.items(inner.claims, "-m", "", "-k", "cell_of")
+        if claim_of(item) in CELLS
+    ]
     cells = [(claim_of(item), label_of(item), *item.callspec.params["cell"]) for item in items]
     assert len(set(cells)) == len(cells) == 108 + 36
     counts = {key: sum(cell[:2] == key for cell in cells) for key in {cell[:2] for cell in cells}}
-    assert counts == {("table-1-cell", LLAVA): 54, ("table-1-cell", PHI): 54, ("table-2-cell", LLAVA): 36}
+    assert counts == {
+        ("table-1-cell", LLAVA): 54,
+        ("table-1-cell", PHI): 54,
+        ("table-2-cell", LLAVA): 36,
+    }
     assert {task for claim, _, task, _ in cells if claim == "table-2-cell"} == {"VQA"}
 
 
@@ -105,22 +116,38 @@ def test_on_a_gpu_the_papers_own_models_run_and_nothing_else(inner):
 
 
 def test_a_model_of_ones_own_is_held_against_what_means_something_on_it(inner):
-    items = [item for item in inner.items(inner.claims, *inner.own) if "architecture" not in item.fixturenames]
+    items = [
+        item
+        for item in inner.items(inner.claims, *inner.own)
+        if "architecture" not in item.fixturenames
+    ]
     assert [item.nodeid for item in items if run_of(item) is None] == []
-    assert labels(items) == {claim.id: ["my-llava"] for claim in CLAIMS.values() if not claim.models_only}
+    assert labels(items) == {
+        claim.id: ["my-llava"] for claim in CLAIMS.values() if not claim.models_only
+    }
 
 
 def test_the_paper_as_published_comes_out_as_it_did(inner):
     reports = inner.reports(inner.claims, "-k", "published")
-    properties = [value for each in reports if each.when == "teardown" for value in each.user_properties]
+    properties = [
+        value for each in reports if each.when == "teardown" for value in each.user_properties
+    ]
     found = [value for name, value in properties if name == "verdict"]
     outcomes: dict[str, dict[str, str]] = {}
     for each in found:
-        outcomes.setdefault(each["claim"], {})[each["label"].removesuffix(" as published")] = each["outcome"]
+        outcomes.setdefault(each["claim"], {})[each["label"].removesuffix(" as published")] = each[
+            "outcome"
+        ]
     assert outcomes == PUBLISHED
     assert len(found) == sum(map(len, PUBLISHED.values()))
-    lines = {(each["claim"], each["label"].removesuffix(" as published")): each["line"] for each in found}
-    assert lines["object-buffer-polling", LLAVA].startswith("undecided: 51.3% [34.8%, 67.6%], n = 39, required > 50%")
-    assert lines["object-buffer-polling", PHI].startswith("supported: 86.5% [83.1%, 89.4%], n = 488, required > 50%")
+    lines = {
+        (each["claim"], each["label"].removesuffix(" as published")): each["line"] for each in found
+    }
+    assert lines["object-buffer-polling", LLAVA].startswith(
+        "undecided: 51.3% [34.8%, 67.6%], n = 39, required > 50%"
+    )
+    assert lines["object-buffer-polling", PHI].startswith(
+        "supported: 86.5% [83.1%, 89.4%], n = 488, required > 50%"
+    )
     assert lines["last-visual-row-vqa", LLAVA].startswith("supported: 12 of 12 parts supported; ")
     assert inner.query("SELECT count(*) FROM units") == [(0,)]

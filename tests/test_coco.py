@@ -1,6 +1,8 @@
-"""Data sets in COCO's layout: the paper's filters, masks and outlines, absent categories, and what bad files are told.
+"""Data sets in COCO's layout: the paper's filters, masks and outlines, absent categories, and what
+bad files are told.
 
-Fails if an image passes that should not, if a mask or outline is not the annotation's, or if an absent one is shown.
+Fails if an image passes that should not, if a mask or outline is not the annotation's, or if an
+absent one is shown.
 """
 
 import json
@@ -30,7 +32,8 @@ def box(index: int, image_id: int, category_id: int, side: float) -> dict:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Images of 100 x 80: 1 is kept; 2 has 4 objects; 3 two of a kind; 4 one too small, one too large; 5 a cat."""
+    """Images of 100 x 80: 1 is kept; 2 has 4 objects; 3 two of a kind; 4 one too small, one too
+    large; 5 a cat."""
     annotations = [
         box(1, 1, 18, 40),
         *(box(10 + k, 2, 18 + k, 40) for k in range(4)),
@@ -41,9 +44,13 @@ def folder(tmp_path: Path) -> Path:
         box(41, 5, 19, 35),
     ]
     content = {
-        "images": [{"id": k, "file_name": f"{k}.png", "width": 100, "height": 80} for k in range(1, 6)],
+        "images": [
+            {"id": k, "file_name": f"{k}.png", "width": 100, "height": 80} for k in range(1, 6)
+        ],
         "annotations": annotations,
-        "categories": [{"id": 18 + k, "name": name} for k, name in enumerate(["dog", "cat", "bed", "cup"])],
+        "categories": [
+            {"id": 18 + k, "name": name} for k, name in enumerate(["dog", "cat", "bed", "cup"])
+        ],
     }
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations" / "instances_train2017.json").write_text(json.dumps(content))
@@ -77,9 +84,14 @@ def test_bounds_can_be_shares_of_the_image(folder):
 def written(folder: Path, *annotations: dict, name: str = "train2017", images: int = 5) -> None:
     """Another annotation file, of images of 400 x 300."""
     content = {
-        "images": [{"id": k, "file_name": f"{k}.png", "width": 400, "height": 300} for k in range(1, images + 1)],
+        "images": [
+            {"id": k, "file_name": f"{k}.png", "width": 400, "height": 300}
+            for k in range(1, images + 1)
+        ],
         "annotations": list(annotations),
-        "categories": [{"id": 18 + k, "name": name} for k, name in enumerate(["dog", "cat", "bed", "cup"])],
+        "categories": [
+            {"id": 18 + k, "name": name} for k, name in enumerate(["dog", "cat", "bed", "cup"])
+        ],
     }
     (folder / "annotations" / f"instances_{name}.json").write_text(json.dumps(content))
 
@@ -118,16 +130,32 @@ def test_each_purpose_has_bounds_of_its_own_in_a_file(folder):
 def test_the_absent_category_is_one_that_the_image_does_not_show_and_turns_with_the_image(folder):
     data = CocoData(folder)
     shown = {1: {"dog"}, 5: {"dog", "cat"}}
-    others = {image: [name for name in ("dog", "cat", "bed", "cup") if name not in shown[image]] for image in shown}
-    assert {each.image_id: each.absent for each in data.examples} == {1: others[1][1 % 3], 5: others[5][5 % 2]}
+    others = {
+        image: [name for name in ("dog", "cat", "bed", "cup") if name not in shown[image]]
+        for image in shown
+    }
+    assert {each.image_id: each.absent for each in data.examples} == {
+        1: others[1][1 % 3],
+        5: others[5][5 % 2],
+    }
     written(folder, *(box(k, k, 18, 40) for k in range(1, 6)))
-    assert [each.absent for each in CocoData(folder).examples] == ["bed", "cup", "cat", "bed", "cup"]
+    assert [each.absent for each in CocoData(folder).examples] == [
+        "bed",
+        "cup",
+        "cat",
+        "bed",
+        "cup",
+    ]
 
 
 def test_where_an_image_shows_every_category_none_is_absent(folder):
     file = folder / "annotations" / "instances_train2017.json"
     content = json.loads(file.read_text())
-    file.write_text(json.dumps(content | {"categories": content["categories"][:1], "annotations": [box(1, 1, 18, 40)]}))
+    file.write_text(
+        json.dumps(
+            content | {"categories": content["categories"][:1], "annotations": [box(1, 1, 18, 40)]}
+        )
+    )
     assert [each.absent for each in CocoData(folder).examples] == [""]
 
 
@@ -158,7 +186,10 @@ def test_a_limit_keeps_the_first_and_leaves_the_others_alone(folder):
 
 
 def test_a_folder_without_annotations_is_named(tmp_path):
-    with pytest.raises(VLMError, match=r"There is no annotations/instances_\*\.json .*annotations_trainval2017\.zip"):
+    with pytest.raises(
+        VLMError,
+        match=r"There is no annotations/instances_\*\.json .*annotations_trainval2017\.zip",
+    ):
         CocoData(tmp_path)
 
 
@@ -168,7 +199,10 @@ def test_a_folder_without_annotations_is_named(tmp_path):
         ("{broken", "cannot be read as JSON"),
         ("[1]", "holds a JSON list"),
         ('{"images": []}', "no list 'annotations'"),
-        ('{"images": [{"id": 1}], "annotations": [], "categories": []}', r"images\[0\] has no 'file_name'"),
+        (
+            '{"images": [{"id": 1}], "annotations": [], "categories": []}',
+            r"images\[0\] has no 'file_name'",
+        ),
         (
             '{"images": [], "annotations": [{"id": 1, "image_id": 1, "caption": ""}], "categories": []}',
             r"annotations\[0\] has no 'area'",

@@ -1,7 +1,8 @@
-"""Controls: a claimed effect must beat a negative one, a claimed absence must stand beside a positive one.
+"""Controls: a claimed effect must beat a negative one, a claimed absence must stand beside a
+positive one.
 
-Fails if a control that does as much leaves a claim supported, or if any control turns a refutation into something
-else.
+Fails if a control that does as much leaves a claim supported, or if any control turns a refutation
+into something else.
 """
 
 import numpy as np
@@ -22,7 +23,8 @@ def test_an_effect_beyond_its_control_stays_and_shows_it():
     verdict = beside_negative_control(exceeds(effect, 0.5), effect, control)
     assert verdict.outcome == SUPPORTED
     assert str(verdict) == (
-        "supported: 90.0% [82.4%, 95.1%], n = 100, required > 50% (95% interval, p < 0.001); could have shown >= 61.0%;"
+        "supported: 90.0% [82.4%, 95.1%], n = 100, required > 50% (95% interval, p < 0.001); could "
+        "have shown >= 61.0%;"
         " control 3.0% of 100, discordant 87:0"
     )
 
@@ -30,7 +32,10 @@ def test_an_effect_beyond_its_control_stays_and_shows_it():
 @pytest.mark.parametrize(
     ("control", "why"),
     [
-        (some(89, 100), "the negative control may do as much on these images; the interval includes zero"),
+        (
+            some(89, 100),
+            "the negative control may do as much on these images; the interval includes zero",
+        ),
         (some(100, 100), "the negative control does more on these images"),
     ],
 )
@@ -45,7 +50,9 @@ def test_counts_and_probabilities_have_negative_controls_too():
     assert beside_negative_control(printed, Totals(422, 488), Totals(2, 488)).outcome == SUPPORTED
     unknown = beside_negative_control(exceeds(Totals(30, 40), 0.5), Totals(30, 40), Totals(24, 40))
     assert unknown.outcome == UNDECIDED
-    assert unknown.why.endswith("it depends on which images the two counts share, which is not known")
+    assert unknown.why.endswith(
+        "it depends on which images the two counts share, which is not known"
+    )
     drop, other = np.linspace(0.4, 0.9, 40), np.linspace(0.0, 0.1, 40)
     assert beside_negative_control(printed, drop, other).outcome == SUPPORTED
     assert beside_negative_control(printed, other, drop).outcome == UNDECIDED
@@ -64,24 +71,35 @@ def test_an_absence_needs_a_positive_control_that_shows_an_effect():
     assert beside_positive_control(absence, some(40, 100), 0.1).outcome == SUPPORTED
     assert beside_positive_control(absence, Totals(40, 100), 0.1).control == "control 40.0% of 100"
     blind = beside_positive_control(absence, some(14, 100), 0.1)  # 14 % with a lower bound of 8 %
-    assert (blind.outcome, blind.why) == (UNDECIDED, "the positive control shows no effect beyond 10%")
+    assert (blind.outcome, blind.why) == (
+        UNDECIDED,
+        "the positive control shows no effect beyond 10%",
+    )
     assert beside_positive_control(absence, np.zeros(0, bool), 0.1).outcome == UNDECIDED
 
 
 def test_an_effect_that_was_seen_refutes_an_absence_whatever_its_control():
-    assert beside_positive_control(negligible(some(50, 100), 0.1), some(0, 100), 0.1).outcome == REFUTED
+    assert (
+        beside_positive_control(negligible(some(50, 100), 0.1), some(0, 100), 0.1).outcome
+        == REFUTED
+    )
 
 
 def test_a_control_that_was_not_printed_is_said_to_be_missing():
     shown, absent = exceeds(Totals(422, 488), 0.5), negligible(Totals(0, 90), 0.1)
-    for verdict in (beside_negative_control(shown, Totals(422, 488), None), beside_positive_control(absent, None, 0.1)):
+    for verdict in (
+        beside_negative_control(shown, Totals(422, 488), None),
+        beside_positive_control(absent, None, 0.1),
+    ):
         assert (verdict.outcome, verdict.control) == (SUPPORTED, "no control was printed")
 
 
 def test_a_claim_is_as_fragile_as_its_control():
     firm = exceeds(some(40, 40), 0.5)
     assert not firm.fragile
-    assert beside_negative_control(firm, some(40, 40), some(34, 40)).fragile  # six images apart: five would not do
+    assert beside_negative_control(
+        firm, some(40, 40), some(34, 40)
+    ).fragile  # six images apart: five would not do
     assert not beside_negative_control(firm, some(40, 40), some(10, 40)).fragile
     assert beside_negative_control(firm, some(40, 40), some(35, 40)).fragile
 

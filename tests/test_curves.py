@@ -1,8 +1,8 @@
 """Means and curves over images, on values with known truth.
 
-Coverage and false verdicts are simulated with fixed seeds where no enumeration is possible. Fails if an interval
-covers clearly less than 95 %, if equal values leave no uncertainty, or if a rise or a peak is found that is not there,
-or missed where it is.
+Coverage and false verdicts are simulated with fixed seeds where no enumeration is possible. Fails
+if an interval covers clearly less than 95 %, if equal values leave no uncertainty, or if a rise or
+a peak is found that is not there, or missed where it is.
 """
 
 import math
@@ -25,7 +25,8 @@ SHARES = (0.0, 1.0)
 
 @pytest.fixture
 def few_resamples(monkeypatch):
-    """For tests that draw hundreds of samples: their resamples' own noise is far below that of the samples."""
+    """For tests that draw hundreds of samples: their resamples' own noise is far below that of the
+    samples."""
     monkeypatch.setattr("claimlib.intervals.RESAMPLES", 1999)
 
 
@@ -53,8 +54,12 @@ def test_a_means_interval_covers_the_truth(name, n):
 def test_a_means_interval_is_scipys_bca_at_the_widened_level(name):
     values = DRAWS[name][0](np.random.default_rng(1), 60)
     level = 1 - 2 * norm.sf(widened(0.025, 60))
-    expected = bootstrap((values,), np.mean, confidence_level=level, method="BCa", rng=0).confidence_interval
-    assert of_mean(values, SHARES).interval(0.95) == pytest.approx(tuple(expected), abs=0.1 * np.ptp(expected))
+    expected = bootstrap(
+        (values,), np.mean, confidence_level=level, method="BCa", rng=0
+    ).confidence_interval
+    assert of_mean(values, SHARES).interval(0.95) == pytest.approx(
+        tuple(expected), abs=0.1 * np.ptp(expected)
+    )
     assert level > 0.95
 
 
@@ -66,12 +71,16 @@ def test_equal_values_leave_the_uncertainty_that_markov_allows(value, n, thresho
     unseen = 1 - 0.025 ** (1 / n)
     assert (low, high) == pytest.approx((value * (1 - unseen), value + (1 - value) * unseen))
     if threshold < value:
-        assert bounds.p_above(threshold) == pytest.approx(max((threshold / value) ** n, 1e-12), rel=1e-3)
+        assert bounds.p_above(threshold) == pytest.approx(
+            max((threshold / value) ** n, 1e-12), rel=1e-3
+        )
     assert mean_within(np.full(n, value), 0.2, 0.4).interval == (low, high)
 
 
 def test_all_shares_of_one_reach_no_further_than_the_exact_interval():
-    assert of_mean(np.ones(39), SHARES).interval(0.95) == pytest.approx(of_any_mean(1, 39, SHARES).interval(0.95))
+    assert of_mean(np.ones(39), SHARES).interval(0.95) == pytest.approx(
+        of_any_mean(1, 39, SHARES).interval(0.95)
+    )
 
 
 def test_too_few_images_for_a_bootstrap_get_the_widest_interval():
@@ -79,7 +88,10 @@ def test_too_few_images_for_a_bootstrap_get_the_widest_interval():
     assert of_mean(values[:-1], SHARES).interval(0.95) == of_any_mean(
         float(values[:-1].mean()), FEWEST - 1, SHARES
     ).interval(0.95)
-    narrow, wide = of_mean(values, SHARES).interval(0.95), of_any_mean(0.5, FEWEST, SHARES).interval(0.95)
+    narrow, wide = (
+        of_mean(values, SHARES).interval(0.95),
+        of_any_mean(0.5, FEWEST, SHARES).interval(0.95),
+    )
     assert wide[0] < narrow[0] < narrow[1] < wide[1]
 
 
@@ -89,8 +101,14 @@ def test_interval_and_p_values_of_a_mean_say_the_same(seed, threshold):
     values = np.random.default_rng(seed).beta(1, 2, 30)
     verdict = mean_within(values, threshold, math.inf)
     assume(min(abs(end - threshold) for end in verdict.interval) > 1e-6)
-    assert (verdict.outcome == SUPPORTED) == (verdict.interval[0] > threshold) == (verdict.p < 0.025)
-    assert (verdict.outcome == REFUTED) == (verdict.interval[1] < threshold) == (verdict.p_against < 0.025)
+    assert (
+        (verdict.outcome == SUPPORTED) == (verdict.interval[0] > threshold) == (verdict.p < 0.025)
+    )
+    assert (
+        (verdict.outcome == REFUTED)
+        == (verdict.interval[1] < threshold)
+        == (verdict.p_against < 0.025)
+    )
 
 
 def test_a_mean_is_found_inside_outside_and_on_the_edge():
@@ -136,7 +154,9 @@ def test_a_printed_mean_is_placed_or_left_open():
 
 @pytest.mark.parametrize("n", [12, 39])
 def test_a_printed_means_interval_covers_at_least_nominally_where_values_are_spread_the_most(n):
-    ends = np.array([of_any_mean(32 * count / n, n, (0, 32)).interval(0.95) for count in range(n + 1)])
+    ends = np.array(
+        [of_any_mean(32 * count / n, n, (0, 32)).interval(0.95) for count in range(n + 1)]
+    )
     for truth in np.linspace(1, 31, 31):
         covered = (ends[:, 0] <= truth) & (truth <= ends[:, 1])
         assert binom.pmf(np.arange(n + 1), n, truth / 32)[covered].sum() >= 0.95
@@ -152,7 +172,9 @@ def test_leaving_out_one_image_shows_what_is_fragile():
     verdict = mean_within(values, edge - 1e-6, math.inf)
     assert (verdict.outcome, verdict.fragile) == (SUPPORTED, True)
     assert mean_within(values, edge + 1e-6, math.inf).fragile
-    assert mean_within(Mean(0.5, 40, SHARES), of_any_mean(0.5, 40, SHARES).interval(0.95)[0] - 1e-6, 1.0).fragile
+    assert mean_within(
+        Mean(0.5, 40, SHARES), of_any_mean(0.5, 40, SHARES).interval(0.95)[0] - 1e-6, 1.0
+    ).fragile
 
 
 AXIS = [12.6, 33.4, 60.0]
@@ -172,7 +194,9 @@ def test_a_rise_a_fall_and_neither_are_told_apart_image_by_image():
 def test_the_estimate_is_the_fitted_change_from_first_to_last(change, points):
     axis = np.arange(points) ** 1.5
     line = 0.5 + change * (axis / axis[-1] - 0.5)
-    assert increases_along(np.tile(line, (5, 1)), list(axis)).estimate == pytest.approx(change, abs=1e-9)
+    assert increases_along(np.tile(line, (5, 1)), list(axis)).estimate == pytest.approx(
+        change, abs=1e-9
+    )
     counts = [Totals(round(1000 * value), 1000) for value in line]
     assert increases_along(counts, list(axis)).estimate == pytest.approx(change, abs=2e-3)
 
@@ -193,17 +217,24 @@ def test_equal_curves_leave_an_interval_with_a_width():
 
 
 def test_the_papers_printed_rise_is_found_without_its_images():
-    assert increases_along([Totals(6, 39), Totals(20, 39), Totals(25, 39)], AXIS).outcome == SUPPORTED
+    assert (
+        increases_along([Totals(6, 39), Totals(20, 39), Totals(25, 39)], AXIS).outcome == SUPPORTED
+    )
     assert increases_along([Totals(25, 39), Totals(20, 39), Totals(6, 39)], AXIS).outcome == REFUTED
-    assert increases_along([Totals(20, 39), Totals(22, 39), Totals(21, 39)], AXIS).outcome == UNDECIDED
+    assert (
+        increases_along([Totals(20, 39), Totals(22, 39), Totals(21, 39)], AXIS).outcome == UNDECIDED
+    )
 
 
 @pytest.mark.parametrize("n", [20, 39])
 def test_counts_on_opposite_images_rise_falsely_within_the_level(n):
-    """The worst that images can do: whichever point one of them counts for, the other it does not."""
+    """The worst that images can do: whichever point one of them counts for, the other it does
+    not."""
     tables = [(first, last) for first in range(n + 1) for last in range(n + 1 - first)]
     weights = np.array([-1.0, 1.0])
-    lows = np.array([of_sum([Totals(a, n), Totals(b, n)], weights).interval(0.95)[0] for a, b in tables])
+    lows = np.array(
+        [of_sum([Totals(a, n), Totals(b, n)], weights).interval(0.95)[0] for a, b in tables]
+    )
     for discordant in (0.2, 0.6, 1.0):
         cells = [(a, b, n - a - b) for a, b in tables]
         chance = multinomial.pmf(cells, n, [discordant / 2, discordant / 2, 1 - discordant])
@@ -230,7 +261,9 @@ def test_a_peak_is_placed_inside_outside_or_left_open():
     found = peaks_within(bump(5, 60), POINTS, 4, 6, unit="layers")
     assert (found.outcome, found.estimate, found.required) == (SUPPORTED, 5, "peak 4 to 6")
     assert 0 < found.p < 0.001  # so many resamples show no less
-    assert str(found).startswith("supported: 5 [5, 5] layers, n = 60, required peak 4 to 6 (95% interval, p < 0.001)")
+    assert str(found).startswith(
+        "supported: 5 [5, 5] layers, n = 60, required peak 4 to 6 (95% interval, p < 0.001)"
+    )
     assert peaks_within(bump(5, 60), POINTS, 0, 3).outcome == REFUTED
     assert peaks_within(bump(5, 60), POINTS, 5, math.inf).outcome == SUPPORTED
     between = peaks_within(bump(5.5, 60), POINTS, 4, 5)
@@ -261,7 +294,10 @@ def test_flat_curves_are_taken_for_peaks_in_about_five_per_cent_of_samples():
 @pytest.mark.usefixtures("few_resamples")
 def test_a_peak_that_stands_on_either_side_alike_is_placed_in_at_most_five_per_cent_of_samples():
     rng = np.random.default_rng(2)
-    found = [peaks_within(rng.normal(size=(25, 3)) + np.array([3, 0, 3]), range(3), 2, 2).outcome for _ in range(150)]
+    found = [
+        peaks_within(rng.normal(size=(25, 3)) + np.array([3, 0, 3]), range(3), 2, 2).outcome
+        for _ in range(150)
+    ]
     assert np.mean([outcome == SUPPORTED for outcome in found]) <= 0.025 + 0.03
     assert np.mean([outcome == REFUTED for outcome in found]) <= 0.025 + 0.03
 
@@ -285,7 +321,11 @@ def test_too_few_images_place_no_peak():
 
 def test_no_images_is_undecided():
     none = np.zeros((0, 3))
-    for verdict in (mean_within(none[:, 0], 0, 1), increases_along(none, AXIS), peaks_within(none, AXIS, 0, 20)):
+    for verdict in (
+        mean_within(none[:, 0], 0, 1),
+        increases_along(none, AXIS),
+        peaks_within(none, AXIS, 0, 20),
+    ):
         assert (verdict.outcome, verdict.why) == (UNDECIDED, "no images are left")
     assert increases_along([Totals(0, 0)] * 3, AXIS).why == "no images are left"
 

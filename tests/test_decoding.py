@@ -1,7 +1,8 @@
 """Description under many arms, against `generate` and against decoding without any sharing.
 
-Fails if a text differs from `generate`'s by a token (where the two likeliest tokens are not as good as tied), if an arm
-differs from itself run alone and hooked, or if ending early changes what was said before.
+Fails if a text differs from `generate`'s by a token (where the two likeliest tokens are not as good
+as tied), if an arm differs from itself run alone and hooked, or if ending early changes what was
+said before.
 """
 
 import pytest
@@ -13,11 +14,16 @@ from tests.tiny import picture, tiny_qwen, tiny_vlm
 from vlmlib import Ablate, Block, VLMError, oracle
 from vlmlib.decoding import Decoding, describe
 
-FAMILIES = {"llava": tiny_vlm, "qwen2-vl": tiny_qwen, "sliding": lambda attention: tiny_qwen(attention, 0, 3, window=9)}
+FAMILIES = {
+    "llava": tiny_vlm,
+    "qwen2-vl": tiny_qwen,
+    "sliding": lambda attention: tiny_qwen(attention, 0, 3, window=9),
+}
 EVERY = [(family, attention) for family in FAMILIES for attention in ("sdpa", "eager")]
 VLMS = {each: FAMILIES[each[0]](each[1]) for each in EVERY}
 STIMULI = {
-    each: [vlm.read(picture(seed, (30, 24 + seed)), "Describe") for seed in range(4)] for each, vlm in VLMS.items()
+    each: [vlm.read(picture(seed, (30, 24 + seed)), "Describe") for seed in range(4)]
+    for each, vlm in VLMS.items()
 }
 NEW = 12
 
@@ -28,7 +34,10 @@ def arms_for(vlm, stimulus) -> list:
         [],
         [Ablate(visual, zeros)],
         [Block(visual, to=stimulus.last, layers=vlm.layers)],
-        [Ablate(visual[3:5], zeros, layer=1), Block([0, 1], to=range(int(visual[-1]), stimulus.last), layers=[0])],
+        [
+            Ablate(visual[3:5], zeros, layer=1),
+            Block([0, 1], to=range(int(visual[-1]), stimulus.last), layers=[0]),
+        ],
         [Ablate([0], zeros)],
         [Block(visual[:4], to=stimulus.last, layers=[1], heads=[0])],
     ]
@@ -36,7 +45,11 @@ def arms_for(vlm, stimulus) -> list:
 
 def said(vlm, stimulus, arms, until=None, max_tokens=10**5) -> list[list[int]]:
     return describe(
-        vlm.decoder, stimulus, arms, Decoding(vlm.processor.tokenizer, vlm._stop_ids(), NEW, until), max_tokens
+        vlm.decoder,
+        stimulus,
+        arms,
+        Decoding(vlm.processor.tokenizer, vlm._stop_ids(), NEW, until),
+        max_tokens,
     )
 
 
@@ -48,7 +61,11 @@ def assert_same(vlm, stimulus, arm, ours: list[int], theirs: list[int]) -> None:
             with oracle.intervened(vlm.decoder, stimulus, arm):
                 out = vlm.model.generate(**stimulus.inputs, max_new_tokens=step + 1, **settings)
             logits = out.logits[step][0]
-            assert float(logits[other] - logits[one]) < 1e-4 * float(logits.abs().max()), (step, ours, theirs)
+            assert float(logits[other] - logits[one]) < 1e-4 * float(logits.abs().max()), (
+                step,
+                ours,
+                theirs,
+            )
             return
     assert len(ours) == len(theirs)
 
@@ -72,7 +89,13 @@ def test_every_arm_says_what_it_says_alone_and_hooked(each, max_tokens):
     decoding = Decoding(vlm.processor.tokenizer, vlm._stop_ids(), NEW)
     texts = said(vlm, stimulus, arms, max_tokens=max_tokens)
     for arm, ours in zip(arms, texts, strict=True):
-        assert_same(vlm, stimulus, arm, ours, oracle.describe(vlm.model, vlm.decoder, stimulus, arm, decoding))
+        assert_same(
+            vlm,
+            stimulus,
+            arm,
+            ours,
+            oracle.describe(vlm.model, vlm.decoder, stimulus, arm, decoding),
+        )
     assert len({tuple(text) for text in texts}) > 2
 
 
@@ -91,7 +114,9 @@ def test_ending_early_gives_the_beginning_of_the_same_text(data):
     by_function = vlm.describe(stimulus, arms, NEW, until=lambda said: wanted in said)
     assert early == by_function
     for short, full in zip(early, whole, strict=True):
-        assert full.startswith(short.rstrip("\ufffd"))  # a character whose last byte was not yet there
+        assert full.startswith(
+            short.rstrip("\ufffd")
+        )  # a character whose last byte was not yet there
         assert (wanted in short) == (wanted in full)
 
 
@@ -102,7 +127,9 @@ def test_arms_that_ended_cost_nothing_more():
     other = ids[1][: next(step for step in range(NEW) if ids[0][step] != ids[1][step]) + 1]
     other = vlm.processor.tokenizer.decode(other, skip_special_tokens=True)
     module = vlm.decoder.layers[0]
-    hook = module.register_forward_pre_hook(lambda _module, args: computed.append(args[0].shape[:2].numel()))
+    hook = module.register_forward_pre_hook(
+        lambda _module, args: computed.append(args[0].shape[:2].numel())
+    )
     try:
         said(vlm, stimulus, arms)
         all_of_it, computed[:] = sum(computed), []
@@ -127,7 +154,9 @@ def test_a_stop_token_ends_a_text_and_is_not_in_it():
 def test_rows_are_bounded_by_the_token_budget():
     vlm, stimulus, rows = VLMS["llava", "sdpa"], STIMULI["llava", "sdpa"][0], []
     room = len(stimulus.input_ids) + NEW
-    hook = vlm.decoder.layers[0].register_forward_pre_hook(lambda _module, args: rows.append(args[0].shape[0]))
+    hook = vlm.decoder.layers[0].register_forward_pre_hook(
+        lambda _module, args: rows.append(args[0].shape[0])
+    )
     try:
         vlm.describe(stimulus, arms_for(vlm, stimulus), NEW, max_tokens=2 * room)
     finally:
@@ -135,7 +164,9 @@ def test_rows_are_bounded_by_the_token_budget():
     assert max(rows) == 2
 
 
-@pytest.mark.parametrize(("name", "value"), [("repetition_penalty", 1.05), ("suppress_tokens", [3]), ("num_beams", 2)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("repetition_penalty", 1.05), ("suppress_tokens", [3]), ("num_beams", 2)]
+)
 def test_settings_that_are_not_greedy_are_refused_by_name(name, value):
     vlm = tiny_vlm()
     setattr(vlm.model.generation_config, name, value)

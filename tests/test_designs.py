@@ -1,8 +1,8 @@
 """Designs: are the arms of tables 1 and 2 the paper's conditions, and does each draw for itself?
 
-Oracles: distances on the grid, edges listed one by one, the names that the paper's tables print. Fails if a row ablates
-or blocks other tokens than its name says, if a random row has another size than its region, or if one arm's draw hangs
-on another arm, on their order or on nothing at all.
+Oracles: distances on the grid, edges listed one by one, the names that the paper's tables print.
+Fails if a row ablates or blocks other tokens than its name says, if a random row has another size
+than its region, or if one arm's draw hangs on another arm, on their order or on nothing at all.
 """
 
 from dataclasses import replace
@@ -15,7 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claims.neo2025 import arms as designs
-from claims.neo2025.arms import COUNTS, REGIONS, TO_LAST, TO_ROW, Scene, ablations, knockouts, sliding, tokens_of
+from claims.neo2025.arms import (
+    COUNTS,
+    REGIONS,
+    TO_LAST,
+    TO_ROW,
+    Scene,
+    ablations,
+    knockouts,
+    sliding,
+    tokens_of,
+)
 from claims.neo2025.protocol import PROTOCOLS, REFERENCE, TEXT
 from claims.neo2025.published import Printed
 from tests.tiny import picture, tiny_processor, tiny_qwen, tiny_vlm
@@ -27,17 +37,28 @@ START = 3  # text tokens before the image
 PROCESSOR = tiny_processor().image_processor
 
 
-def scene_of(rows: int, cols: int, places=(), depth: int = 4, seed=(0, 7), protocol=TEXT, attributed=True) -> Scene:
-    """An image of rows x cols visual tokens whose object is at some places of the grid; scores grow along the image."""
+def scene_of(
+    rows: int, cols: int, places=(), depth: int = 4, seed=(0, 7), protocol=TEXT, attributed=True
+) -> Scene:
+    """An image of rows x cols visual tokens whose object is at some places of the grid; scores grow
+    along the image."""
     visual = torch.arange(START, START + rows * cols)
     length = START + len(visual) + 3
     embeddings = torch.randn(length, 2, generator=torch.Generator().manual_seed(rows))
     embeddings /= embeddings.norm(dim=-1, keepdim=True)
-    embeddings[visual[0]] *= 50 if rows % 2 else 0  # a register token, or one that lies as far below
+    embeddings[visual[0]] *= (
+        50 if rows % 2 else 0
+    )  # a register token, or one that lies as far below
     positions = torch.arange(length)[None]
-    stimulus = Stimulus("", {}, embeddings, positions, visual, (rows, cols), (rows, cols), PROCESSOR)
+    stimulus = Stimulus(
+        "", {}, embeddings, positions, visual, (rows, cols), (rows, cols), PROCESSOR
+    )
     tokens = visual[sorted({place % len(visual) for place in places})]
-    scores = [float(each) for each in range(len(visual) + (protocol is REFERENCE))] if attributed else None
+    scores = (
+        [float(each) for each in range(len(visual) + (protocol is REFERENCE))]
+        if attributed
+        else None
+    )
     vlm: VLM = SimpleNamespace(layers=range(depth))  # pyright: ignore[reportAssignmentType]
     return Scene(vlm, stimulus, tokens, torch.zeros(2), scores, protocol, seed)
 
@@ -59,7 +80,10 @@ def near(scene: Scene, reach: int) -> set[int]:
     return {
         token
         for token in scene.stimulus.visual.tolist()
-        if any(max(abs((token - START) // cols - r), abs((token - START) % cols - c)) <= reach for r, c in at)
+        if any(
+            max(abs((token - START) // cols - r), abs((token - START) % cols - c)) <= reach
+            for r, c in at
+        )
     }
 
 
@@ -68,7 +92,8 @@ def regions_of(scene: Scene) -> dict[str, set[int]]:
 
 
 def ablated(scene: Scene) -> dict[str, set[int]]:
-    """What each arm of table 1 ablates, every one of them a single ablation at the embeddings, by the mean."""
+    """What each arm of table 1 ablates, every one of them a single ablation at the embeddings, by
+    the mean."""
     found = {}
     for name, arm in ablations(scene).items():
         [only] = arm
@@ -80,7 +105,8 @@ def ablated(scene: Scene) -> dict[str, set[int]]:
 
 
 def edges_of(arm) -> set[tuple[int, int]]:
-    """(source, target) of every blocked edge; each block stands in all heads and in the same layers."""
+    """(source, target) of every blocked edge; each block stands in all heads and in the same
+    layers."""
     assert all(isinstance(each, Block) and each.heads is None for each in arm)
     assert len({each.layers for each in arm}) <= 1
     return {(source, target) for each in arm for source in each.source for target in each.to}
@@ -88,7 +114,11 @@ def edges_of(arm) -> set[tuple[int, int]]:
 
 def blocked(scene: Scene, window: str = "all") -> dict[str, set[tuple[int, int]]]:
     suffix = f", {window}"
-    return {name.removesuffix(suffix): edges_of(arm) for name, arm in knockouts(scene).items() if name.endswith(suffix)}
+    return {
+        name.removesuffix(suffix): edges_of(arm)
+        for name, arm in knockouts(scene).items()
+        if name.endswith(suffix)
+    }
 
 
 def test_the_arms_of_table_1_bear_the_names_of_its_rows_and_of_their_controls():
@@ -117,17 +147,23 @@ def test_each_region_is_the_object_with_what_lies_near_and_registers_are_the_out
     assert found["object"] == set(scene.object.tolist())
     visual = scene.stimulus.visual.tolist()
     if len(visual) != 5:  # of which one alone lies at two deviations, but for rounding
-        assert found["register"] == set(visual[:1] if scene.stimulus.grid[0] % 2 and len(visual) > 5 else [])
+        assert found["register"] == set(
+            visual[:1] if scene.stimulus.grid[0] % 2 and len(visual) > 5 else []
+        )
 
 
 @settings(deadline=None, max_examples=60)
 @given(scene=scenes)
-def test_gradient_and_random_tokens_are_as_many_as_their_name_says_and_counts_beyond_the_image_are_left_out(scene):
+def test_gradient_and_random_tokens_are_as_many_as_their_name_says_and_counts_beyond_the_image_are_left_out(
+    scene,
+):
     found, visual = ablated(scene), scene.stimulus.visual.tolist()
     sizes = {str(k): k for k in COUNTS if k <= len(visual)}
     sizes |= {f"= {name}": len(region) for name, region in regions_of(scene).items()}
     for name, size in sizes.items():
-        assert found[f"gradient {name}"] == set(visual[len(visual) - size :])  # the scores grow along the image
+        assert found[f"gradient {name}"] == set(
+            visual[len(visual) - size :]
+        )  # the scores grow along the image
         assert len(found[f"random {name}"]) == size
         assert found[f"random {name}"] <= set(visual)
     assert {name for name in found if name.startswith(("gradient", "random"))} == {
@@ -146,7 +182,9 @@ def test_a_shape_elsewhere_is_the_region_moved_and_absent_where_it_has_no_place(
         free = [
             {START + row * cols + col for row, col in place}
             for place in places
-            if at and not place & at and all(0 <= row < rows and 0 <= col < cols for row, col in place)
+            if at
+            and not place & at
+            and all(0 <= row < rows and 0 <= col < cols for row, col in place)
         ]
         if free:
             assert found[f"elsewhere {name}"] in free
@@ -169,10 +207,14 @@ def test_other_images_and_other_seeds_draw_other_tokens():
     drawn = [ablated(scene_of(6, 6, [20], seed=seed)) for seed in ((0, 7), (0, 8), (1, 7))]
     for name in ("random 10", "random 20", "random = +1 buffer"):
         assert len({tuple(sorted(each[name])) for each in drawn}) == 3
-    elsewhere = {tuple(ablated(scene_of(6, 6, [20], seed=(0, n)))["elsewhere object"]) for n in range(20)}
+    elsewhere = {
+        tuple(ablated(scene_of(6, 6, [20], seed=(0, n)))["elsewhere object"]) for n in range(20)
+    }
     assert len(elsewhere) > 5
     sources = [blocked(scene_of(6, 6, [20], seed=(0, n))) for n in (7, 8)]
-    assert [sources[0][f"random = {row}"] == sources[1][f"random = {row}"] for row in TO_LAST[1:]] == [False] * 3
+    assert [
+        sources[0][f"random = {row}"] == sources[1][f"random = {row}"] for row in TO_LAST[1:]
+    ] == [False] * 3
     assert all(sources[0][row] == sources[1][row] for row in (*TO_LAST, *TO_ROW))
 
 
@@ -181,7 +223,15 @@ def test_arms_of_one_image_draw_apart_from_one_another():
     assert len(found["random 5"]) == len(found["random = object"]) == 5
     assert found["random 5"] != found["random = object"]
     assert not found["random 5"] <= found["random 10"]
-    assert len({tuple(scene_of(6, 6).generator(name).integers(99, size=9)) for name in ("a", "b", "random 5")}) == 3
+    assert (
+        len(
+            {
+                tuple(scene_of(6, 6).generator(name).integers(99, size=9))
+                for name in ("a", "b", "random 5")
+            }
+        )
+        == 3
+    )
 
 
 @pytest.mark.parametrize("counts", [(10,), (20, 10, 7), (36, 250, 5)])
@@ -216,7 +266,11 @@ def test_a_draw_does_not_hang_on_the_process_that_makes_it():
 def test_knockouts_into_the_last_token_block_each_rows_sources_from_the_last_position(scene):
     found, last, visual = blocked(scene), scene.stimulus.last, set(scene.stimulus.visual.tolist())
     assert last == max(visual) + 3
-    sources = {"O -> LTP": near(scene, 0), "O+1 -> LTP": near(scene, 1), "O+2 -> LTP": near(scene, 2)}
+    sources = {
+        "O -> LTP": near(scene, 0),
+        "O+1 -> LTP": near(scene, 1),
+        "O+2 -> LTP": near(scene, 2),
+    }
     sources["I-(O+1) -> LTP"] = visual - near(scene, 1)
     for row, source in sources.items():
         assert found[row] == {(token, last) for token in source}
@@ -241,17 +295,26 @@ def test_knockouts_stand_in_the_protocols_windows_and_in_the_sliding_ones(protoc
     arms = knockouts(scene_of(4, 4, [5], depth=depth, protocol=protocol))
     expected = paper_windows(depth, protocol.windows) | sliding(depth)
     for row in (*TO_LAST, *TO_ROW, "random = O -> LTP"):
-        mine = {name.removeprefix(f"{row}, "): arm for name, arm in arms.items() if name.startswith(f"{row}, ")}
+        mine = {
+            name.removeprefix(f"{row}, "): arm
+            for name, arm in arms.items()
+            if name.startswith(f"{row}, ")
+        }
         layers = {window: arm[0].layers for window, arm in mine.items()}
         assert layers == {name: tuple(window) for name, window in expected.items()}
 
 
 def test_the_protocols_windows_at_32_layers_are_the_texts_and_the_codes():
     found = {
-        name: [arm[0].layers for arm in knockouts(scene_of(4, 4, [5], depth=32, protocol=each)).values()][:6]
+        name: [
+            arm[0].layers
+            for arm in knockouts(scene_of(4, 4, [5], depth=32, protocol=each)).values()
+        ][:6]
         for name, each in PROTOCOLS.items()
     }
-    ends = {name: [(layers[0], layers[-1]) for layers in windows] for name, windows in found.items()}
+    ends = {
+        name: [(layers[0], layers[-1]) for layers in windows] for name, windows in found.items()
+    }
     assert ends["text"] == [(0, 9), (4, 13), (10, 19), (14, 23), (20, 30), (0, 31)]
     assert ends["reference"] == [(0, 9), (5, 14), (11, 20), (15, 24), (21, 31), (0, 31)]
 
@@ -281,7 +344,13 @@ def test_an_object_that_was_cropped_away_has_arms_that_change_nothing():
         assert f"elsewhere {name}" not in found
     everything = {(token, scene.stimulus.last) for token in scene.stimulus.visual.tolist()}
     edges = blocked(scene)
-    assert edges["O -> LTP"] == edges["O+2 -> LTP"] == edges["O+1 -> LVR"] == edges["random = O -> LTP"] == set()
+    assert (
+        edges["O -> LTP"]
+        == edges["O+2 -> LTP"]
+        == edges["O+1 -> LVR"]
+        == edges["random = O -> LTP"]
+        == set()
+    )
     assert edges["I-(O+1) -> LTP"] == everything
 
 
@@ -291,7 +360,12 @@ def test_how_many_tokens_an_arm_touches_are_ablated_ones_or_sources_each_once():
     assert tokens_of([Ablate([4, 5, 6], value)]) == 3
     assert tokens_of([Block([4, 5], to=9, layers=[0])]) == 2
     assert tokens_of([Block([4], to=[8], layers=[0]), Block([4, 5], to=[9], layers=[0])]) == 2
-    assert tokens_of([Ablate([4, 5], value), Ablate([5, 6], value, layer=1), Block([6, 7], to=9, layers=[0])]) == 4
+    assert (
+        tokens_of(
+            [Ablate([4, 5], value), Ablate([5, 6], value, layer=1), Block([6, 7], to=9, layers=[0])]
+        )
+        == 4
+    )
 
 
 def test_a_design_that_needs_gradients_says_so_where_there_are_none():
@@ -305,21 +379,37 @@ def test_gradient_tokens_of_the_authors_protocol_may_lie_one_past_the_image():
     assert found["gradient 5"] == set(range(START + 12, START + 17))
 
 
-@pytest.fixture(scope="module", params=[(family, name) for family in FAMILIES for name in PROTOCOLS], ids="-".join)
+@pytest.fixture(
+    scope="module",
+    params=[(family, name) for family in FAMILIES for name in PROTOCOLS],
+    ids="-".join,
+)
 def measured(request) -> tuple[VLM, Scene]:
-    """A real stimulus of each family under each protocol, its object in the middle or cropped away."""
+    """A real stimulus of each family under each protocol, its object in the middle or cropped
+    away."""
     family, protocol = request.param
     vlm, image = FAMILIES[family](), picture(3, (24, 24))
-    stimulus, mean = vlm.read(image, "Is there a dog in this image?"), mean_embedding(vlm, [picture(1)])
+    stimulus, mean = (
+        vlm.read(image, "Is there a dog in this image?"),
+        mean_embedding(vlm, [picture(1)]),
+    )
     mask = np.zeros((24, 24), bool)
     mask[9:13, 9:13] = True
-    scores = np.random.default_rng(0).normal(size=len(stimulus.visual) + (protocol == "reference")).tolist()
-    return vlm, Scene(vlm, stimulus, stimulus.tokens_of(mask), mean, scores, PROTOCOLS[protocol], (0, 7))
+    scores = (
+        np.random.default_rng(0)
+        .normal(size=len(stimulus.visual) + (protocol == "reference"))
+        .tolist()
+    )
+    return vlm, Scene(
+        vlm, stimulus, stimulus.tokens_of(mask), mean, scores, PROTOCOLS[protocol], (0, 7)
+    )
 
 
 @pytest.mark.parametrize("cropped", [False, True], ids=["inside", "cropped"])
 @pytest.mark.parametrize("design", [ablations, knockouts])
-def test_every_arm_runs_and_those_that_touch_anything_change_the_prediction(measured, design, cropped):
+def test_every_arm_runs_and_those_that_touch_anything_change_the_prediction(
+    measured, design, cropped
+):
     vlm, scene = measured
     arms = design(replace(scene, object=scene.object[:0]) if cropped else scene)
     clean, *logits = vlm.next_token(scene.stimulus, [[], *arms.values()])

@@ -9,7 +9,16 @@ from PIL import Image
 
 from fixtures.emoji_coco import make
 from fixtures.emoji_coco.questions import relation_questions
-from fixtures.emoji_coco.scenes import EVALUATION, HERE, NAMES, STYLES, TRAINING, look_alikes, render, visible_share
+from fixtures.emoji_coco.scenes import (
+    EVALUATION,
+    HERE,
+    NAMES,
+    STYLES,
+    TRAINING,
+    look_alikes,
+    render,
+    visible_share,
+)
 from vlmlib.study.coco import LENS, CocoData
 
 DATA, LENS_DATA = CocoData(HERE), CocoData(HERE, purpose=LENS)
@@ -49,14 +58,23 @@ def test_the_filters_and_questions_are_what_the_script_writes(tmp_path, monkeypa
     make.main(tmp_path)
     for name in ("filter.json", "lens_filter.json"):
         assert (tmp_path / name).read_bytes() == (HERE / name).read_bytes()
-    written, shipped = (json.loads((folder / "questions.json").read_text()) for folder in (tmp_path, HERE))
+    written, shipped = (
+        json.loads((folder / "questions.json").read_text()) for folder in (tmp_path, HERE)
+    )
     assert written == {image: asked for image, asked in shipped.items() if int(image) <= 4}
-    contents = (json.loads((folder / "annotations/instances_eval.json").read_text()) for folder in (tmp_path, HERE))
-    few, all_ = ([each for each in content["annotations"] if each["image_id"] <= 4] for content in contents)
+    contents = (
+        json.loads((folder / "annotations/instances_eval.json").read_text())
+        for folder in (tmp_path, HERE)
+    )
+    few, all_ = (
+        [each for each in content["annotations"] if each["image_id"] <= 4] for content in contents
+    )
     assert [(each["image_id"], each["category_id"]) for each in few] == [
         (each["image_id"], each["category_id"]) for each in all_
     ]
-    assert [each["area"] for each in few] == pytest.approx([each["area"] for each in all_], rel=0.01)
+    assert [each["area"] for each in few] == pytest.approx(
+        [each["area"] for each in all_], rel=0.01
+    )
 
 
 def test_every_category_and_both_styles_occur():
@@ -73,7 +91,9 @@ def test_scenes_have_one_to_four_objects_on_three_canvases():
 
 
 def test_some_objects_are_occluded_and_some_are_cut_by_the_centre_crop():
-    shares = [visible_share(each) for index in range(60) for each in render([EVALUATION, index]).objects]
+    shares = [
+        visible_share(each) for index in range(60) for each in render([EVALUATION, index]).objects
+    ]
     assert any(0 < share < 0.9 for share in shares)
     assert any(share == 1 for share in shares)
 
@@ -98,9 +118,13 @@ def test_every_question_has_the_target_as_its_one_right_answer():
     asked = [each for each in DATA.examples if each.questions]
     for example in asked:
         objects = render([EVALUATION, example.image_id - 1]).objects
-        right = [each.answer for each in relation_questions(objects) if each.text == example.questions[0]]
+        right = [
+            each.answer for each in relation_questions(objects) if each.text == example.questions[0]
+        ]
         visible = [each for each in objects if visible_share(each) >= 0.5]
-        right += [each.answer for each in relation_questions(visible) if each.text == example.questions[0]]
+        right += [
+            each.answer for each in relation_questions(visible) if each.text == example.questions[0]
+        ]
         assert set(right) == {example.category}, example.image_id
 
 
@@ -116,6 +140,7 @@ def test_the_data_set_is_small_and_its_licences_stand_beside_it():
     licences = (HERE / "LICENSES.md").read_text()
     assert all(f"drawings/{style}/" in licences for style in STYLES)
     drawn = {
-        style: {file.stem.replace("_", " ") for file in (HERE / "drawings" / style).glob("*.png")} for style in STYLES
+        style: {file.stem.replace("_", " ") for file in (HERE / "drawings" / style).glob("*.png")}
+        for style in STYLES
     }
     assert all(names == set(NAMES) for names in drawn.values())

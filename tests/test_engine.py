@@ -1,8 +1,9 @@
 """The engine against the slow oracle, on every family, for whatever hypothesis draws.
 
-Fails if any set of arms differs from one hooked forward pass of the whole model per arm by more than 1e-5 of the
-largest logit, or if a clean run is not bit for bit the model's own. In every set some arm's interventions each move a
-logit by a hundred times that: an engine that left one out would fail.
+Fails if any set of arms differs from one hooked forward pass of the whole model per arm by more
+than 1e-5 of the largest logit, or if a clean run is not bit for bit the model's own. In every set
+some arm's interventions each move a logit by a hundred times that: an engine that left one out
+would fail.
 """
 
 from functools import cache
@@ -39,16 +40,23 @@ def drawn_arms(draw, vlm: VLM, length: int) -> list[list[tuple]]:
     for _ in range(draw(st.integers(1, 6))):
         free = [set(range(length)) for _ in range(layer_count)]
         arm: list[tuple] = []
-        only_block = draw(st.booleans())  # may take its targets' edges to themselves: three others stay
+        only_block = draw(
+            st.booleans()
+        )  # may take its targets' edges to themselves: three others stay
         for _ in range(draw(st.integers(0, 3))):
             may_block = not (only_block and any(kind == "block" for kind, *_ in arm))
             if not may_block or draw(st.booleans()):
                 layer = draw(st.integers(0, layer_count - 1))
-                tokens = draw(st.sets(st.sampled_from(sorted(free[layer])), min_size=1, max_size=12))
+                tokens = draw(
+                    st.sets(st.sampled_from(sorted(free[layer])), min_size=1, max_size=12)
+                )
                 free[layer] -= tokens
                 arm.append(("ablate", tokens, draw(st.integers(0, 99)), layer))
             else:
-                to = draw(st.sets(st.integers(1, length - 1), min_size=1, max_size=9) | st.just({length - 1}))
+                to = draw(
+                    st.sets(st.integers(1, length - 1), min_size=1, max_size=9)
+                    | st.just({length - 1})
+                )
                 source = draw(st.sets(st.integers(0, min(to) - 1), min_size=1, max_size=30))
                 if only_block and min(to) > 4:
                     source = set(range(min(to) + 1)) - set(range(min(to) - 3, min(to)))
@@ -65,7 +73,9 @@ def built(arm: list[tuple]) -> list[Ablate | Block]:
         if kind == "ablate":
             tokens, seed, layer = values
             generator = torch.Generator().manual_seed(seed)
-            interventions.append(Ablate(tokens, torch.randn(len(tokens), WIDTH, generator=generator), layer))
+            interventions.append(
+                Ablate(tokens, torch.randn(len(tokens), WIDTH, generator=generator), layer)
+            )
         else:
             interventions.append(Block(*values))
     return interventions
@@ -76,9 +86,12 @@ def oracle(vlm: VLM, stimulus: Stimulus, arm: list[Ablate | Block]) -> torch.Ten
 
 
 def is_strong(vlm: VLM, stimulus: Stimulus, arm: list[Ablate | Block]) -> bool:
-    """Whether leaving out any one of the interventions would move a logit by a hundred tolerances or more."""
+    """Whether leaving out any one of the interventions would move a logit by a hundred tolerances
+    or more."""
     full = oracle(vlm, stimulus, arm)
-    without = [oracle(vlm, stimulus, [each for each in arm if each is not dropped]) for dropped in arm]
+    without = [
+        oracle(vlm, stimulus, [each for each in arm if each is not dropped]) for dropped in arm
+    ]
     return bool(arm) and all((full - row).abs().max() >= 1e-3 * full.abs().max() for row in without)
 
 
@@ -111,7 +124,11 @@ def test_both_attention_implementations_agree(family):
     logits = []
     for attention in ("sdpa", "eager"):
         vlm, stimulus = read(family, attention, 1)
-        arms = [[], [Ablate(stimulus.visual[2:9], torch.ones(WIDTH))], [Block(stimulus.visual, stimulus.last, [0, 1])]]
+        arms = [
+            [],
+            [Ablate(stimulus.visual[2:9], torch.ones(WIDTH))],
+            [Block(stimulus.visual, stimulus.last, [0, 1])],
+        ]
         logits.append(vlm.next_token(stimulus, arms))
     torch.testing.assert_close(*logits, rtol=1e-4, atol=1e-4)
 
@@ -124,7 +141,10 @@ def test_work_that_no_arm_changes_is_done_once(family, attention):
         lambda _module, args: computed.append(args[0].shape[:2].numel())
     )
     try:
-        knockouts = [[Block([token], to=stimulus.last, layers=vlm.layers)] for token in stimulus.visual.tolist()]
+        knockouts = [
+            [Block([token], to=stimulus.last, layers=vlm.layers)]
+            for token in stimulus.visual.tolist()
+        ]
         vlm.next_token(stimulus, [[], *knockouts])
         late = int(stimulus.visual[-1])
         vlm.next_token(stimulus, [[Ablate([late], torch.zeros(WIDTH))]])
@@ -135,16 +155,24 @@ def test_work_that_no_arm_changes_is_done_once(family, attention):
 
 def test_only_the_last_positions_are_unembedded(vlm, stimulus):
     seen = []
-    hook = vlm.decoder.unembed.register_forward_pre_hook(lambda _module, args: seen.append(args[0].shape[:-1].numel()))
+    hook = vlm.decoder.unembed.register_forward_pre_hook(
+        lambda _module, args: seen.append(args[0].shape[:-1].numel())
+    )
     try:
-        vlm.next_token(stimulus, [[], [Ablate(stimulus.visual, torch.zeros(WIDTH))], [Ablate([3], torch.zeros(WIDTH))]])
+        vlm.next_token(
+            stimulus,
+            [[], [Ablate(stimulus.visual, torch.zeros(WIDTH))], [Ablate([3], torch.zeros(WIDTH))]],
+        )
     finally:
         hook.remove()
     assert sum(seen) == 3
 
 
 def test_no_hook_stays_and_no_gradient_is_kept(vlm, stimulus):
-    arm = [Ablate(stimulus.visual, torch.zeros(WIDTH), layer=1), Block([1], to=stimulus.last, layers=[0])]
+    arm = [
+        Ablate(stimulus.visual, torch.zeros(WIDTH), layer=1),
+        Block([1], to=stimulus.last, layers=[0]),
+    ]
     assert not vlm.next_token(stimulus, [arm]).requires_grad
     assert not any(module._forward_pre_hooks for module in vlm.model.modules())
 
@@ -154,7 +182,11 @@ def test_half_precision_agrees_to_its_own_tolerance(dtype):
     vlm = tiny_vlm()
     half = VLM(tiny_vlm().model.to(dtype), vlm.processor)
     stimulus = half.read(picture(), "Is there a dog in this image?")
-    arms = [[], [Ablate(stimulus.visual[4:], torch.zeros(WIDTH))], [Block(stimulus.visual, stimulus.last, [0, 1])]]
+    arms = [
+        [],
+        [Ablate(stimulus.visual[4:], torch.zeros(WIDTH))],
+        [Block(stimulus.visual, stimulus.last, [0, 1])],
+    ]
     fast = half.next_token(stimulus, arms)
     slow = torch.stack([oracle(half, stimulus, arm) for arm in arms])
     assert half.shares
@@ -170,4 +202,6 @@ def test_no_arms_are_no_rows_and_no_budget_is_an_error(vlm, stimulus):
 
 
 def test_the_engine_itself_runs_without_a_handle(vlm, stimulus):
-    assert torch.equal(engine.next_token(vlm.decoder, stimulus, [[]], 99), vlm.next_token(stimulus, [[]]))
+    assert torch.equal(
+        engine.next_token(vlm.decoder, stimulus, [[]], 99), vlm.next_token(stimulus, [[]])
+    )

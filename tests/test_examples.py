@@ -12,7 +12,11 @@ import claimlib
 import vlmlib
 from tests.tiny import picture, tiny_vlm
 
-WITHOUT_EXAMPLES = {"claimlib.errors", "vlmlib.errors", "vlmlib.oracle"}  # nothing here that a user calls
+WITHOUT_EXAMPLES = {
+    "claimlib.errors",
+    "vlmlib.errors",
+    "vlmlib.oracle",
+}  # nothing here that a user calls
 MODULES = {
     f"{package.__name__}.{module.name}"
     for package in (claimlib, vlmlib)
@@ -26,7 +30,13 @@ def test_the_examples_of_a_module_print_what_they_say(name):
     vlm = tiny_vlm()
     public = {each: getattr(vlmlib, each) for each in vlmlib.__all__}
     stimulus = vlm.read(picture(), "Is there a dog in this image?")
-    known = public | {"np": np, "torch": torch, "vlm": vlm, "image": picture(), "stimulus": stimulus}
+    known = public | {
+        "np": np,
+        "torch": torch,
+        "vlm": vlm,
+        "image": picture(),
+        "stimulus": stimulus,
+    }
     results = doctest.testmod(module, extraglobs=known)
     assert results.attempted > 0
     assert results.failed == 0

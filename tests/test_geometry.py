@@ -1,8 +1,10 @@
-"""From a region of the original image to visual tokens, for each way in which image processors lay out an image.
+"""From a region of the original image to visual tokens, for each way in which image processors lay
+out an image.
 
-Oracles that share no code with it: paint the region, process the image and see which patches changed; where an image
-lies in its padding, by arithmetic; the row and column that the language model itself is told for a token. Fails if a
-token is off by one, if padding or what a crop removes counts as covered, or if merged patches are read in scan order.
+Oracles that share no code with it: paint the region, process the image and see which patches
+changed; where an image lies in its padding, by arithmetic; the row and column that the language
+model itself is told for a token. Fails if a token is off by one, if padding or what a crop removes
+counts as covered, or if merged patches are read in scan order.
 """
 
 import numpy as np
@@ -39,17 +41,23 @@ def cells_of(vlm: VLM, image: Image.Image, mask: np.ndarray) -> np.ndarray:
 
 
 def changed_cells(vlm: VLM, image: Image.Image, mask: np.ndarray) -> np.ndarray:
-    """Which cells of the processed image change when the region of a dark image is painted white."""
+    """Which cells of the processed image change when the region of a dark image is painted
+    white."""
     painted = np.array(image)
     painted[mask] = 255
-    inputs = [vlm.processor.image_processor(each, return_tensors="np") for each in (image, Image.fromarray(painted))]
+    inputs = [
+        vlm.processor.image_processor(each, return_tensors="np")
+        for each in (image, Image.fromarray(painted))
+    ]
     before, after = (each["pixel_values"] for each in inputs)
     moved = np.abs(before - after) > 1e-6
     if "image_grid_thw" not in inputs[0]:
         return moved[0].any(0).reshape(SIDE // PATCH, PATCH, SIDE // PATCH, PATCH).any((1, 3))
     _, height, width = inputs[0]["image_grid_thw"][0]
     cells = np.zeros((height // 2, width // 2), bool)
-    for index, patch in enumerate(moved):  # in merge order: four patches of one token, then the next token's
+    for index, patch in enumerate(
+        moved
+    ):  # in merge order: four patches of one token, then the next token's
         row, col = divmod(index // 4, width // 2)
         cells[row, col] |= patch.any()
     return cells
@@ -72,8 +80,13 @@ def grown(cells: np.ndarray) -> np.ndarray:
 
 
 def shown(vlm: VLM, side: int, length: int, other: int, begin: int, end: int) -> float:
-    """How many pixels of a processed side show a stretch of the original one; negative where it lies outside."""
-    scale = {CROPS: SIDE / min(length, other), PADS: SIDE / max(length, other), MERGES: side / length}[vlm]
+    """How many pixels of a processed side show a stretch of the original one; negative where it
+    lies outside."""
+    scale = {
+        CROPS: SIDE / min(length, other),
+        PADS: SIDE / max(length, other),
+        MERGES: side / length,
+    }[vlm]
     start = (side - length * scale) / 2
     return min(start + end * scale, side) - max(start + begin * scale, 0)
 
@@ -81,14 +94,18 @@ def shown(vlm: VLM, side: int, length: int, other: int, begin: int, end: int) ->
 @every_layout
 @settings(max_examples=100, deadline=None)
 @given(data=st.data(), width=st.integers(6, 60), height=st.integers(6, 60))
-def test_painting_a_box_changes_every_one_of_its_tokens_and_only_their_neighbours(vlm, data, width, height):
+def test_painting_a_box_changes_every_one_of_its_tokens_and_only_their_neighbours(
+    vlm, data, width, height
+):
     left, top = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     right, bottom = data.draw(st.integers(left + 1, width)), data.draw(st.integers(top + 1, height))
     mask = box(height, width, top, left, bottom, right)
     image = dark((width, height))
     cells, changed = cells_of(vlm, image, mask), changed_cells(vlm, image, mask)
     rows, cols = (PATCH if vlm is not MERGES else MERGED) * np.array(cells.shape)
-    thinnest = min(shown(vlm, rows, height, width, top, bottom), shown(vlm, cols, width, height, left, right))
+    thinnest = min(
+        shown(vlm, rows, height, width, top, bottom), shown(vlm, cols, width, height, left, right)
+    )
     assert not (cells & ~changed).any()
     if thinnest >= 2:  # thinner ones, or what a crop leaves of them, may cover no pixel by half
         assert cells.any()
@@ -118,12 +135,17 @@ def test_of_a_padded_image_a_mask_of_everything_is_every_token_that_shows_the_im
     side = max(size)
 
     def shows(length: int) -> np.ndarray:
-        start = (side - length) // 2  # a processed pixel shows the image where its centre lies in it
+        start = (
+            side - length
+        ) // 2  # a processed pixel shows the image where its centre lies in it
         centres = (np.arange(SIDE) + 0.5) * side / SIDE
         return ((centres > start) & (centres < start + length)).reshape(-1, PATCH).any(1)
 
     expected = np.outer(shows(height), shows(width))
-    assert cells_of(PADS, picture(2, size), np.ones((height, width), bool)).tolist() == expected.tolist()
+    assert (
+        cells_of(PADS, picture(2, size), np.ones((height, width), bool)).tolist()
+        == expected.tolist()
+    )
 
 
 def test_a_padded_image_leaves_its_padding_out():
@@ -137,13 +159,17 @@ def test_a_region_that_the_centre_crop_removes_is_no_token():
     assert cells_of(PADS, picture(3, (64, 16)), mask).any()
 
 
-@pytest.mark.parametrize(("vlm", "side"), [(CROPS, PATCH), (PADS, PATCH), (MERGES, MERGED)], ids=["crops", "pads", "m"])
+@pytest.mark.parametrize(
+    ("vlm", "side"), [(CROPS, PATCH), (PADS, PATCH), (MERGES, MERGED)], ids=["crops", "pads", "m"]
+)
 def test_each_cell_comes_back_as_its_own_token(vlm, side):
     rows, cols = (4, 4) if side == PATCH else (3, 5)
     image = picture(4, (cols * side, rows * side))
     for row in range(rows):
         for col in range(cols):
-            mask = box(rows * side, cols * side, row * side, col * side, (row + 1) * side, (col + 1) * side)
+            mask = box(
+                rows * side, cols * side, row * side, col * side, (row + 1) * side, (col + 1) * side
+            )
             assert np.argwhere(cells_of(vlm, image, mask)).tolist() == [[row, col]]
 
 
@@ -155,7 +181,9 @@ def test_merged_patches_are_the_token_that_the_language_model_is_told_stands_the
     for row in range(rows):
         for col in range(cols):
             top, left = row * MERGED, col * MERGED
-            (token,) = stimulus.tokens_of(box(rows * MERGED, cols * MERGED, top, left, top + MERGED, left + MERGED))
+            (token,) = stimulus.tokens_of(
+                box(rows * MERGED, cols * MERGED, top, left, top + MERGED, left + MERGED)
+            )
             assert (placed[:, token] - first).tolist() == [row, col]
 
 
@@ -179,17 +207,24 @@ def test_a_layout_in_which_tokens_cannot_be_found_is_refused(shape):
         def __call__(self, *_args, **_kwargs):
             return {"pixel_values": np.zeros(shape, np.float32)}
 
-    with pytest.raises(VLMError, match=r"makes pixel values of shape .* a grid of 2 x 4 visual tokens cannot be found"):
+    with pytest.raises(
+        VLMError,
+        match=r"makes pixel values of shape .* a grid of 2 x 4 visual tokens cannot be found",
+    ):
         covered_patches(Other(), np.ones((16, 16), bool), (2, 4))
 
 
 def test_a_mask_of_another_shape_is_refused():
-    with pytest.raises(VLMError, match=r"needs a boolean mask \[height, width\] of shape \(16, 22\)"):
+    with pytest.raises(
+        VLMError, match=r"needs a boolean mask \[height, width\] of shape \(16, 22\)"
+    ):
         CROPS.read(picture(), "Hi?").tokens_of(np.ones((22, 16), bool))
 
 
 def test_a_mask_of_another_type_is_refused():
-    with pytest.raises((VLMError, TypeError)):  # TypeError where shapes and types are checked at every call
+    with pytest.raises(
+        (VLMError, TypeError)
+    ):  # TypeError where shapes and types are checked at every call
         CROPS.read(picture(), "Hi?").tokens_of(np.ones((16, 22), np.uint8))
 
 
@@ -197,5 +232,7 @@ def test_a_mask_of_another_type_is_refused():
 @pytest.mark.parametrize(("rows_of_five", "covered"), [(3, True), (2, False)])
 def test_a_pixel_counts_from_half_coverage_on(vlm, rows_of_five, covered):
     mask = np.zeros((240, 240), bool)
-    mask[np.arange(240) % 5 < rows_of_five] = True  # thinner than a processed pixel: every one is covered to that share
+    mask[np.arange(240) % 5 < rows_of_five] = (
+        True  # thinner than a processed pixel: every one is covered to that share
+    )
     assert (cells_of(vlm, picture(5, (240, 240)), mask) == covered).all()

@@ -1,7 +1,9 @@
-"""Integrated gradients: do they equal closed forms, captum, and the change of the logit that they explain?
+"""Integrated gradients: do they equal closed forms, captum, and the change of the logit that they
+explain?
 
-Fails if a step lies elsewhere on the path, if the baseline or the embeddings are another, if a contribution belongs to
-another token, if gradients of parameters are kept, or if the number of steps in a batch changes the result.
+Fails if a step lies elsewhere on the path, if the baseline or the embeddings are another, if a
+contribution belongs to another token, if gradients of parameters are kept, or if the number of
+steps in a batch changes the result.
 """
 
 import copy
@@ -39,7 +41,8 @@ def mean(vlm):
 
 
 def own_logit(vlm: VLM, stimulus, visual: torch.Tensor) -> torch.Tensor:
-    """The logit with other visual tokens, by a plain forward of the whole model with its adapter's output replaced."""
+    """The logit with other visual tokens, by a plain forward of the whole model with its adapter's
+    output replaced."""
     embeddings = stimulus.embeddings.index_put((stimulus.visual,), visual)[None]
     put = lambda _module, _args, kwargs: (_args, {**kwargs, "inputs_embeds": embeddings})  # noqa: E731
     hook = vlm.decoder.stack.register_forward_pre_hook(put, with_kwargs=True)
@@ -56,7 +59,9 @@ class Planted(nn.Module):
         self.weight, self.power = weight, power
 
     def forward(self, inputs_embeds, **_):
-        return SimpleNamespace(last_hidden_state=(self.weight * inputs_embeds**self.power).cumsum(1))
+        return SimpleNamespace(
+            last_hidden_state=(self.weight * inputs_embeds**self.power).cumsum(1)
+        )
 
 
 def planted(power: int) -> tuple[VLM, object, torch.Tensor]:
@@ -66,14 +71,18 @@ def planted(power: int) -> tuple[VLM, object, torch.Tensor]:
     weight = torch.randn(stimulus.embeddings.shape, generator=torch.Generator().manual_seed(1))
     planted = copy.copy(vlm)
     planted.decoder = dataclasses.replace(
-        vlm.decoder, stack=Planted(weight, power), unembed=nn.Linear(16, 1, bias=False).requires_grad_(False)
+        vlm.decoder,
+        stack=Planted(weight, power),
+        unembed=nn.Linear(16, 1, bias=False).requires_grad_(False),
     )
     planted.decoder.unembed.weight.fill_(1)
     return planted, stimulus, weight[stimulus.visual]
 
 
 def close(seen: torch.Tensor, expected: torch.Tensor, tolerance: float = 1e-4) -> None:
-    torch.testing.assert_close(seen, expected, rtol=tolerance, atol=tolerance * float(expected.abs().max()))
+    torch.testing.assert_close(
+        seen, expected, rtol=tolerance, atol=tolerance * float(expected.abs().max())
+    )
 
 
 def test_contributions_sum_to_the_change_of_the_logit_under_mean_ablation(vlm, stimulus, mean):
@@ -89,7 +98,9 @@ def test_more_steps_close_the_gap_and_few_leave_it_open(vlm, stimulus, mean):
     assert gaps[0] > 0.01 > gaps[1]
 
 
-@pytest.mark.parametrize(("rule", "fraction"), [("midpoint", lambda k: (k + 0.5) / 4), ("ends", lambda k: k / 3)])
+@pytest.mark.parametrize(
+    ("rule", "fraction"), [("midpoint", lambda k: (k + 0.5) / 4), ("ends", lambda k: k / 3)]
+)
 def test_a_rule_is_the_mean_gradient_at_its_points_of_the_path(vlm, stimulus, mean, rule, fraction):
     x = stimulus.embeddings[stimulus.visual]
     expected = torch.zeros_like(x)
@@ -104,7 +115,8 @@ def test_a_rule_is_the_mean_gradient_at_its_points_of_the_path(vlm, stimulus, me
 
 def test_the_two_rules_differ(vlm, stimulus, mean):
     midpoint, ends = (
-        integrated_gradients(vlm, stimulus, TOKEN, mean, 4, rule).absolute for rule in ("midpoint", "ends")
+        integrated_gradients(vlm, stimulus, TOKEN, mean, 4, rule).absolute
+        for rule in ("midpoint", "ends")
     )
     assert ((midpoint - ends).abs() > 0.01 * midpoint.max()).any()
 
@@ -112,15 +124,17 @@ def test_the_two_rules_differ(vlm, stimulus, mean):
 def test_captum_agrees(vlm, stimulus, mean):
     x = stimulus.embeddings[stimulus.visual][None]
     plain = lambda rows: torch.stack([own_logit(vlm, stimulus, row) for row in rows])  # noqa: E731
-    theirs = IntegratedGradients(plain).attribute(x, baselines=mean.expand_as(x), n_steps=20, method="riemann_middle")[
-        0
-    ]
+    theirs = IntegratedGradients(plain).attribute(
+        x, baselines=mean.expand_as(x), n_steps=20, method="riemann_middle"
+    )[0]
     ours = integrated_gradients(vlm, stimulus, TOKEN, mean, steps=20)
     close(ours.signed, theirs.sum(-1).float())
     close(ours.absolute, theirs.abs().sum(-1).float())
 
 
-@pytest.mark.parametrize(("rule", "steps"), [("midpoint", 1), ("midpoint", 7), ("ends", 2), ("ends", 7)])
+@pytest.mark.parametrize(
+    ("rule", "steps"), [("midpoint", 1), ("midpoint", 7), ("ends", 2), ("ends", 7)]
+)
 def test_on_a_linear_model_they_are_weight_times_difference_at_any_number_of_steps(rule, steps):
     vlm, stimulus, weight = planted(power=1)
     baseline = torch.linspace(-1, 1, 16)
@@ -134,10 +148,14 @@ def test_on_a_linear_model_they_are_weight_times_difference_at_any_number_of_ste
 @settings(max_examples=20, deadline=None)
 @given(steps=st.integers(2, 60))
 def test_on_a_cubic_model_the_gap_is_the_quadrature_error_of_the_rule(steps):
-    """From zero, 3 w x^3 times the mean of a_k^2: 1/3 - 1/12n^2 (midpoint), (2n-1) / (6n-6) (ends)."""
+    """From zero, 3 w x^3 times the mean of a_k^2: 1/3 - 1/12n^2 (midpoint), (2n-1) / (6n-6)
+    (ends)."""
     vlm, stimulus, weight = planted(power=3)
     cubes = weight * stimulus.embeddings[stimulus.visual] ** 3
-    for rule, squares in {"midpoint": 1 / 3 - 1 / (12 * steps**2), "ends": (2 * steps - 1) / (6 * steps - 6)}.items():
+    for rule, squares in {
+        "midpoint": 1 / 3 - 1 / (12 * steps**2),
+        "ends": (2 * steps - 1) / (6 * steps - 6),
+    }.items():
         explained = integrated_gradients(vlm, stimulus, 0, torch.zeros(16), steps, rule)
         close(explained.signed, 3 * squares * cubes.sum(-1))
         close(explained.absolute, 3 * squares * cubes.abs().sum(-1))
@@ -162,27 +180,37 @@ def test_how_many_steps_share_a_pass_does_not_matter(vlm, stimulus, mean, max_to
 
 
 def test_a_token_that_is_the_baseline_contributes_nothing(vlm, stimulus):
-    explained = integrated_gradients(vlm, stimulus, TOKEN, stimulus.embeddings[stimulus.visual[2]], steps=5)
+    explained = integrated_gradients(
+        vlm, stimulus, TOKEN, stimulus.embeddings[stimulus.visual[2]], steps=5
+    )
     assert (explained.absolute == 0).nonzero()[:, 0].tolist() == [2]
     assert explained.signed[2] == 0
 
 
 def test_where_all_tokens_are_the_baseline_there_is_no_gap(vlm, stimulus, mean):
     same = dataclasses.replace(
-        stimulus, embeddings=stimulus.embeddings.index_put((stimulus.visual,), mean.expand(len(stimulus.visual), -1))
+        stimulus,
+        embeddings=stimulus.embeddings.index_put(
+            (stimulus.visual,), mean.expand(len(stimulus.visual), -1)
+        ),
     )
     explained = integrated_gradients(vlm, same, TOKEN, mean, steps=5)
     assert not explained.absolute.any()
     assert explained.gap == 0
 
 
-def test_no_parameter_keeps_a_gradient_and_callers_without_gradients_get_the_same(vlm, stimulus, mean):
+def test_no_parameter_keeps_a_gradient_and_callers_without_gradients_get_the_same(
+    vlm, stimulus, mean
+):
     explained = integrated_gradients(vlm, stimulus, TOKEN, mean, steps=5)
     with torch.no_grad():
         again = integrated_gradients(vlm, stimulus, TOKEN, mean, steps=5)
     assert torch.equal(explained.signed, again.signed)
     assert all(each.grad is None and not each.requires_grad for each in vlm.model.parameters())
-    assert not any(each.requires_grad for each in (explained.signed, explained.absolute, stimulus.embeddings, mean))
+    assert not any(
+        each.requires_grad
+        for each in (explained.signed, explained.absolute, stimulus.embeddings, mean)
+    )
 
 
 def test_half_precision_agrees_roughly():
@@ -191,7 +219,11 @@ def test_half_precision_agrees_roughly():
     signed = []
     for vlm in (full, half):
         stimulus = vlm.read(picture(), "Hi?")
-        signed.append(integrated_gradients(vlm, stimulus, TOKEN, torch.zeros(16, dtype=vlm.model.dtype)).signed)
+        signed.append(
+            integrated_gradients(
+                vlm, stimulus, TOKEN, torch.zeros(16, dtype=vlm.model.dtype)
+            ).signed
+        )
     close(signed[1], signed[0], 0.1)
 
 
@@ -203,16 +235,23 @@ def test_half_precision_agrees_roughly():
         ({"steps": 0}, r'0 steps; "midpoint" needs at least 1'),
         ({"steps": 1, "rule": "ends"}, r'1 steps; "ends" needs at least 2'),
         ({"rule": "trapezoid"}, "no rule 'trapezoid'"),
-        ({"baseline": torch.zeros(15)}, r"shape \(15,\), but this model's embeddings have width 16"),
+        (
+            {"baseline": torch.zeros(15)},
+            r"shape \(15,\), but this model's embeddings have width 16",
+        ),
         ({"baseline": torch.full((16,), torch.nan)}, "not finite"),
     ],
 )
 def test_what_cannot_be_integrated_is_refused_before_the_model_runs(change, message):
     vlm = tiny_vlm()
     stimulus = vlm.read(picture(), "Hi?")
-    hook = vlm.decoder.stack.register_forward_pre_hook(lambda _module, _args: pytest.fail("the model ran"))
+    hook = vlm.decoder.stack.register_forward_pre_hook(
+        lambda _module, _args: pytest.fail("the model ran")
+    )
     with pytest.raises(VLMError, match=message):
-        integrated_gradients(vlm, stimulus, **({"token_id": TOKEN, "baseline": torch.zeros(16)} | change))
+        integrated_gradients(
+            vlm, stimulus, **({"token_id": TOKEN, "baseline": torch.zeros(16)} | change)
+        )
     hook.remove()
 
 

@@ -1,7 +1,8 @@
 """Keys of measurements: does each thing that can change a number change its key, and nothing else?
 
-A key that misses something shows old numbers as new ones; a key that holds too much measures for days again. The second
-half asks the same of a whole subject: a tiny random model on three shipped scenes, over a store.
+A key that misses something shows old numbers as new ones; a key that holds too much measures for
+days again. The second half asks the same of a whole subject: a tiny random model on three shipped
+scenes, over a store.
 """
 
 import ast
@@ -28,7 +29,16 @@ from tests.tiny import tiny_qwen, tiny_vlm
 from vlmlib import VLM, Ablate, VLMError, save_mean, select
 from vlmlib.study import identity
 from vlmlib.study.coco import LENS, CocoData
-from vlmlib.study.identity import JUDGING, MEASURING, ROOT, _meaning, code_key, design_key, file_key, model_key
+from vlmlib.study.identity import (
+    JUDGING,
+    MEASURING,
+    ROOT,
+    _meaning,
+    code_key,
+    design_key,
+    file_key,
+    model_key,
+)
 from vlmlib.study.store import Store
 
 FAMILIES = {"llava": tiny_vlm, "qwen": tiny_qwen}
@@ -71,14 +81,19 @@ def zeroed(dtype: torch.dtype) -> VLM:
 
 
 def test_the_type_of_the_weights_is_in_the_key_even_if_their_values_and_sizes_are_the_same():
-    assert len({model_key(zeroed(dtype)) for dtype in (torch.float32, torch.float16, torch.bfloat16)}) == 3
+    assert (
+        len({model_key(zeroed(dtype)) for dtype in (torch.float32, torch.float16, torch.bfloat16)})
+        == 3
+    )
 
 
 def moved(make) -> VLM:
     """Two weights of one shape have changed their places."""
     vlm = make()
     first, second = [
-        each for name, each in vlm.model.named_parameters() if "language_model" in name and "up_proj" in name
+        each
+        for name, each in vlm.model.named_parameters()
+        if "language_model" in name and "up_proj" in name
     ]
     first.data, second.data = second.data, first.data
     return vlm
@@ -121,15 +136,21 @@ def with_prompt(make) -> VLM:
         pytest.param(lambda make: Other(make().model, make().processor), id="class"),
         pytest.param(with_image_processor, id="image processor"),
         pytest.param(
-            lambda make: with_config(make, lambda config: setattr(config.text_config, "rms_norm_eps", 1e-3)),
+            lambda make: with_config(
+                make, lambda config: setattr(config.text_config, "rms_norm_eps", 1e-3)
+            ),
             id="a value of the language model's configuration",
         ),
         pytest.param(
-            lambda make: with_config(make, lambda config: setattr(config.vision_config, "hidden_act", "relu")),
+            lambda make: with_config(
+                make, lambda config: setattr(config.vision_config, "hidden_act", "relu")
+            ),
             id="a value of the image encoder's configuration",
         ),
         pytest.param(
-            lambda make: with_config(make, lambda config: config.text_config.rope_parameters.update(rope_theta=2e4)),
+            lambda make: with_config(
+                make, lambda config: config.text_config.rope_parameters.update(rope_theta=2e4)
+            ),
             id="a value within a value",
         ),
     ],
@@ -217,7 +238,9 @@ def with_keyword(factor: int):
 
 
 def with_set(scene):
-    return {"some": [Ablate([scene.stimulus.last], scene.mean)]} if len(scene.object) in {0, 8} else {}
+    return (
+        {"some": [Ablate([scene.stimulus.last], scene.mean)]} if len(scene.object) in {0, 8} else {}
+    )
 
 
 def in_file(folder: Path, name: str, source: str):
@@ -234,7 +257,10 @@ def test_a_designs_source_and_name_are_its_key(tmp_path):
     design = in_file(tmp_path, "one", source)
     assert design_key(design) == design_key(in_file(tmp_path, "two", "\n\n" + source))
     assert design_key(design) != design_key(in_file(tmp_path, "three", source.replace("5", "6")))
-    assert len({design_key(each) for each in (first_design, second_design, measurements.ablations)}) == 3
+    assert (
+        len({design_key(each) for each in (first_design, second_design, measurements.ablations)})
+        == 3
+    )
     assert design_key(first_design) == design_key(first_design)
 
 
@@ -249,7 +275,9 @@ def test_lambdas_on_one_line_are_told_apart():
     assert design_key(one) != design_key(two)
 
 
-@pytest.mark.parametrize("make", [designing, with_default, with_keyword], ids=["closure", "default", "keyword"])
+@pytest.mark.parametrize(
+    "make", [designing, with_default, with_keyword], ids=["closure", "default", "keyword"]
+)
 def test_designs_of_one_source_that_hold_other_values_are_told_apart(make):
     assert design_key(make(1)) == design_key(make(1))
     assert design_key(make(1)) != design_key(make(2))
@@ -259,7 +287,9 @@ def test_the_order_in_which_a_set_lies_in_memory_is_not_in_a_designs_key():
     """For texts it is another in every process: the design would be measured again each time."""
     code, one, other = with_set.__code__, frozenset([0, 8]), frozenset([8, 0])
     assert repr(one) != repr(other)
-    consts = [tuple(each if const == one else const for const in code.co_consts) for each in (one, other)]
+    consts = [
+        tuple(each if const == one else const for const in code.co_consts) for each in (one, other)
+    ]
     designs = [FunctionType(code.replace(co_consts=each), globals(), "with_set") for each in consts]
     assert one in code.co_consts
     assert design_key(designs[0]) == design_key(designs[1])
@@ -272,7 +302,9 @@ def test_a_design_without_source_is_refused_by_name():
         design_key(space["design"])
 
 
-@pytest.mark.parametrize("design", [dict, len, functools.partial(first_design)], ids=["class", "function", "partial"])
+@pytest.mark.parametrize(
+    "design", [dict, len, functools.partial(first_design)], ids=["class", "function", "partial"]
+)
 def test_a_design_that_is_built_in_or_no_function_is_refused(design):
     with pytest.raises(VLMError, match="cannot be read"):
         design_key(design)
@@ -299,10 +331,22 @@ def key_of_code() -> str:
 @pytest.mark.parametrize("file", ["vlmlib/model.py", "vlmlib/mean.py", *MEASURING])
 def test_a_constant_in_code_that_measures_changes_the_key_and_words_about_it_do_not(tree, file):
     key = key_of_code()
-    for same in ('"""Other words."""\nBOUND = 3', "BOUND = 3  # why", "BOUND  =  (\n    3\n)", "BOUND = 0x3"):
+    for same in (
+        '"""Other words."""\nBOUND = 3',
+        "BOUND = 3  # why",
+        "BOUND  =  (\n    3\n)",
+        "BOUND = 0x3",
+    ):
         (tree / file).write_text(same)
         assert key_of_code() == key
-    for other in ("BOUND = 4", "BOUND = 3.0", "LIMIT = 3", "BOUND = 3\nBOUND = 3", "", "BOUND = '3'"):
+    for other in (
+        "BOUND = 4",
+        "BOUND = 3.0",
+        "LIMIT = 3",
+        "BOUND = 3\nBOUND = 3",
+        "",
+        "BOUND = '3'",
+    ):
         (tree / file).write_text(other)
         assert key_of_code() != key
 
@@ -318,7 +362,11 @@ def test_a_new_module_of_the_instrument_changes_the_key_and_one_of_the_pytest_si
 def test_a_library_of_another_version_changes_the_key(tree, monkeypatch):
     key, version = key_of_code(), identity.version
     for library in ("torch", "transformers", "tokenizers", "numpy", "pillow"):
-        monkeypatch.setattr(identity, "version", lambda name, library=library: version(name) + "9" * (name == library))
+        monkeypatch.setattr(
+            identity,
+            "version",
+            lambda name, library=library: version(name) + "9" * (name == library),
+        )
         assert key_of_code() != key
     monkeypatch.setattr(identity, "version", lambda name: version(name))
     assert key_of_code() == key
@@ -334,14 +382,32 @@ def behind(*names: str) -> set[str]:
             found.add(file)
             nodes = ast.walk(ast.parse((ROOT / "vlmlib" / file).read_text()))
             modules = [
-                node for node in nodes if isinstance(node, ast.ImportFrom) and str(node.module).startswith("vlmlib")
+                node
+                for node in nodes
+                if isinstance(node, ast.ImportFrom) and str(node.module).startswith("vlmlib")
             ]
-            waiting += [f"{node.module.split('.')[1]}.py" for node in modules if "." in str(node.module)]
-            waiting += [f"{each.name}.py" for node in modules if node.module == "vlmlib" for each in node.names]
+            waiting += [
+                f"{node.module.split('.')[1]}.py" for node in modules if "." in str(node.module)
+            ]
+            waiting += [
+                f"{each.name}.py"
+                for node in modules
+                if node.module == "vlmlib"
+                for each in node.names
+            ]
     return found
 
 
-READOUTS = ("model.py", "tasks.py", "lens.py", "gradients.py", "mean.py", "select.py", "windows.py", "interventions.py")
+READOUTS = (
+    "model.py",
+    "tasks.py",
+    "lens.py",
+    "gradients.py",
+    "mean.py",
+    "select.py",
+    "windows.py",
+    "interventions.py",
+)
 
 
 def test_the_code_that_a_measurement_runs_through_is_in_the_key():
@@ -350,7 +416,9 @@ def test_the_code_that_a_measurement_runs_through_is_in_the_key():
 
 
 def test_the_code_that_only_judges_is_not_in_the_key():
-    judging = {file.name for file in (ROOT / "vlmlib").glob("*.py")} - behind(*READOUTS) - {"__init__.py"}
+    judging = (
+        {file.name for file in (ROOT / "vlmlib").glob("*.py")} - behind(*READOUTS) - {"__init__.py"}
+    )
     assert judging - JUDGING == set()
 
 
@@ -388,8 +456,8 @@ def test_a_files_bytes_are_its_key_and_a_missing_one_is_named(tmp_path):
 
 
 class Planted(Text):
-    """Right on every image that is not all black, unless an arm ablates 5 tokens or more: what that takes to answer is
-    the model's own work. Painting out makes an image black."""
+    """Right on every image that is not all black, unless an arm ablates 5 tokens or more: what that
+    takes to answer is the model's own work. Painting out makes an image black."""
 
     name = "planted"
 
@@ -399,8 +467,12 @@ class Planted(Text):
     def ask(self, vlm, question, stimulus, arms) -> list[Said]:
         said = super().ask(vlm, question, stimulus, arms)
         shows = len(stimulus.inputs["pixel_values"].unique()) > 3  # black is one value per channel
-        lost = [sum(len(each.tokens) for each in arm if isinstance(each, Ablate)) >= 5 for arm in arms]
-        return [replace(each, right=shows and not gone) for each, gone in zip(said, lost, strict=True)]
+        lost = [
+            sum(len(each.tokens) for each in arm if isinstance(each, Ablate)) >= 5 for arm in arms
+        ]
+        return [
+            replace(each, right=shows and not gone) for each, gone in zip(said, lost, strict=True)
+        ]
 
 
 class OtherPlanted(Planted):
@@ -408,7 +480,11 @@ class OtherPlanted(Planted):
 
 
 def design(scene):
-    rows = {"last row": select.last_row(scene.stimulus), "everything": scene.stimulus.visual, "object": scene.object}
+    rows = {
+        "last row": select.last_row(scene.stimulus),
+        "everything": scene.stimulus.visual,
+        "object": scene.object,
+    }
     return {name: [Ablate(tokens, scene.mean)] for name, tokens in rows.items()} | {
         "random 3": [Ablate(scene.random("random 3", 3), scene.mean)]
     }
@@ -462,7 +538,9 @@ def test_what_is_asked_twice_runs_no_model_the_second_time(make, data, store):
     tables, lenses, calls = [], [], []
     for _ in range(2):
         counted = Counted(data, store, Planted(), make)
-        tables.append(counted.subject.measure(("generative", "polling", "VQA"), design, attributed=True))
+        tables.append(
+            counted.subject.measure(("generative", "polling", "VQA"), design, attributed=True)
+        )
         lenses.append(counted.subject.lens)
         assert counted.subject.numbers is counted.subject.numbers
         calls.append(counted.calls)
@@ -504,7 +582,9 @@ def test_an_image_that_is_right_without_its_object_or_wrong_with_it_is_not_kept(
 
     class Wrong(Planted):
         def ask(self, vlm, question, stimulus, arms):
-            return [replace(each, right=False) for each in super().ask(vlm, question, stimulus, arms)]
+            return [
+                replace(each, right=False) for each in super().ask(vlm, question, stimulus, arms)
+            ]
 
     for name, kind in (("blind", Blind), ("wrong", Wrong)):
         kind.name = name
@@ -524,7 +604,9 @@ def test_runs_stop_at_as_many_images_as_the_protocol_says(data, store):
 
 
 @pytest.mark.usefixtures("few")
-def test_other_designs_tasks_protocols_seeds_models_and_means_are_measured_anew(data, store, tmp_path, monkeypatch):
+def test_other_designs_tasks_protocols_seeds_models_and_means_are_measured_anew(
+    data, store, tmp_path, monkeypatch
+):
     def measured(tasks=("polling",), design=design, protocol: Text | None = None, **more) -> int:
         """How many units that made."""
         before = units(store)
@@ -580,7 +662,9 @@ def test_an_image_under_another_id_which_seeds_its_draws_is_measured_anew(data, 
 
 
 def test_the_text_and_the_reference_have_other_identities(data, store):
-    text, reference = (Subject("tiny", tiny_vlm(), *data, store, each) for each in (TEXT, REFERENCE))
+    text, reference = (
+        Subject("tiny", tiny_vlm(), *data, store, each) for each in (TEXT, REFERENCE)
+    )
     assert text.identity != reference.identity
     assert text.identity == Subject("another name", tiny_vlm(), *data, store, TEXT).identity
     assert (text.label, reference.label) == ("tiny", "tiny, reference")
@@ -603,7 +687,9 @@ def test_the_mean_is_computed_once_over_images_outside_the_filter_and_read_from_
     assert [len(each) for each in computed] == [3]
     vlm = tiny_vlm()
     stimuli = [vlm.read(Image.open(path), "") for path in data[0].others[:3]]
-    torch.testing.assert_close(first, torch.cat([each.embeddings[each.visual] for each in stimuli]).mean(0))
+    torch.testing.assert_close(
+        first, torch.cat([each.embeddings[each.visual] for each in stimuli]).mean(0)
+    )
     assert not {each.path for each in data[0].examples} & set(data[0].others[:3])
 
 

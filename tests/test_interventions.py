@@ -1,7 +1,7 @@
 """Ablation and attention knockout against a Llama written out in torch, and as values.
 
-Fails if the hooked forward pass or the engine differs from the plain one for any arm that hypothesis draws, if asking
-for nothing changes a bit, or if an arm without meaning runs.
+Fails if the hooked forward pass or the engine differs from the plain one for any arm that
+hypothesis draws, if asking for nothing changes a bit, or if an arm without meaning runs.
 """
 
 import numpy as np
@@ -21,7 +21,8 @@ STIMULI = {name: vlm.read(picture(), "Is there a dog in this image?") for name, 
 
 @st.composite
 def drawn_arms(draw) -> dict:
-    """What to ablate at each layer, and up to two blocks that leave every position itself to attend to."""
+    """What to ablate at each layer, and up to two blocks that leave every position itself to attend
+    to."""
     blocks = []
     for _ in range(draw(st.integers(0, 2))):
         to = draw(st.sets(st.integers(1, LENGTH - 1), min_size=1, max_size=3))
@@ -44,13 +45,16 @@ def test_any_arm_equals_a_llama_written_out_in_torch(attention, drawn):
     vlm, stimulus = VLMS[attention], STIMULI[attention]
     generator = torch.Generator().manual_seed(drawn["seed"])
     ablations = [
-        Ablate(tokens, torch.randn(WIDTH, generator=generator), layer) for layer, tokens in enumerate(drawn["ablated"])
+        Ablate(tokens, torch.randn(WIDTH, generator=generator), layer)
+        for layer, tokens in enumerate(drawn["ablated"])
     ]
     arm = [*ablations, *(Block(**block) for block in drawn["blocks"])]
     expected = plain_logits(vlm, stimulus.embeddings, arm)
     close = {"rtol": 0, "atol": 1e-5 * float(expected.abs().max())}
     torch.testing.assert_close(vlm.next_token(stimulus, [arm])[0], expected, **close)
-    torch.testing.assert_close(oracle.next_token(vlm.model, vlm.decoder, stimulus, arm), expected, **close)
+    torch.testing.assert_close(
+        oracle.next_token(vlm.model, vlm.decoder, stimulus, arm), expected, **close
+    )
 
 
 def test_nothing_asked_nothing_changed(vlm, stimulus):
@@ -105,7 +109,9 @@ def test_every_kind_of_edit_moves_the_logits(vlm, stimulus):
 def test_all_heads_named_are_all_heads(vlm, stimulus):
     named = Block(stimulus.visual, to=stimulus.last, layers=[1], heads=range(HEADS))
     unnamed = Block(stimulus.visual, to=stimulus.last, layers=[1])
-    torch.testing.assert_close(*vlm.next_token(stimulus, [[named], [unnamed]]), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        *vlm.next_token(stimulus, [[named], [unnamed]]), rtol=1e-5, atol=1e-5
+    )
 
 
 def test_arms_do_not_reach_into_each_other(vlm, stimulus):
@@ -127,12 +133,17 @@ def test_a_self_edge_goes_only_if_it_is_listed(vlm, stimulus):
     arm = [Block(range(stimulus.last), to=stimulus.last, layers=vlm.layers)]
     expected = plain_logits(vlm, stimulus.embeddings, arm)
     torch.testing.assert_close(vlm.next_token(stimulus, [arm])[0], expected, rtol=1e-4, atol=1e-4)
-    with pytest.raises(VLMError, match=f"leaves position {stimulus.last} with no position to attend to in layer 0"):
+    with pytest.raises(
+        VLMError, match=f"leaves position {stimulus.last} with no position to attend to in layer 0"
+    ):
         vlm.next_token(stimulus, [[Block(range(LENGTH), to=stimulus.last, layers=[0])]])
 
 
 def test_two_blocks_that_together_leave_no_source_are_an_error(vlm, stimulus):
-    one, other = Block(range(20), to=20, layers=[1]), Block(range(5, 21), to=[20, 21], layers=[0, 1], heads=[3])
+    one, other = (
+        Block(range(20), to=20, layers=[1]),
+        Block(range(5, 21), to=[20, 21], layers=[0, 1], heads=[3]),
+    )
     assert vlm.next_token(stimulus, [[one], [other]]).isfinite().all()
     with pytest.raises(VLMError, match=r"leaves position 20 .* in layer 1"):
         vlm.next_token(stimulus, [[one, other]])
@@ -141,7 +152,9 @@ def test_two_blocks_that_together_leave_no_source_are_an_error(vlm, stimulus):
 def test_hooks_leave_when_a_run_fails(vlm, stimulus):
     with (
         pytest.raises(VLMError, match="leaves position"),
-        oracle.intervened(vlm.decoder, stimulus, [Block(range(LENGTH), to=stimulus.last, layers=[1])]),
+        oracle.intervened(
+            vlm.decoder, stimulus, [Block(range(LENGTH), to=stimulus.last, layers=[1])]
+        ),
     ):
         vlm.model(**stimulus.inputs)
     assert not any(module._forward_pre_hooks for module in vlm.model.modules())
@@ -154,11 +167,17 @@ def test_hooks_leave_when_a_run_fails(vlm, stimulus):
         ([Ablate([-1], torch.zeros(WIDTH))], r"Ablate: token -1 is outside"),
         ([Ablate([1], torch.zeros(WIDTH), layer=2)], r"Ablate: layer 2 is outside 0 to 1"),
         ([Ablate([1], torch.zeros(3))], r"width 3.*width 16"),
-        ([Ablate([1, 2], torch.zeros(WIDTH)), Ablate([2], torch.zeros(WIDTH))], r"Two ablations .* token 2 at layer 0"),
+        (
+            [Ablate([1, 2], torch.zeros(WIDTH)), Ablate([2], torch.zeros(WIDTH))],
+            r"Two ablations .* token 2 at layer 0",
+        ),
         ([Block([1], to=99, layers=[0])], r"Block: target 99"),
         ([Block([1], to=2, layers=[7])], r"Block: layer 7 is outside 0 to 1"),
         ([Block([1], to=2, layers=[0], heads=[4])], r"Block: head 4 is outside 0 to 3"),
-        ([Block([5], to=2, layers=[0])], r"edge from position 5 into 2.* no position attends to a later one"),
+        (
+            [Block([5], to=2, layers=[0])],
+            r"edge from position 5 into 2.* no position attends to a later one",
+        ),
         ([Block([1, 5], to=[4, 6], layers=[0])], r"edge from position 5 into 4.*causal_blocks"),
     ],
 )
@@ -187,7 +206,9 @@ def test_rows_of_values_belong_to_the_tokens_in_the_order_given():
         Ablate([5, 5], rows)
 
 
-@pytest.mark.parametrize("tokens", [torch.tensor([False, True]), [True, False], [5.7], torch.tensor([1.0]), ["5"]])
+@pytest.mark.parametrize(
+    "tokens", [torch.tensor([False, True]), [True, False], [5.7], torch.tensor([1.0]), ["5"]]
+)
 def test_positions_that_are_no_whole_numbers_are_refused(tokens):
     with pytest.raises((VLMError, TypeError), match=r"whole numbers|Type-check error"):
         Ablate(tokens, torch.zeros(WIDTH))
@@ -199,7 +220,9 @@ def test_single_positions_layers_and_heads_need_no_list():
 
 @pytest.mark.parametrize("arms", [[Ablate([1], torch.zeros(WIDTH))], [["Ablate"]]])
 def test_arms_that_are_no_lists_of_interventions_are_refused(vlm, stimulus, arms):
-    with pytest.raises((VLMError, TypeError), match=r"An arm is a list of Ablate and Block|Type-check error"):
+    with pytest.raises(
+        (VLMError, TypeError), match=r"An arm is a list of Ablate and Block|Type-check error"
+    ):
         vlm.next_token(stimulus, arms)
 
 
@@ -218,7 +241,9 @@ def test_sources_and_targets_may_be_tensors_of_different_lengths(stimulus):
 def test_causal_blocks_hold_every_edge_that_exists_once(source, to):
     blocks = causal_blocks(source, to, layers=[0])
     edges = [(each, target) for block in blocks for each in block.source for target in block.to]
-    assert sorted(edges) == sorted((each, target) for each in source for target in to if each <= target)
+    assert sorted(edges) == sorted(
+        (each, target) for each in source for target in to if each <= target
+    )
 
 
 @given(

@@ -1,7 +1,9 @@
-"""The logit lens: does each layer decode to what the model's final norm and unembedding make of its hidden states?
+"""The logit lens: does each layer decode to what the model's final norm and unembedding make of its
+hidden states?
 
-Fails if the last layer is normed twice or not at all, if layers are shifted, if a rank belongs to another token or
-position, if an arm does not reach the lens, or if more logits exist at once than the bound allows.
+Fails if the last layer is normed twice or not at all, if layers are shifted, if a rank belongs to
+another token or position, if an arm does not reach the lens, or if more logits exist at once than
+the bound allows.
 """
 
 import pytest
@@ -31,15 +33,22 @@ def vocabulary(vlm: VLM) -> int:
 
 
 def everything(vlm: VLM, stimulus, arm=()) -> tuple[Lens, torch.Tensor]:
-    """The lens at all positions, and its probabilities [layer, token, vocab] put back in the vocabulary's order."""
+    """The lens at all positions, and its probabilities [layer, token, vocab] put back in the
+    vocabulary's order."""
     whole = logit_lens(vlm, stimulus, range(stimulus.last + 1), k=vocabulary(vlm), arm=arm)
-    return whole, torch.zeros_like(whole.top_probabilities).scatter(-1, whole.top_ids, whole.top_probabilities)
+    return whole, torch.zeros_like(whole.top_probabilities).scatter(
+        -1, whole.top_ids, whole.top_probabilities
+    )
 
 
 def normed(vlm: VLM, hidden: torch.Tensor) -> torch.Tensor:
     """The final norm written out."""
     weight = vlm.model.state_dict()["model.language_model.norm.weight"]
-    return weight * hidden / (hidden.pow(2).mean(-1, keepdim=True) + vlm.decoder.norm.variance_epsilon).sqrt()
+    return (
+        weight
+        * hidden
+        / (hidden.pow(2).mean(-1, keepdim=True) + vlm.decoder.norm.variance_epsilon).sqrt()
+    )
 
 
 def close(seen: torch.Tensor, expected: torch.Tensor) -> None:
@@ -116,7 +125,10 @@ def test_an_arm_reaches_the_lens_from_its_layer_on(vlm, stimulus):
 
 
 def test_an_arms_last_layer_is_its_next_token(vlm, stimulus):
-    arm = [Ablate(stimulus.visual, torch.ones(vlm.d_model)), Block([3, 4], to=stimulus.last, layers=[0])]
+    arm = [
+        Ablate(stimulus.visual, torch.ones(vlm.d_model)),
+        Block([3, 4], to=stimulus.last, layers=[0]),
+    ]
     close(everything(vlm, stimulus, arm)[1][-1, -1], vlm.next_token(stimulus, [arm])[0].softmax(-1))
 
 
@@ -130,7 +142,9 @@ def test_no_more_logits_than_the_bound_exist_at_a_time_and_the_lens_stays_the_sa
     seen = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lens, "MAX_LOGITS", rows * vocabulary(vlm) + 1)
-        hook = vlm.decoder.unembed.register_forward_hook(lambda _module, _args, logits: seen.append(logits.numel()))
+        hook = vlm.decoder.unembed.register_forward_hook(
+            lambda _module, _args, logits: seen.append(logits.numel())
+        )
         bounded = logit_lens(vlm, stimulus, at, token_id=3)
         hook.remove()
     assert max(seen) == rows * vocabulary(vlm)
@@ -151,7 +165,9 @@ def test_probabilities_are_float32_in_a_model_of_half_precision():
     half = VLM(tiny_vlm().model.to(torch.bfloat16), full.processor)
     asked = logit_lens(half, half.read(picture(), "Hi?"), [3], k=vocabulary(half), token_id=3)
     assert {asked.top_probabilities.dtype, asked.probability.dtype} == {torch.float32}
-    torch.testing.assert_close(asked.top_probabilities.sum(-1), torch.ones(3, 1), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        asked.top_probabilities.sum(-1), torch.ones(3, 1), rtol=1e-5, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(

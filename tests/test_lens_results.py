@@ -1,8 +1,10 @@
-"""What the lens shows on images: is every number that of the hidden states, and of the tokens it is said to be of?
+"""What the lens shows on images: is every number that of the hidden states, and of the tokens it is
+said to be of?
 
-Oracles: hidden states decoded one by one, pairs of tokens counted one by one, hand-made curves. Fails if a share is of
-other tokens than the object's, if numbers on the object or anything annotated count as background, if a layer is off by
-one, or if an image without a match pulls the best layer anywhere.
+Oracles: hidden states decoded one by one, pairs of tokens counted one by one, hand-made curves.
+Fails if a share is of other tokens than the object's, if numbers on the object or anything
+annotated count as background, if a layer is off by one, or if an image without a match pulls the
+best layer anywhere.
 """
 
 import json
@@ -35,7 +37,11 @@ def vlm(request) -> VLM:
     vlm = FAMILIES[request.param]()
     vlm.decoder.norm.weight.data.copy_(torch.linspace(0.5, 2, vlm.d_model))
     words = vlm.processor.tokenizer.get_vocab()
-    often = [index for word, index in words.items() if word.isdigit() or word[1:] in ("car", "book", "dog", "a", "is")]
+    often = [
+        index
+        for word, index in words.items()
+        if word.isdigit() or word[1:] in ("car", "book", "dog", "a", "is")
+    ]
     vlm.model.lm_head.weight.data[often] *= 4
     return vlm
 
@@ -45,11 +51,23 @@ def text_of(vlm: VLM, token: int) -> str:
 
 
 def is_number(text: str) -> bool:
-    return text.isnumeric() or text in ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+    return text.isnumeric() or text in [
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+    ]
 
 
 def probabilities_of(vlm: VLM, stimulus, arm=()) -> torch.Tensor:
-    """[layer, token, vocab] at the visual tokens: what enters each layer and what leaves the last, normed once."""
+    """[layer, token, vocab] at the visual tokens: what enters each layer and what leaves the last,
+    normed once."""
     hidden = vlm.hidden_states(stimulus, stimulus.visual, arm)
     eps, weight = vlm.decoder.norm.variance_epsilon, vlm.decoder.norm.weight
     normed = weight * hidden / (hidden.pow(2).mean(-1, keepdim=True) + eps).sqrt()
@@ -104,7 +122,9 @@ def pairs_auc(scores: np.ndarray, of_object: np.ndarray) -> float:
     return sum(wins) / len(wins) if wins else 0.5
 
 
-def test_class_and_absent_class_are_counted_on_the_objects_tokens_layer_by_layer(vlm, stimulus, mean):
+def test_class_and_absent_class_are_counted_on_the_objects_tokens_layer_by_layer(
+    vlm, stimulus, mean
+):
     mask = box_mask(*LARGE)
     of_object = inside(stimulus, mask)
     word = said_somewhere(vlm, stimulus, mask)
@@ -113,24 +133,37 @@ def test_class_and_absent_class_are_counted_on_the_objects_tokens_layer_by_layer
     assert 0 < of_object.sum() < len(of_object)
     for arm, name in (("class", word), ("absent class", "b")):
         token = vlm.first_token(stimulus, name)
-        said = [[text_of(vlm, each) == text_of(vlm, token) for each in layer] for layer in probabilities.argmax(-1)]
-        assert rows[arm].detail["matches"] == [int(np.sum(np.array(row) & of_object)) for row in said]
+        said = [
+            [text_of(vlm, each) == text_of(vlm, token) for each in layer]
+            for layer in probabilities.argmax(-1)
+        ]
+        assert rows[arm].detail["matches"] == [
+            int(np.sum(np.array(row) & of_object)) for row in said
+        ]
         auc = [pairs_auc(scores, of_object) for scores in probabilities[..., token].float().numpy()]
-        assert rows[arm].detail["auc"] == pytest.approx(auc, abs=0.02)  # where rounding makes or breaks a tie
+        assert rows[arm].detail["auc"] == pytest.approx(
+            auc, abs=0.02
+        )  # where rounding makes or breaks a tie
         assert (rows[arm].tokens, rows[arm].answer) == (of_object.sum(), name)
     assert sum(rows["class"].detail["matches"]) > 0
     assert len(rows["class"].detail["matches"]) == len(vlm.layers) + 1
 
 
-def test_words_are_what_the_objects_tokens_decode_to_in_the_later_half_of_the_states(vlm, stimulus, mean):
+def test_words_are_what_the_objects_tokens_decode_to_in_the_later_half_of_the_states(
+    vlm, stimulus, mean
+):
     mask = box_mask(*LARGE)
     top = probabilities_of(vlm, stimulus).argmax(-1)[:, inside(stimulus, mask)]
     late = top[(len(vlm.layers) + 1) // 2 :]
     rows = {row.arm: row for row in Reader(vlm, TEXT).read(example("a", mask=mask), mask, mean)}
-    assert rows["words"].detail == sorted({vlm.processor.tokenizer.decode([int(token)]) for token in late.flatten()})
+    assert rows["words"].detail == sorted(
+        {vlm.processor.tokenizer.decode([int(token)]) for token in late.flatten()}
+    )
 
 
-@pytest.mark.parametrize("shown", [OBJECT, (0, 6, 24, 24), (0, 0, 4, 4)], ids=["the object", "more", "something else"])
+@pytest.mark.parametrize(
+    "shown", [OBJECT, (0, 6, 24, 24), (0, 0, 4, 4)], ids=["the object", "more", "something else"]
+)
 def test_numbers_are_those_of_background_tokens_late_and_first(vlm, stimulus, mean, shown):
     mask, annotated = box_mask(*OBJECT), box_mask(*shown)
     row = {row.arm: row for row in Reader(vlm, TEXT).read(example("a"), annotated, mean)}["numbers"]
@@ -151,14 +184,20 @@ def test_an_image_shown_whole_has_no_background(vlm, mean):
 
 
 def test_some_background_token_says_a_number(vlm, mean):
-    row = {row.arm: row for row in Reader(vlm, TEXT).read(example("a"), box_mask(*OBJECT), mean)}["numbers"]
+    row = {row.arm: row for row in Reader(vlm, TEXT).read(example("a"), box_mask(*OBJECT), mean)}[
+        "numbers"
+    ]
     assert row.detail["late"]
 
 
-def test_norms_are_medians_of_visual_and_of_text_tokens_and_the_range_of_the_visual_ones(vlm, stimulus):
+def test_norms_are_medians_of_visual_and_of_text_tokens_and_the_range_of_the_visual_ones(
+    vlm, stimulus
+):
     mean = torch.zeros(vlm.d_model)
     mean[1] = MEAN_NORM
-    row = {row.arm: row for row in Reader(vlm, TEXT).read(example("a"), box_mask(0, 0, 9, 9), mean)}["norms"]
+    row = {
+        row.arm: row for row in Reader(vlm, TEXT).read(example("a"), box_mask(0, 0, 9, 9), mean)
+    }["norms"]
     norms = np.linalg.norm(stimulus.embeddings.double().numpy(), axis=1)
     at = stimulus.visual.tolist()
     text = [norm for position, norm in enumerate(norms) if position not in at]
@@ -166,7 +205,9 @@ def test_norms_are_medians_of_visual_and_of_text_tokens_and_the_range_of_the_vis
     expected = {"low": low, "high": high, "mean": MEAN_NORM}
     assert {name: row.detail[name] for name in expected} == pytest.approx(expected)
     for name, of in (("visual", norms[at]), ("text", text)):
-        middle = sorted(of)[(len(of) - 1) // 2 : len(of) // 2 + 1]  # of an even number either, or what lies between
+        middle = sorted(of)[
+            (len(of) - 1) // 2 : len(of) // 2 + 1
+        ]  # of an even number either, or what lies between
         assert middle[0] - 1e-9 <= row.detail[name] <= middle[-1] + 1e-9
     assert set(row.detail) == {*expected, "visual", "text"}
 
@@ -192,7 +233,9 @@ def test_the_protocols_own_tokens_and_lens_are_read():
     mask = np.zeros((22, 22), bool)
     mask[:11] = True  # half of the rows; the code's third row of patches begins at pixel 10
     shown = example("a", mask=mask)
-    rows = [Reader(vlm, each).read(shown, shown.mask, torch.zeros(16)) for each in PROTOCOLS.values()]
+    rows = [
+        Reader(vlm, each).read(shown, shown.mask, torch.zeros(16)) for each in PROTOCOLS.values()
+    ]
     text, reference = ({row.arm: row for row in each} for each in rows)
     assert (text["class"].tokens, reference["class"].tokens) == (8, 12)
     stimulus = vlm.read(shown.image, "Describe the image.")
@@ -243,16 +286,20 @@ def test_ablating_numbers_is_described_and_read_beside_ablating_the_object(proto
     vlm = tiny_vlm()
     words = vlm.processor.tokenizer.get_vocab()
     vlm.model.lm_head.weight.data[[index for word, index in words.items() if word.isdigit()]] *= 2
-    # a mean that says a number itself, and so little that layers make something else of some of its tokens
+    # a mean that says a number itself, and so little that layers make something else of some of its
+    # tokens
     shown, mean = example("a"), 0.01 * vlm.model.lm_head.weight[words["0"]]
     chosen = [0, 3, 7, 14]
     rows = Reader(vlm, protocol).ablate_numbers(shown, chosen, mean)
-    stimulus = vlm.read(shown.image, "Describe the image." if protocol is TEXT else "Describe this image.")
+    stimulus = vlm.read(
+        shown.image, "Describe the image." if protocol is TEXT else "Describe this image."
+    )
     ablate = Ablate(stimulus.visual[chosen], mean)
     region = Ablate(select.buffer(stimulus, protocol.object_tokens(stimulus, shown), 1), mean)
     texts = vlm.describe(stimulus, [[], [ablate], [region]])
     assert [(row.arm, row.answer, row.right) for row in rows] == [
-        (name, text, text == texts[0]) for name, text in zip(("clean", "numbers", "+1 buffer"), texts, strict=True)
+        (name, text, text == texts[0])
+        for name, text in zip(("clean", "numbers", "+1 buffer"), texts, strict=True)
     ]
     assert rows[0].right
     assert not rows[2].right
@@ -271,7 +318,9 @@ small = arrays(np.float64, (3, 6), elements=st.integers(0, 3).map(float))
 @given(scores=small, of_object=arrays(bool, 6))
 def test_the_area_under_the_curve_is_the_share_of_pairs_that_are_in_order(scores, of_object):
     if of_object.any():
-        assert _auc(scores, of_object).tolist() == pytest.approx([pairs_auc(row, of_object) for row in scores])
+        assert _auc(scores, of_object).tolist() == pytest.approx(
+            [pairs_auc(row, of_object) for row in scores]
+        )
 
 
 @given(scores=small, of_object=arrays(bool, 6))
@@ -281,12 +330,21 @@ def test_the_area_is_turned_round_with_the_scores_and_knows_only_their_order(sco
         np.testing.assert_allclose(_auc(np.exp(scores), of_object), _auc(scores, of_object))
 
 
-def rows_of(matches, absent=None, tokens=4, words=(), late=(), first=(), names=("dog", "cat"), norm=1.0) -> list[Row]:
+def rows_of(
+    matches, absent=None, tokens=4, words=(), late=(), first=(), names=("dog", "cat"), norm=1.0
+) -> list[Row]:
     absent = [0] * len(matches) if absent is None else absent
     curve = [float(each) / 8 for each in range(len(matches))]
     return [
-        Row("class", tokens=tokens, answer=names[0], detail={"matches": list(matches), "auc": curve}),
-        Row("absent class", tokens=tokens, answer=names[1], detail={"matches": list(absent), "auc": curve[::-1]}),
+        Row(
+            "class", tokens=tokens, answer=names[0], detail={"matches": list(matches), "auc": curve}
+        ),
+        Row(
+            "absent class",
+            tokens=tokens,
+            answer=names[1],
+            detail={"matches": list(absent), "auc": curve[::-1]},
+        ),
         Row("words", detail=list(words)),
         Row("numbers", tokens=len(late), detail={"late": list(late), "first": list(first)}),
         Row("norms", detail={"visual": norm, "text": norm / 2}),
@@ -297,7 +355,15 @@ IMAGES = [
     rows_of([0, 1, 4, 4, 0], tokens=4, words=["puppy", "grass"], late=[3, 5], first=[5], norm=3.0),
     [],
     rows_of([0, 0, 0, 0, 0], [0, 0, 1, 0, 0], tokens=2, words=["sky"], names=("cat", "bed")),
-    rows_of([1, 0, 0, 0, 1], [0, 1, 0, 0, 0], tokens=10, words=["cats"], late=[0], names=("cup", "cat"), norm=2.0),
+    rows_of(
+        [1, 0, 0, 0, 1],
+        [0, 1, 0, 0, 0],
+        tokens=10,
+        words=["cats"],
+        late=[0],
+        names=("cup", "cat"),
+        norm=2.0,
+    ),
     rows_of([0, 0, 3, 5, 2], tokens=5, words=[], names=("bed", "dog")),
 ]
 
@@ -308,15 +374,22 @@ def found() -> LensResults:
 
 
 def test_shares_are_of_each_images_own_tokens_and_images_without_an_object_are_left_out(found):
-    np.testing.assert_allclose(found.share, [[0, 0.25, 1, 1, 0], [0] * 5, [0.1, 0, 0, 0, 0.1], [0, 0, 0.6, 1, 0.4]])
-    np.testing.assert_allclose(found.absent_share, [[0] * 5, [0, 0, 0.5, 0, 0], [0, 0.1, 0, 0, 0], [0] * 5])
+    np.testing.assert_allclose(
+        found.share, [[0, 0.25, 1, 1, 0], [0] * 5, [0.1, 0, 0, 0, 0.1], [0, 0, 0.6, 1, 0.4]]
+    )
+    np.testing.assert_allclose(
+        found.absent_share, [[0] * 5, [0, 0, 0.5, 0, 0], [0, 0.1, 0, 0, 0], [0] * 5]
+    )
     np.testing.assert_allclose(found.auc, [[0, 0.125, 0.25, 0.375, 0.5]] * 4)
     np.testing.assert_allclose(found.absent_auc, [[0.5, 0.375, 0.25, 0.125, 0]] * 4)
     assert found.states == 5
 
 
 def test_what_is_said_of_each_image_stays_in_its_order(found):
-    assert (found.categories, found.absent) == (["dog", "cat", "cup", "bed"], ["cat", "bed", "cat", "dog"])
+    assert (found.categories, found.absent) == (
+        ["dog", "cat", "cup", "bed"],
+        ["cat", "bed", "cat", "dog"],
+    )
     assert found.words == [["puppy", "grass"], ["sky"], ["cats"], []]
     assert found.numbers.tolist() == [2, 0, 1, 0]
     assert found.first_numbers.tolist() == [1, 0, 0, 0]
@@ -355,14 +428,24 @@ def test_naming_says_on_which_images_a_word_names_the_category_and_the_absent_on
 @pytest.mark.parametrize("images", [[], [[]], [[], []]], ids=["none", "one cropped away", "two"])
 def test_no_images_are_empty_results(images):
     found = LensResults.of(images, 5)
-    assert found.share.shape == found.absent_share.shape == found.auc.shape == found.absent_auc.shape == (0, 5)
+    assert (
+        found.share.shape
+        == found.absent_share.shape
+        == found.auc.shape
+        == found.absent_auc.shape
+        == (0, 5)
+    )
     assert (found.best.shape, found.best_depth.shape, found.numbers.shape) == ((0,), (0,), (0,))
     assert found.best_total == Totals(0, 0)
     assert [each.tolist() for each in found.naming(lambda *_: True)] == [[], []]
     assert found.states == 5
 
 
-@given(curves=arrays(np.int64, st.tuples(st.integers(1, 5), st.integers(2, 6)), elements=st.integers(0, 3)))
+@given(
+    curves=arrays(
+        np.int64, st.tuples(st.integers(1, 5), st.integers(2, 6)), elements=st.integers(0, 3)
+    )
+)
 def test_best_and_its_depth_are_what_a_search_finds(curves):
     found = LensResults.of([rows_of(curve.tolist(), tokens=3) for curve in curves], curves.shape[1])
     for image, curve in enumerate(curves.tolist()):

@@ -1,7 +1,9 @@
-"""The lexicon: which decoded tokens are a piece of a word, and whether the shipped words let nothing else count.
+"""The lexicon: which decoded tokens are a piece of a word, and whether the shipped words let
+nothing else count.
 
-`names` is compared with what hypothesis builds to be a piece or none. The shipped words are checked one by one: a word
-that begins like its category, like another category or like an everyday word would let that one count as evidence.
+`names` is compared with what hypothesis builds to be a piece or none. The shipped words are checked
+one by one: a word that begins like its category, like another category or like an everyday word
+would let that one count as evidence.
 """
 
 import re
@@ -16,7 +18,11 @@ from claims.neo2025.lexicon import LEXICON_FILE, load_lexicon, names
 from vlmlib import VLMError
 
 LEXICON = load_lexicon()
-LISTS = [(category, words) for category, e in LEXICON.items() for words in (e.specific, e.other_languages)]
+LISTS = [
+    (category, words)
+    for category, e in LEXICON.items()
+    for words in (e.specific, e.other_languages)
+]
 WORDS = sorted({word for _, words in LISTS for word in words if word.isalpha()})
 PIECES = st.builds(lambda word, n: word[:n], st.sampled_from(WORDS), st.integers(1, 6))
 CHINESE_JAPANESE_KOREAN = r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]"
@@ -46,7 +52,9 @@ def least(word: str) -> int:
 @given(st.sampled_from(WORDS), st.data())
 def test_a_piece_that_is_long_enough_always_counts(word, data):
     piece = word[: data.draw(st.integers(least(word), len(word)))]
-    piece = data.draw(st.sampled_from([piece, piece.upper(), piece.title(), unicodedata.normalize("NFD", piece)]))
+    piece = data.draw(
+        st.sampled_from([piece, piece.upper(), piece.title(), unicodedata.normalize("NFD", piece)])
+    )
     before = data.draw(st.sampled_from(["", " ", "\u2581", "\u2581\u2581", "\n"]))
     after = data.draw(st.sampled_from(["", " "]))
     assert names(before + piece + after, ["xyz", word, "qqq"])
@@ -84,7 +92,8 @@ def test_digits_and_signs_never_count_even_where_a_word_holds_them(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "\u2581", "\ufffd", "狗\ufffd", "\ufffd狗", "7", "123", "...", "d-i", "fire e"]
+    "text",
+    ["", " ", "\u2581", "\ufffd", "狗\ufffd", "\ufffd狗", "7", "123", "...", "d-i", "fire e"],
 )
 def test_what_is_no_whole_piece_of_letters_never_counts(text):
     assert not names(text, [text, text.strip(), "狗", "d-iamond", "fire engine"])
@@ -141,16 +150,25 @@ def test_no_word_begins_with_the_three_letters_of_its_category():
 def test_no_token_is_a_piece_of_both_lists_of_a_category():
     for category, entry in LEXICON.items():
         specific = {beginning(word) for word in entry.specific}
-        assert [word for word in entry.other_languages if beginning(word) in specific] == [], category
+        assert [word for word in entry.other_languages if beginning(word) in specific] == [], (
+            category
+        )
 
 
 def test_no_word_of_any_categorys_name_counts():
     parts = {part for category in LEXICON for part in category.split()}
-    assert {(category, part) for category, words in LISTS for part in parts if names(part, words)} == set()
+    assert {
+        (category, part) for category, words in LISTS for part in parts if names(part, words)
+    } == set()
 
 
 def test_no_everyday_word_counts():
-    assert {(category, text) for category, words in LISTS for text in EVERYDAY.split() if names(text, words)} == set()
+    assert {
+        (category, text)
+        for category, words in LISTS
+        for text in EVERYDAY.split()
+        if names(text, words)
+    } == set()
 
 
 def test_no_categorys_name_in_another_language_is_a_piece_of_another_categorys():
@@ -160,7 +178,8 @@ def test_no_categorys_name_in_another_language_is_a_piece_of_another_categorys()
         for other in LEXICON
         if one != other
         for name in LEXICON[one].other_languages
-        if names(name, LEXICON[other].other_languages) and name not in LEXICON[other].other_languages
+        if names(name, LEXICON[other].other_languages)
+        and name not in LEXICON[other].other_languages
     }
     assert shared == set()
 
@@ -170,13 +189,21 @@ def test_no_categorys_name_in_another_language_is_a_piece_of_another_categorys()
     [
         ('specific = ["poodle", "paws"]\n', "", r"\[dog\]: key 'specific' is missing"),
         ("other_languages", "languages", r"\[dog\]: key 'languages' is unknown"),
-        ('["poodle", "paws"]', '"poodle"', r"\[dog\]: specific is 'poodle'; expected a list of one or more words"),
+        (
+            '["poodle", "paws"]',
+            '"poodle"',
+            r"\[dog\]: specific is 'poodle'; expected a list of one or more words",
+        ),
         ('["poodle", "paws"]', "[]", r"\[dog\]: specific is \[\]; expected a list"),
         ('"paws"', "3", r"\[dog\]: specific is \['poodle', 3\]; expected a list"),
         ('"paws"', '"pa"', r"\[dog\]: no token can be a piece of 'pa' in specific"),
         ('"paws"', '"K-9 dog"', r"\[dog\]: no token can be a piece of 'K-9 dog' in specific"),
         ('"paws"', '""', r"\[dog\]: no token can be a piece of '' in specific"),
-        ('"Hund"', '"犬\ufffd", "\ufffd"', r"\[dog\]: no token can be a piece of '\ufffd' in other_languages"),
+        (
+            '"Hund"',
+            '"犬\ufffd", "\ufffd"',
+            r"\[dog\]: no token can be a piece of '\ufffd' in other_languages",
+        ),
         ('"paws"', '"Doggy"', r"\[dog\]: 'Doggy' in specific begins as 'dog' does"),
         ("[dog]", '["big poo"]', r"\[big poo\]: 'poodle' in specific begins as 'poo' does"),
         ('"Hund"', '"dogo"', r"\[dog\]: 'dogo' in other_languages begins as 'dog' does"),

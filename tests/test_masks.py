@@ -1,6 +1,7 @@
 """The masks of a pass, entry by entry against their definition.
 
-Fails if an edge is allowed that the model, an arm's start, a block or another arm forbids, or forbidden without reason.
+Fails if an edge is allowed that the model, an arm's start, a block or another arm forbids, or
+forbidden without reason.
 """
 
 import pytest
@@ -36,7 +37,11 @@ def defined(case: dict, layer: int) -> torch.Tensor:
     """The same masks, one edge after another."""
     starts, prefix = case["starts"], max(case["starts"])
     own = [(arm, position) for arm, start in enumerate(starts) for position in range(start, LENGTH)]
-    rows = [own] if case["packed"] else [[each for each in own if each[0] == arm] for arm in range(len(starts))]
+    rows = (
+        [own]
+        if case["packed"]
+        else [[each for each in own if each[0] == arm] for arm in range(len(starts))]
+    )
     shared = [(None, position) for position in range(prefix)]
     mask = torch.zeros(len(rows), HEADS, len(rows[0]), prefix + len(rows[0]), dtype=torch.bool)
     window = case["windows"][layer] or LENGTH
@@ -79,15 +84,30 @@ def test_an_additive_mask_is_zero_where_the_boolean_one_allows_and_lowest_elsewh
 
 def test_layers_that_block_the_same_share_one_mask():
     block = Block([1], to=LENGTH - 1, layers=[0, 1])
-    masks = Masks(Pass((0,), (LENGTH - 1,), True), [[block]], LENGTH, [None] * 3, HEADS, False, torch.float32, "cpu")
+    masks = Masks(
+        Pass((0,), (LENGTH - 1,), True),
+        [[block]],
+        LENGTH,
+        [None] * 3,
+        HEADS,
+        False,
+        torch.float32,
+        "cpu",
+    )
     assert masks.layer(0) is masks.layer(1)
     assert not torch.equal(masks.layer(1), masks.layer(2))
 
 
 @pytest.mark.parametrize(
     ("starts", "arms", "own"),
-    [((0, 0), [[], []], True), ((3, 3), [[], []], False), ((0, 0), [[Block([1], to=4, layers=[0])], []], False)],
+    [
+        ((0, 0), [[], []], True),
+        ((3, 3), [[], []], False),
+        ((0, 0), [[Block([1], to=4, layers=[0])], []], False),
+    ],
 )
 def test_only_whole_sequences_without_a_block_are_left_to_the_model(starts, arms, own):
-    masks = Masks(Pass((0, 1), starts, False), arms, LENGTH, [None] * 3, HEADS, False, torch.float32, "cpu")
+    masks = Masks(
+        Pass((0, 1), starts, False), arms, LENGTH, [None] * 3, HEADS, False, torch.float32, "cpu"
+    )
     assert masks.are_the_models_own is own

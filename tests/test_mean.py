@@ -1,7 +1,8 @@
-"""The mean embedding: is it the mean over all visual tokens, of any source of images, and does its file come back?
+"""The mean embedding: is it the mean over all visual tokens, of any source of images, and does its
+file come back?
 
-Fails if images are weighted otherwise, a broken picture is passed over, a file is left half written, or something
-else than one vector is taken from a file.
+Fails if images are weighted otherwise, a broken picture is passed over, a file is left half
+written, or something else than one vector is taken from a file.
 """
 
 import os
@@ -49,7 +50,9 @@ def test_an_image_of_more_tokens_weighs_more():
 
 def test_the_mean_of_one_image_leaves_its_own_mean_in_place(vlm, stimulus):
     mean = mean_embedding(vlm, [picture()])
-    torch.testing.assert_close(mean, stimulus.embeddings[stimulus.visual].mean(0), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        mean, stimulus.embeddings[stimulus.visual].mean(0), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_the_mean_of_no_image_is_an_error(vlm):
@@ -69,7 +72,9 @@ def test_a_folder_holds_one_picture_open_at_a_time(vlm, folder, monkeypatch):
     really_read, files_at_hand = vlm.read, []
 
     def read(image, question):
-        files_at_hand.append([each.fp for each in opened if each.fp is not None and not each.fp.closed])
+        files_at_hand.append(
+            [each.fp for each in opened if each.fp is not None and not each.fp.closed]
+        )
         return really_read(image, question)
 
     monkeypatch.setattr(vlm, "read", read)
@@ -87,7 +92,9 @@ def test_a_folder_holds_one_picture_open_at_a_time(vlm, folder, monkeypatch):
 def test_a_truncated_picture_is_named(vlm, folder, name, share):
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(VLMError, match=rf"The picture '.*{name}' could not be read: .*take it out of the folder"):
+    with pytest.raises(
+        VLMError, match=rf"The picture '.*{name}' could not be read: .*take it out of the folder"
+    ):
         mean_embedding(vlm, folder)
 
 
@@ -122,11 +129,17 @@ def test_a_bar_knows_how_many_images_there_are_where_that_can_be_known(vlm, fold
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_saved_mean_comes_back_bit_for_bit_with_what_it_was_made_from(tmp_path, dtype):
     mean = torch.randn(16, generator=torch.Generator().manual_seed(0)).to(dtype)
-    save_mean(tmp_path / "mean.safetensors", mean, model="a/b", images="noise, seeds 0 to 4", count=5)
+    save_mean(
+        tmp_path / "mean.safetensors", mean, model="a/b", images="noise, seeds 0 to 4", count=5
+    )
     back = load_mean(str(tmp_path / "mean.safetensors"))
     assert back.dtype == dtype
     assert torch.equal(back, mean)
-    assert made_from(tmp_path / "mean.safetensors") == {"model": "a/b", "images": "noise, seeds 0 to 4", "count": "5"}
+    assert made_from(tmp_path / "mean.safetensors") == {
+        "model": "a/b",
+        "images": "noise, seeds 0 to 4",
+        "count": "5",
+    }
 
 
 def test_saving_again_replaces_the_file_and_leaves_nothing_beside_it(tmp_path):
@@ -140,7 +153,9 @@ def test_saving_again_replaces_the_file_and_leaves_nothing_beside_it(tmp_path):
 
 @pytest.mark.parametrize("error", [OSError("no space left"), KeyboardInterrupt()])
 @pytest.mark.parametrize("step", ["write_bytes", "replace"])
-def test_an_interrupted_save_leaves_what_was_there_and_nothing_else(tmp_path, monkeypatch, step, error):
+def test_an_interrupted_save_leaves_what_was_there_and_nothing_else(
+    tmp_path, monkeypatch, step, error
+):
     path = tmp_path / "mean.safetensors"
     save_mean(path, torch.zeros(4), model="first")
     really = getattr(type(path), step)
@@ -170,7 +185,11 @@ def test_what_cannot_be_saved_is_refused(tmp_path):
 
 def test_a_plain_tensor_of_torch_is_a_mean_too_and_nothing_is_known_of_it(tmp_path):
     mean = torch.arange(4.0)
-    for name, tensor in {"row": mean, "rows": mean[None], "weight": torch.nn.Parameter(mean)}.items():
+    for name, tensor in {
+        "row": mean,
+        "rows": mean[None],
+        "weight": torch.nn.Parameter(mean),
+    }.items():
         torch.save(tensor, tmp_path / f"{name}.pt")
         back = load_mean(tmp_path / f"{name}.pt")
         assert back.tolist() == [0.0, 1.0, 2.0, 3.0]
@@ -199,7 +218,9 @@ def test_a_foreign_safetensors_file_of_one_row_is_a_mean_too(tmp_path):
 )
 def test_a_file_of_anything_else_is_refused_with_what_it_holds(tmp_path, content, found):
     torch.save(content, tmp_path / "other.pt")
-    with pytest.raises(VLMError, match=rf"one tensor \[d_model\].*other\.pt' is a {found}\. Make one with"):
+    with pytest.raises(
+        VLMError, match=rf"one tensor \[d_model\].*other\.pt' is a {found}\. Make one with"
+    ):
         load_mean(tmp_path / "other.pt")
 
 
@@ -227,10 +248,14 @@ def test_a_file_that_would_run_code_is_refused_and_does_not_run_it(tmp_path, mon
 def test_an_absent_or_truncated_file_is_refused(tmp_path, suffix, share):
     path = tmp_path / f"mean{suffix}"
     if share is not None:
-        torch.save(torch.zeros(400), path) if suffix == ".pt" else save_mean(path, torch.zeros(400), images="noise")
+        torch.save(torch.zeros(400), path) if suffix == ".pt" else save_mean(
+            path, torch.zeros(400), images="noise"
+        )
         path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     for function in (load_mean, made_from):
-        with pytest.raises(VLMError, match=rf"mean\{suffix}' could not be read as a mean embedding: .+\. Pass a"):
+        with pytest.raises(
+            VLMError, match=rf"mean\{suffix}' could not be read as a mean embedding: .+\. Pass a"
+        ):
             function(path)
 
 

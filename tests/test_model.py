@@ -1,7 +1,7 @@
 """Reading and running a stimulus: does the handle give exactly what the model itself gives?
 
-Fails if the captured embeddings, positions or visual span differ from the model's own, if the clean run is not bit
-for bit the model's, or if an image that cannot be read passes.
+Fails if the captured embeddings, positions or visual span differ from the model's own, if the clean
+run is not bit for bit the model's, or if an image that cannot be read passes.
 """
 
 import pytest
@@ -16,7 +16,9 @@ def test_the_clean_run_is_bit_for_bit_the_models_own(vlm):
     for seed, size in enumerate([(22, 16), (16, 30), (16, 16), (9, 9)]):
         image = picture(seed, size)
         inputs = vlm.processor(
-            images=image, text=vlm.prompt.format(question="What is on the bed?"), return_tensors="pt"
+            images=image,
+            text=vlm.prompt.format(question="What is on the bed?"),
+            return_tensors="pt",
         )
         own = vlm.model(**inputs, logits_to_keep=1).logits[0, -1]
         assert torch.equal(vlm.next_token(vlm.read(image, "What is on the bed?"), [[]])[0], own)
@@ -25,7 +27,9 @@ def test_the_clean_run_is_bit_for_bit_the_models_own(vlm):
 def test_embeddings_are_the_text_table_and_the_adapters_output(vlm, stimulus):
     expected = vlm.model.get_input_embeddings()(stimulus.input_ids)
     pixels = vlm.processor.image_processor(picture(), return_tensors="pt")["pixel_values"]
-    hidden = vlm.model.model.vision_tower(pixels, output_hidden_states=True).hidden_states[-2][:, 1:]
+    hidden = vlm.model.model.vision_tower(pixels, output_hidden_states=True).hidden_states[-2][
+        :, 1:
+    ]
     expected[stimulus.visual] = vlm.model.model.multi_modal_projector(hidden)[0]
     assert torch.equal(stimulus.embeddings, expected)
 
@@ -40,7 +44,10 @@ def test_the_visual_span_is_one_token_per_cell_and_the_last_position_ends_the_pr
 def test_both_attention_implementations_agree():
     arms = [[]]
     one, other = (tiny_vlm(attention) for attention in ("sdpa", "eager"))
-    read = [vlm.next_token(vlm.read(picture(), "Is there a dog in this image?"), arms) for vlm in (one, other)]
+    read = [
+        vlm.next_token(vlm.read(picture(), "Is there a dog in this image?"), arms)
+        for vlm in (one, other)
+    ]
     torch.testing.assert_close(*read, rtol=1e-5, atol=1e-5)
 
 
@@ -50,7 +57,9 @@ def test_a_prefill_follows_the_prompt_with_one_space(vlm):
     assert vlm.processor.tokenizer.convert_ids_to_tokens(int(stimulus.input_ids[-1])) == "▁a"
 
 
-@pytest.mark.parametrize(("answer", "piece"), [("Yes", "▁Yes"), ("traffic light", "▁traffic"), ("donut", "▁don")])
+@pytest.mark.parametrize(
+    ("answer", "piece"), [("Yes", "▁Yes"), ("traffic light", "▁traffic"), ("donut", "▁don")]
+)
 def test_the_first_token_of_an_answer_is_its_leading_space_piece(vlm, stimulus, answer, piece):
     assert vlm.processor.tokenizer.convert_ids_to_tokens(vlm.first_token(stimulus, answer)) == piece
 
@@ -61,7 +70,11 @@ def test_the_first_token_differs_from_the_begin_of_sequence_token(vlm, stimulus)
 
 def test_a_processor_without_patch_size_is_completed(vlm):
     processor = tiny_processor()
-    processor.patch_size, processor.vision_feature_select_strategy, processor.num_additional_image_tokens = (
+    (
+        processor.patch_size,
+        processor.vision_feature_select_strategy,
+        processor.num_additional_image_tokens,
+    ) = (
         None,
         None,
         0,
@@ -75,7 +88,9 @@ def test_no_hook_is_left_behind(vlm, stimulus):
     assert not any(module._forward_pre_hooks for module in vlm.model.modules())
 
 
-@pytest.mark.parametrize("prompt", ["USER: {question}", "<image> Hello", "<image><image>{question}"])
+@pytest.mark.parametrize(
+    "prompt", ["USER: {question}", "<image> Hello", "<image><image>{question}"]
+)
 def test_a_prompt_needs_one_image_and_one_question(vlm, prompt):
     with pytest.raises(VLMError, match="each exactly once"):
         VLM(vlm.model, vlm.processor, prompt=prompt)
@@ -96,7 +111,10 @@ def test_an_image_that_is_not_rgb_is_made_so(vlm, mode):
 def test_a_truncated_image_is_refused(vlm, tmp_path):
     picture(size=(64, 64)).save(tmp_path / "whole.png")
     (tmp_path / "half.png").write_bytes((tmp_path / "whole.png").read_bytes()[:3000])
-    with Image.open(tmp_path / "half.png") as half, pytest.raises(VLMError, match="64 x 64 pixels could not be proc"):
+    with (
+        Image.open(tmp_path / "half.png") as half,
+        pytest.raises(VLMError, match="64 x 64 pixels could not be proc"),
+    ):
         vlm.read(half, "Hi?")
 
 
@@ -159,9 +177,7 @@ def test_attention_may_be_switched_after_wrapping():
 
 def test_a_llava_with_a_chat_template_of_its_own_is_asked_in_it_and_begins_once():
     processor = tiny_processor()
-    processor.chat_template = (
-        "{{ bos_token }}<|im_start|>user<image>{{ messages[0].content[1].text }}<|im_start|>assistant "
-    )
+    processor.chat_template = "{{ bos_token }}<|im_start|>user<image>{{ messages[0].content[1].text }}<|im_start|>assistant "
     vlm = VLM(tiny_vlm().model, processor, None)
     assert vlm.prompt == "<|im_start|>user<image>{question}<|im_start|>assistant "
     ids = vlm.read(picture(), "Hi?").input_ids.tolist()

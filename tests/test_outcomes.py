@@ -1,7 +1,9 @@
-"""Verdicts as outcomes of pytest, end to end on a tiny model: refuted, undecided, known refutations, the GPU policy.
+"""Verdicts as outcomes of pytest, end to end on a tiny model: refuted, undecided, known
+refutations, the GPU policy.
 
-Fails if a refuted claim does not fail or shows a traceback, if undecided passes for supported or for skipped, if a
-known refutation excuses anything but that refutation, or if a missing GPU hides a test without saying so.
+Fails if a refuted claim does not fail or shows a traceback, if undecided passes for supported or
+for skipped, if a known refutation excuses anything but that refutation, or if a missing GPU hides a
+test without saying so.
 """
 
 import pytest
@@ -15,13 +17,22 @@ NO_GPU = "needs a GPU and none was found; --vlm-device cpu runs it on the proces
 
 @pytest.mark.parametrize(
     ("count", "outcome", "ending", "word"),
-    [(90, "passed", 0, "supported"), (10, "failed", 1, "refuted"), (55, "undecided", 0, "undecided")],
+    [
+        (90, "passed", 0, "supported"),
+        (10, "failed", 1, "refuted"),
+        (55, "undecided", 0, "undecided"),
+    ],
 )
 def test_each_verdict_has_its_own_outcome(inner, count, outcome, ending, word):
     result = inner.verdict(count, *inner.own)
     assert result.parseoutcomes() == {outcome: 1}
     assert result.ret == ending
-    lines = ["*= verdicts =*", "section 3", "  object-buffer-polling: *", f"    my-llava: {word}: {count}.0% [[]*"]
+    lines = [
+        "*= verdicts =*",
+        "section 3",
+        "  object-buffer-polling: *",
+        f"    my-llava: {word}: {count}.0% [[]*",
+    ]
     result.stdout.fnmatch_lines(lines, consecutive=True)
 
 
@@ -29,8 +40,10 @@ def test_a_refuted_claim_tells_its_whole_finding_and_shows_no_traceback(inner):
     result = inner.verdict(10, *inner.own)
     result.stdout.fnmatch_lines(
         [
-            f"{ON_TINY}: refuted: 10.0% [[]4.9%, 17.6%[]], n = 100, required > 50% (95% interval, p < 0.001 against)*",
-            "  claimed: Ablating the object's tokens with a buffer of one*(section 3: Table 1, row*51.28 for *)",
+            f"{ON_TINY}: refuted: 10.0% [[]4.9%, 17.6%[]], n = 100, required > 50% (95% interval, "
+            "p < 0.001 against)*",
+            "  claimed: Ablating the object's tokens with a buffer of one*(section 3: Table 1, "
+            "row*51.28 for *)",
             "  bound: The largest round figure*",
             f"  measured on emoji_coco, seed 0; rows: {inner.store / 'rows.sqlite'}",
         ],
@@ -63,7 +76,9 @@ def test_undecided_is_a_word_of_its_own(inner):
 def test_strictly_an_undecided_claim_fails_and_says_why(inner):
     result = inner.verdict(55, *inner.own, "--vlm-strict")
     assert (result.parseoutcomes(), result.ret) == ({"failed": 1}, 1)
-    result.stdout.fnmatch_lines([f"{ON_TINY}: undecided: 55.0%*", "  --vlm-strict makes an undecided claim fail"])
+    result.stdout.fnmatch_lines(
+        [f"{ON_TINY}: undecided: 55.0%*", "  --vlm-strict makes an undecided claim fail"]
+    )
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
@@ -84,7 +99,9 @@ def test_strictness_leaves_decided_claims_alone(inner, count, outcome):
         ("raise VLMError", "-rx", "failed", 1),
     ],
 )
-def test_a_known_refutation_excuses_being_refuted_and_nothing_else(inner, known, body, option, outcome, ending):
+def test_a_known_refutation_excuses_being_refuted_and_nothing_else(
+    inner, known, body, option, outcome, ending
+):
     known(KNOWN)
     result = inner.body(body, *inner.own, option)
     assert (result.parseoutcomes(), result.ret) == ({outcome: 1}, ending)
@@ -93,33 +110,55 @@ def test_a_known_refutation_excuses_being_refuted_and_nothing_else(inner, known,
 def test_a_known_refutation_shows_its_reason_and_still_its_verdict(inner, known):
     known(KNOWN)
     result = inner.verdict(10, *inner.own, "-rx")
-    result.stdout.fnmatch_lines(["    my-llava: refuted: 10.0%*", "XFAIL *test_planted[[]my-llava[]] - It is random."])
+    result.stdout.fnmatch_lines(
+        ["    my-llava: refuted: 10.0%*", "XFAIL *test_planted[[]my-llava[]] - It is random."]
+    )
 
 
 def test_a_known_refutation_that_is_refuted_no_longer_says_so(inner, known):
     known(KNOWN)
     result = inner.verdict(90, *inner.own)
-    result.stdout.fnmatch_lines(["[[]XPASS(strict)[]] It is random.", "    my-llava: supported: 90.0%*"])
+    result.stdout.fnmatch_lines(
+        ["[[]XPASS(strict)[]] It is random.", "    my-llava: supported: 90.0%*"]
+    )
 
 
 def test_a_known_refutation_holds_for_its_label_only(inner, known):
-    known(KNOWN.replace("my-llava", "my-llava, reference").replace("polling]", "polling]\n'llava-phi-3' = 'no'"))
+    known(
+        KNOWN.replace("my-llava", "my-llava, reference").replace(
+            "polling]", "polling]\n'llava-phi-3' = 'no'"
+        )
+    )
     both = ("--vlm-protocol=text", "--vlm-protocol=reference")
     assert inner.verdict(10, *inner.own, *both).parseoutcomes() == {"failed": 1, "xfailed": 1}
-    assert inner.verdict(10, "-k", "phi and published").parseoutcomes() == {"failed": 1, "deselected": 4}
+    assert inner.verdict(10, "-k", "phi and published").parseoutcomes() == {
+        "failed": 1,
+        "deselected": 4,
+    }
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('[no-such-claim]\n"my-llava" = "why"', "[no-such-claim]: claims.toml has no claim of this id"),
-        ('[object-buffer-polling]\n"my-llava" = " "', "[object-buffer-polling]: the reason for 'my-llava' is ' '"),
-        ('[object-buffer-polling]\n"my-llava" = true', "[object-buffer-polling]: the reason for 'my-llava' is True"),
+        (
+            '[no-such-claim]\n"my-llava" = "why"',
+            "[no-such-claim]: claims.toml has no claim of this id",
+        ),
+        (
+            '[object-buffer-polling]\n"my-llava" = " "',
+            "[object-buffer-polling]: the reason for 'my-llava' is ' '",
+        ),
+        (
+            '[object-buffer-polling]\n"my-llava" = true',
+            "[object-buffer-polling]: the reason for 'my-llava' is True",
+        ),
         ('object-buffer-polling = "It is random."', "[object-buffer-polling]"),
         ("[object-buffer-polling", "known_refutations.toml' cannot be read as TOML"),
     ],
 )
-def test_a_bad_entry_among_the_known_refutations_is_a_usage_error_that_names_it(inner, known, told, text, message):
+def test_a_bad_entry_among_the_known_refutations_is_a_usage_error_that_names_it(
+    inner, known, told, text, message
+):
     known(text)
     result = inner.verdict(10, "-k", "published")
     assert result.ret == pytest.ExitCode.USAGE_ERROR

@@ -1,8 +1,9 @@
 """Arm against arm, on counts with known truth.
 
-False verdicts are enumerated from the multinomial distribution of small samples; counts without their images are
-compared with every sample that has them. Fails if equal arms are told apart too often, if a verdict on counts
-contradicts that on the images, or if it is undecided where all images would agree.
+False verdicts are enumerated from the multinomial distribution of small samples; counts without
+their images are compared with every sample that has them. Fails if equal arms are told apart too
+often, if a verdict on counts contradicts that on the images, or if it is undecided where all images
+would agree.
 """
 
 import numpy as np
@@ -23,7 +24,9 @@ Arms = tuple[np.ndarray, np.ndarray]
 def arms(only_effect: int, only_control: int, n: int, both: int = 0) -> Arms:
     at = np.arange(n)
     common = at >= n - both
-    return (at < only_effect) | common, ((at >= only_effect) & (at < only_effect + only_control)) | common
+    return (at < only_effect) | common, (
+        (at >= only_effect) & (at < only_effect + only_control)
+    ) | common
 
 
 @pytest.mark.parametrize("n", [8, 18])
@@ -55,13 +58,19 @@ def test_the_exact_test_is_the_stricter_of_the_two_and_both_must_agree():
                 assert verdict.outcome != SUPPORTED or verdict.interval[0] > 0
     five = greater(*arms(5, 0, 40))
     assert five.interval[0] > 0
-    assert (five.outcome, five.p, five.why) == (UNDECIDED, 2**-5, "the bootstrap alone excludes zero")
+    assert (five.outcome, five.p, five.why) == (
+        UNDECIDED,
+        2**-5,
+        "the bootstrap alone excludes zero",
+    )
 
 
 @pytest.mark.parametrize(("b", "c", "n"), [(20, 4, 60), (9, 0, 40), (30, 33, 150)])
 def test_the_interval_is_the_paired_bootstraps(b, c, n):
     effect, control = arms(b, c, n)
-    drawn = bootstrap((effect.astype(float) - control,), np.mean, method="percentile", rng=1).confidence_interval
+    drawn = bootstrap(
+        (effect.astype(float) - control,), np.mean, method="percentile", rng=1
+    ).confidence_interval
     assert greater(effect, control).interval == pytest.approx(tuple(drawn), abs=1.5 / n)
 
 
@@ -89,17 +98,25 @@ def test_fragile_means_that_one_image_changes_the_outcome():
     assert not greater(Totals(8, 40), Totals(0, 40)).fragile
 
 
-COUNTS = st.integers(1, 40).flatmap(lambda n: st.tuples(*[st.lists(st.booleans(), min_size=n, max_size=n)] * 2))
+COUNTS = st.integers(1, 40).flatmap(
+    lambda n: st.tuples(*[st.lists(st.booleans(), min_size=n, max_size=n)] * 2)
+)
 
 
 @settings(max_examples=60, deadline=None)
 @given(COUNTS, st.data())
 def test_a_verdict_on_counts_never_contradicts_that_on_the_images(arms, data):
     effect, control = (np.array(arm) for arm in arms)
-    paired = data.draw(st.integers(1, len(effect)))  # the control ran on the first so many images only
+    paired = data.draw(
+        st.integers(1, len(effect))
+    )  # the control ran on the first so many images only
     truth = greater(effect[:paired], control[:paired])
-    counts = greater(Totals(int(effect.sum()), len(effect)), Totals(int(control[:paired].sum()), paired))
-    mirrored = greater(Totals(int(control[:paired].sum()), paired), Totals(int(effect.sum()), len(effect)))
+    counts = greater(
+        Totals(int(effect.sum()), len(effect)), Totals(int(control[:paired].sum()), paired)
+    )
+    mirrored = greater(
+        Totals(int(control[:paired].sum()), paired), Totals(int(effect.sum()), len(effect))
+    )
     assert counts.outcome in (truth.outcome, UNDECIDED)
     assert counts.interval[0] <= truth.interval[0] + 1e-12
     assert truth.interval[1] <= counts.interval[1] + 1e-12
@@ -113,7 +130,9 @@ def test_a_verdict_on_counts_is_what_every_pairing_agrees_on(n):
     for first in range(n + 1):
         for second in range(n + 1):
             overlaps = range(max(0, first + second - n), min(first, second) + 1)
-            every = {greater(*arms(first - both, second - both, n, both)).outcome for both in overlaps}
+            every = {
+                greater(*arms(first - both, second - both, n, both)).outcome for both in overlaps
+            }
             expected = every.pop() if len(every) == 1 else UNDECIDED
             assert greater(Totals(first, n), Totals(second, n)).outcome == expected
 
@@ -164,7 +183,11 @@ def test_equal_probabilities_are_told_apart_in_about_five_per_cent_of_samples(mo
 
 def test_no_images_is_undecided():
     nobody = np.zeros(0, bool)
-    assert greater(nobody, nobody).why == greater(Totals(0, 0), Totals(1, 9)).why == "no images are left"
+    assert (
+        greater(nobody, nobody).why
+        == greater(Totals(0, 0), Totals(1, 9)).why
+        == "no images are left"
+    )
 
 
 @pytest.mark.parametrize(
@@ -178,5 +201,7 @@ def test_no_images_is_undecided():
     ],
 )
 def test_arms_that_cannot_be_compared_are_refused(effect, control):
-    with pytest.raises((ClaimError, TypeCheckError)):  # shapes, where they are checked, are refused before
+    with pytest.raises(
+        (ClaimError, TypeCheckError)
+    ):  # shapes, where they are checked, are refused before
         greater(effect, control)

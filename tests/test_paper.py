@@ -1,7 +1,9 @@
-"""The paper's printed figures: are they the paper's, and are the counts behind them the only ones that give them?
+"""The paper's printed figures: are they the paper's, and are the counts behind them the only ones
+that give them?
 
-Fails if a figure is mistyped or stands in the wrong row, model or task, if an inferred size is not the one that its
-figures show, if a stand-in for a control is another than the docstring says, or if a broken file is read in silence.
+Fails if a figure is mistyped or stands in the wrong row, model or task, if an inferred size is not
+the one that its figures show, if a stand-in for a control is another than the docstring says, or if
+a broken file is read in silence.
 """
 
 import re
@@ -26,7 +28,9 @@ from vlmlib import VLMError
 from vlmlib.windows import PAPER
 
 ABLATIONS = ["object", "+1 buffer", "+2 buffer", "register"]
-ABLATIONS += [f"{kind} {k}" for kind in ("gradient", "random") for k in (5, 10, 20, 40, 60, 100, 250)]
+ABLATIONS += [
+    f"{kind} {k}" for kind in ("gradient", "random") for k in (5, 10, 20, 40, 60, 100, 250)
+]
 KNOCKOUTS = ["O -> LTP", "O+1 -> LTP", "O+2 -> LTP", "I-(O+1) -> LTP", "O+1 -> LVR", "I-LVR -> LVR"]
 
 # Typed a second time, from the paper and not from the file.
@@ -64,7 +68,8 @@ RETYPED = {
 }
 
 
-# Added up along each row and each column of the paper's text: one wrong figure, or two swapped, changes a sum.
+# Added up along each row and each column of the paper's text: one wrong figure, or two swapped,
+# changes a sum.
 SUMS = {
     1: (
         [
@@ -79,12 +84,19 @@ SUMS = {
 
 
 def column(model: str, task: str, rows: list[str]) -> list[float]:
-    return [cell.printed for row in rows for cell in cells() if (cell.model, cell.task, cell.arm) == (model, task, row)]
+    return [
+        cell.printed
+        for row in rows
+        for cell in cells()
+        if (cell.model, cell.task, cell.arm) == (model, task, row)
+    ]
 
 
 def sizes_that_fit(printed: list[float], scale: int, up_to: int) -> list[int]:
     def fits(n: int, figure: float) -> bool:
-        below = int(figure * n / scale)  # of 1,500 images two decimals leave no other count than the two beside
+        below = int(
+            figure * n / scale
+        )  # of 1,500 images two decimals leave no other count than the two beside
         return any(round(scale * count / n, 2) == figure for count in (below, below + 1))
 
     return [n for n in range(1, up_to + 1) if all(fits(n, figure) for figure in printed)]
@@ -105,7 +117,10 @@ def test_the_counts_give_every_printed_figure_again():
 
 
 def test_figures_typed_a_second_time_agree():
-    read = {(cell.model, cell.task, cell.arm): (cell.printed, cell.lost.count, cell.lost.n) for cell in cells()}
+    read = {
+        (cell.model, cell.task, cell.arm): (cell.printed, cell.lost.count, cell.lost.n)
+        for cell in cells()
+    }
     assert {key: read[key] for key in RETYPED} == RETYPED
 
 
@@ -113,7 +128,10 @@ def test_figures_typed_a_second_time_agree():
 def test_every_row_and_column_adds_up_to_the_papers(table):
     figures = [cell.printed for cell in cells() if cell.table == table]
     rows = [figures[start : start + 6] for start in range(0, len(figures), 6)]
-    sums = [round(sum(row), 2) for row in rows], [round(sum(of), 2) for of in zip(*rows, strict=True)]
+    sums = (
+        [round(sum(row), 2) for row in rows],
+        [round(sum(of), 2) for of in zip(*rows, strict=True)],
+    )
     assert sums == SUMS[table]
 
 
@@ -133,7 +151,11 @@ def test_every_row_and_column_adds_up_to_the_papers(table):
 )
 def test_an_inferred_size_and_its_multiples_are_all_that_fit_up_to_1500(model, task, rows, n):
     assert sizes_that_fit(column(model, task, rows), 100, 1500) == list(range(n, 1501, n))
-    assert {cell.lost.n for cell in cells() if (cell.model, cell.task) == (model, task) and cell.arm in rows} == {n}
+    assert {
+        cell.lost.n
+        for cell in cells()
+        if (cell.model, cell.task) == (model, task) and cell.arm in rows
+    } == {n}
 
 
 def test_no_one_size_fits_llavas_generative_column_and_any_fits_its_random_polling_rows():
@@ -157,18 +179,27 @@ def test_each_table_answers_for_the_models_that_it_is_about():
     for model in MODELS:
         printed = Printed(model)
         for table, number in ((printed.ablations, 1), (printed.knockouts, 2)):
-            mine = {(c.task, c.arm): c.lost for c in cells() if (c.model, c.table) == (model, number)}
+            mine = {
+                (c.task, c.arm): c.lost for c in cells() if (c.model, c.table) == (model, number)
+            }
             assert table.cells == mine
             assert [table.lost(*key) for key in mine] == list(mine.values())
         assert printed.name == f"{model} as published"
-    sizes = {model: (len(Printed(model).ablations.cells), len(Printed(model).knockouts.cells)) for model in MODELS}
+    sizes = {
+        model: (len(Printed(model).ablations.cells), len(Printed(model).knockouts.cells))
+        for model in MODELS
+    }
     assert sizes == {"llava-1.5-7b": (54, 36), "llava-phi-3": (54, 0), "qwen2-vl-2b": (0, 0)}
 
 
 def test_the_lens_figures_are_those_of_section_4_1():
-    assert Printed("llava-1.5-7b").lens == PrintedLens(images=170, share=0.237, best_layer=25.7, states=33)
+    assert Printed("llava-1.5-7b").lens == PrintedLens(
+        images=170, share=0.237, best_layer=25.7, states=33
+    )
     assert Printed("llava-phi-3").lens is None
-    assert Printed("qwen2-vl-2b").lens == PrintedLens(images=253, share=0.065, best_layer=25.1, states=29)
+    assert Printed("qwen2-vl-2b").lens == PrintedLens(
+        images=253, share=0.065, best_layer=25.1, states=29
+    )
 
 
 def test_the_lens_answers_in_the_units_of_measured_ones():
@@ -235,7 +266,9 @@ def test_of_a_pair_the_second_is_none_where_the_paper_prints_none():
         (Printed("qwen2-vl-2b").ablations, "polling", "object"),
     ],
 )
-def test_a_cell_that_is_not_printed_is_an_error_that_names_it_and_the_table(table: PrintedTable, task, arm):
+def test_a_cell_that_is_not_printed_is_an_error_that_names_it_and_the_table(
+    table: PrintedTable, task, arm
+):
     named = re.escape(f"The paper's {table.name} prints no cell ({task!r}, {arm!r})")
     with pytest.raises(VLMError, match=named):
         table.lost(task, arm)
@@ -246,26 +279,56 @@ def test_a_cell_that_is_not_printed_is_an_error_that_names_it_and_the_table(tabl
 
 
 def test_another_model_is_an_error_that_lists_the_papers():
-    with pytest.raises(VLMError, match=r"nothing about 'llava-13b'.*llava-1.5-7b, llava-phi-3, qwen2-vl-2b"):
+    with pytest.raises(
+        VLMError, match=r"nothing about 'llava-13b'.*llava-1.5-7b, llava-phi-3, qwen2-vl-2b"
+    ):
         Printed("llava-13b")
 
 
 @pytest.mark.parametrize(
     ("old", "new", "named"),
     [
-        ("[71.79, 51.28, 86.67]", "[71.79, 51.29, 86.67]", "table-1, row '+1 buffer', llava-1.5-7b, polling: 51.29"),
-        ("n = [39, 39, 90]", "n = [39, 40, 90]", "table-1, row 'object', llava-1.5-7b, polling: 15.38"),
-        ("random = [41, 41, 90]", "random = [39, 41, 90]", "table-1, row 'random 10', llava-1.5-7b, generative: 4.88"),
+        (
+            "[71.79, 51.28, 86.67]",
+            "[71.79, 51.29, 86.67]",
+            "table-1, row '+1 buffer', llava-1.5-7b, polling: 51.29",
+        ),
+        (
+            "n = [39, 39, 90]",
+            "n = [39, 40, 90]",
+            "table-1, row 'object', llava-1.5-7b, polling: 15.38",
+        ),
+        (
+            "random = [41, 41, 90]",
+            "random = [39, 41, 90]",
+            "table-1, row 'random 10', llava-1.5-7b, generative: 4.88",
+        ),
         ("n = 90", "n = 89", "table-2, row 'O+2 -> LTP', all: 0.68 is what 0 counts of 89"),
         ("n = 90", "n = 200", "table-2, row 'O -> LTP', mid: 0.96 is what 2 counts of 200"),
         ("0.96, 0.88, 0.93", "0.96, 0.88, 1.93", "table-2, row 'O -> LTP', late: 1.93"),
-        ("0.96, 0.88, 0.93, ", "0.96, 0.88, ", "'table-2', 'rows', 'O -> LTP': has 5 values; expected 6"),
-        ("[71.79, 51.28, 86.67]", '[71.79, "51.28", 86.67]', "'llava-1.5-7b'[1]: is '51.28'; expected a float"),
+        (
+            "0.96, 0.88, 0.93, ",
+            "0.96, 0.88, ",
+            "'table-2', 'rows', 'O -> LTP': has 5 values; expected 6",
+        ),
+        (
+            "[71.79, 51.28, 86.67]",
+            '[71.79, "51.28", 86.67]',
+            "'llava-1.5-7b'[1]: is '51.28'; expected a float",
+        ),
         ("n = [39, 39, 90]", "n = [39.0, 39, 90]", "'n'[0]: is 39.0; expected a positive int"),
         ("n = 90", "n = 0", "'table-2', 'n': is 0; expected a positive int"),
-        ("images = 170", "images = true", "'lens', 'llava-1.5-7b', 'images': is True; expected a positive int"),
+        (
+            "images = 170",
+            "images = true",
+            "'lens', 'llava-1.5-7b', 'images': is True; expected a positive int",
+        ),
         ("images = 170", "", "'lens', 'llava-1.5-7b': key 'images' is missing"),
-        ("images = 170", "images = 170\nspread = 1.0", "'lens', 'llava-1.5-7b': key 'spread' is unknown"),
+        (
+            "images = 170",
+            "images = 170\nspread = 1.0",
+            "'lens', 'llava-1.5-7b': key 'spread' is unknown",
+        ),
         ('[lens."qwen2-vl-2b"]', '[lens."qwen2-vl-7b"]', "'lens': key 'qwen2-vl-2b' is missing"),
         ("tokens = 12.6, ", "", "'table-1', 'rows', 'object': key 'tokens' is missing"),
         ('model = "llava-1.5-7b"', "model = 1.5", "'table-2', 'model': is 1.5; expected a str"),

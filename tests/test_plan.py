@@ -1,7 +1,7 @@
 """The planner, as a function of numbers.
 
-Fails if an arm is lost or run twice, if a pass starts after an arm's first change or holds too many positions, or if
-batches could be cut into fewer positions.
+Fails if an arm is lost or run twice, if a pass starts after an arm's first change or holds too many
+positions, or if batches could be cut into fewer positions.
 """
 
 from itertools import combinations
@@ -24,7 +24,9 @@ def drawn(draw) -> tuple[list[int], int, int, bool]:
 def test_every_arm_runs_once_from_where_it_changes_something(case):
     starts, length, max_tokens, pack = case
     made = plan(starts, length, max_tokens, pack)
-    assert sorted([*made.clean, *(arm for run in made.passes for arm in run.arms)]) == list(range(len(starts)))
+    assert sorted([*made.clean, *(arm for run in made.passes for arm in run.arms)]) == list(
+        range(len(starts))
+    )
     assert all(starts[arm] == length for arm in made.clean)
     for run in made.passes:
         assert all(begin <= starts[arm] for arm, begin in zip(run.arms, run.starts, strict=True))
@@ -60,15 +62,22 @@ def test_no_cut_into_batches_computes_fewer_positions(starts, clean):
     length = 100
 
     def cost(cuts: tuple[int, ...]) -> int:
-        ordered, total = sorted(start if start * WORTH_SHARING >= length else 0 for start in starts), 0
+        ordered, total = (
+            sorted(start if start * WORTH_SHARING >= length else 0 for start in starts),
+            0,
+        )
         for begin, stop in zip((0, *cuts), (*cuts, len(starts)), strict=True):
             total += (stop - begin) * (length - ordered[begin]) + PASS_COST
         return total + (0 if clean else ordered[cuts[-1] if cuts else 0])
 
     made = plan([*starts, length] if clean else starts, length, 10**6, pack=False)
-    ours = sum(run.tokens(length) + PASS_COST for run in made.passes) + (0 if clean else made.shared)
+    ours = sum(run.tokens(length) + PASS_COST for run in made.passes) + (
+        0 if clean else made.shared
+    )
     inner = range(1, len(starts))
-    assert ours == min(cost(cuts) for size in range(len(starts)) for cuts in combinations(inner, size))
+    assert ours == min(
+        cost(cuts) for size in range(len(starts)) for cuts in combinations(inner, size)
+    )
 
 
 def test_no_arm_needs_no_pass():
@@ -81,7 +90,10 @@ def test_table_2_computes_fewer_positions_than_two_forward_passes():
     starts = [599] * 24 + [560] * 12
     made = plan([length, *starts], length, 10**5)
     assert all(run.packed for run in made.passes)
-    assert [run.tokens(length) for run in made.passes] == [252, 252]  # as few packs of up to half of it, filled evenly
+    assert [run.tokens(length) for run in made.passes] == [
+        252,
+        252,
+    ]  # as few packs of up to half of it, filled evenly
     assert made.shared == 600
 
 

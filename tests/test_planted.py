@@ -1,8 +1,9 @@
 """Every claim is run where it is known to be true, and where it is not, and must come out so.
 
-Each claim's own test is called with worlds, whose results are made up (tests/worlds.py), and with planted models, whose
-weights are set by hand and which are measured like any other model (tests/planted.py). Fails if a claim compares the
-wrong arms, in the wrong direction or with the wrong bound, leaves a setting out, or passes without its control.
+Each claim's own test is called with worlds, whose results are made up (tests/worlds.py), and with
+planted models, whose weights are set by hand and which are measured like any other model
+(tests/planted.py). Fails if a claim compares the wrong arms, in the wrong direction or with the
+wrong bound, leaves a setting out, or passes without its control.
 """
 
 import inspect
@@ -16,7 +17,13 @@ import pytest
 
 import claims.neo2025.protocol
 from claimlib.verdicts import Verdict
-from claims.neo2025 import test_attention_flow, test_global_features, test_localization, test_logit_lens, test_setup
+from claims.neo2025 import (
+    test_attention_flow,
+    test_global_features,
+    test_localization,
+    test_logit_lens,
+    test_setup,
+)
 from claims.neo2025.published import Printed
 from claims.neo2025.study import Subject
 from fixtures.claims import BOUNDS, ClaimRefuted, ClaimUndecided, Trial, load_claims
@@ -37,8 +44,9 @@ TESTS: dict[str, Callable[..., None]] = {
 CELLS = {"table-1-cell": ("polling", "+1 buffer"), "table-2-cell": ("VQA", "O -> LTP, early")}
 CONTROLS = ("beside_negative_control", "beside_positive_control")
 
-# Supported, refuted or undecided in each world. In two of them, whose name says what they lack, each claim is run a
-# second time with its control taken away: where that changes the outcome, the control alone had decided.
+# Supported, refuted or undecided in each world. In two of them, whose name says what they lack,
+# each claim is run a second time with its control taken away: where that changes the outcome, the
+# control alone had decided.
 IN_WORLDS = {
     # paper, nothing (without control), everywhere (without control), opposite
     "language-model-share": "S RR SS R",
@@ -137,7 +145,8 @@ ON_MODELS = {
     "sliding-peak": "SRUUU.",
     "sliding-last-row": "SSUUR.",
 }
-# What comes out wrong, so far: whoever mends it takes the entry out, since an unexpected pass fails.
+# What comes out wrong, so far: whoever mends it takes the entry out, since an unexpected pass
+# fails.
 NO_WORDS = {"more-specific", "other-languages"}  # which the category "Yes" has none of
 
 
@@ -161,9 +170,14 @@ world = cache(worlds.world)
 def in_world(claim: str, name: str) -> tuple[str, list[Verdict]]:
     """In the world "paper" the figures of a claim are those of the last model that it speaks of."""
     made_up = world(name)
-    subjects = [SimpleNamespace(**vars(made_up), name=model) for model in CLAIMS[claim].models[-1].split("+")]
+    subjects = [
+        SimpleNamespace(**vars(made_up), name=model)
+        for model in CLAIMS[claim].models[-1].split("+")
+    ]
     printed = Printed(subjects[-1].name)
-    return outcome(claim, subjects[-1], subjects=subjects, printed=printed, architecture=made_up.architecture)
+    return outcome(
+        claim, subjects[-1], subjects=subjects, printed=printed, architecture=made_up.architecture
+    )
 
 
 @pytest.fixture
@@ -178,24 +192,37 @@ def without_controls(monkeypatch) -> Callable[[str], None]:
 
 def test_every_claim_is_planted():
     assert set(IN_WORLDS) == set(TESTS) == set(CLAIMS)
-    assert set(ON_MODELS) == {name for name, claim in CLAIMS.items() if not claim.models_only} - NO_WORDS
+    assert (
+        set(ON_MODELS)
+        == {name for name, claim in CLAIMS.items() if not claim.models_only} - NO_WORDS
+    )
     assert {CLAIMS[claim].kind for claim in IN_WORLDS} == set(BOUNDS)
 
 
 @pytest.mark.parametrize("claim", IN_WORLDS)
-def test_a_claim_is_supported_where_the_paper_is_right_and_refuted_where_the_opposite_is_true(claim):
+def test_a_claim_is_supported_where_the_paper_is_right_and_refuted_where_the_opposite_is_true(
+    claim,
+):
     found, verdicts = in_world(claim, "paper")
-    assert (found, in_world(claim, "opposite")[0]) == (IN_WORLDS[claim][0], IN_WORLDS[claim][-1]) == ("S", "R")
+    assert (
+        (found, in_world(claim, "opposite")[0])
+        == (IN_WORLDS[claim][0], IN_WORLDS[claim][-1])
+        == ("S", "R")
+    )
     assert len(verdicts[0].parts) == PARTS.get(claim, 0)
 
 
 @pytest.mark.parametrize("claim", IN_WORLDS)
-def test_a_claim_is_not_supported_where_nothing_is_there_or_its_control_does_as_much(claim, without_controls):
+def test_a_claim_is_not_supported_where_nothing_is_there_or_its_control_does_as_much(
+    claim, without_controls
+):
     expected = IN_WORLDS[claim].split()[1:3]
     found = [in_world(claim, name)[0] for name in ("nothing", "everywhere")]
     without_controls(claim)
     bare = [in_world(claim, name)[0] for name in ("nothing", "everywhere")]
-    assert [with_control + without for with_control, without in zip(found, bare, strict=True)] == expected
+    assert [
+        with_control + without for with_control, without in zip(found, bare, strict=True)
+    ] == expected
 
 
 def test_of_every_kind_with_a_control_some_claim_is_undecided_by_it_alone():
@@ -207,16 +234,24 @@ def test_of_every_kind_with_a_control_some_claim_is_undecided_by_it_alone():
 def test_two_models_do_not_agree_where_one_of_them_shows_nothing():
     subjects = [SimpleNamespace(**vars(world(each)), name=each) for each in ("paper", "nothing")]
     found, verdicts = outcome("both-models-agree", subjects[0], subjects=subjects)
-    assert (found, [part.outcome for _, part in verdicts[0].parts]) == ("U", ["supported"] * 3 + ["undecided"] * 3)
+    assert (found, [part.outcome for _, part in verdicts[0].parts]) == (
+        "U",
+        ["supported"] * 3 + ["undecided"] * 3,
+    )
 
 
 @pytest.mark.parametrize(
-    ("claim", "kind", "other"), [("more-specific", 0, 1), ("other-languages", 1, 0)], ids=["specific", "languages"]
+    ("claim", "kind", "other"),
+    [("more-specific", 0, 1), ("other-languages", 1, 0)],
+    ids=["specific", "languages"],
 )
 def test_words_of_one_kind_support_no_claim_about_the_other(claim, kind, other):
     lens = world("paper").lens
     found = [
-        outcome(claim, SimpleNamespace(lens=replace(lens, words=[[words[each]] for words in lens.words])))[0]
+        outcome(
+            claim,
+            SimpleNamespace(lens=replace(lens, words=[[words[each]] for words in lens.words])),
+        )[0]
         for each in (kind, other)
     ]
     assert found == ["S", "U"]
@@ -236,11 +271,20 @@ def subject_of(tmp_path_factory):
         vlm = planted.planted(*getattr(planted, name), adapter=adapter)
         limit = 12 if name in ("ELSEWHERE", "LAST_ROW", "POISONED") else None
         own_mean = mean if name == "POISONED" else None
-        return Subject(name, vlm, CocoData(data, limit=limit), CocoData(data, purpose=LENS), store, mean_file=own_mean)
+        return Subject(
+            name,
+            vlm,
+            CocoData(data, limit=limit),
+            CocoData(data, purpose=LENS),
+            store,
+            mean_file=own_mean,
+        )
 
     store = Store(folder / "store")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(claims.neo2025.protocol, "STEPS", 6)  # of integrated gradients, which take longest
+        patch.setattr(
+            claims.neo2025.protocol, "STEPS", 6
+        )  # of integrated gradients, which take longest
         yield subject
     store.close()
 

@@ -41,25 +41,36 @@ def test_an_id_that_is_not_in_the_file_is_a_usage_error_that_names_the_test(inne
 
 
 def test_naming_a_model_asks_for_it_alone(inner):
-    items = inner.items(inner.claims, *inner.own, "-k", "polling_answers or negligible or hardly_matter")
+    items = inner.items(
+        inner.claims, *inner.own, "-k", "polling_answers or negligible or hardly_matter"
+    )
     assert {item.callspec.id for item in items} == {"my-llava"}
     assert len(items) == 3
 
 
 def test_a_model_and_its_measurements_run_end_to_end(inner):
-    """All that the real claims ask of a subject is there for a model of one's own, whatever comes out."""
+    """All that the real claims ask of a subject is there for a model of one's own, whatever comes
+    out."""
     chosen = "grows or coarse or hardly_matter or polling_answers or sliding or numbers_persist or right_tokens"
     result = inner.run(inner.claims, *inner.own, "-k", chosen)
     assert result.parseoutcomes().keys() == {"undecided", "deselected"}
-    result.stdout.fnmatch_lines(["*probability-falls: *", "    my-llava: undecided: no images are left*"])
-    assert {task for (task,) in inner.query("SELECT DISTINCT task FROM units")} >= {"filter 2", "logit lens", "VQA"}
+    result.stdout.fnmatch_lines(
+        ["*probability-falls: *", "    my-llava: undecided: no images are left*"]
+    )
+    assert {task for (task,) in inner.query("SELECT DISTINCT task FROM units")} >= {
+        "filter 2",
+        "logit lens",
+        "VQA",
+    }
 
 
 def test_several_models_each_have_their_own_tests(inner):
     second = inner.checkpoint_named("your-llava")
     result = inner.verdict(90, *inner.own, f"--vlm-model={second}")
     assert result.parseoutcomes() == {"passed": 2}
-    result.stdout.fnmatch_lines(["    my-llava: supported*", "    your-llava: supported*"], consecutive=True)
+    result.stdout.fnmatch_lines(
+        ["    my-llava: supported*", "    your-llava: supported*"], consecutive=True
+    )
 
 
 def test_both_protocols_give_both_columns(inner):
@@ -69,12 +80,19 @@ def test_both_protocols_give_both_columns(inner):
     result.stdout.fnmatch_lines_random(
         ["*::test_planted[[]my-llava[]] *", "*::test_planted[[]my-llava, reference[]] *"]
     )
-    result.stdout.fnmatch_lines(["    my-llava: undecided*", "    my-llava, reference: undecided*"], consecutive=True)
-    assert inner.query("SELECT protocol, count(*) FROM units GROUP BY protocol") == [("reference", 3), ("text", 3)]
+    result.stdout.fnmatch_lines(
+        ["    my-llava: undecided*", "    my-llava, reference: undecided*"], consecutive=True
+    )
+    assert inner.query("SELECT protocol, count(*) FROM units GROUP BY protocol") == [
+        ("reference", 3),
+        ("text", 3),
+    ]
 
 
 def test_the_reference_protocol_alone_is_no_text(inner):
-    items = inner.items(inner.claims, *inner.own, "--vlm-protocol=reference", "-k", "polling_answers")
+    items = inner.items(
+        inner.claims, *inner.own, "--vlm-protocol=reference", "-k", "polling_answers"
+    )
     assert [item.callspec.id for item in items] == ["my-llava, reference"]
 
 
@@ -87,7 +105,9 @@ def test_the_questions_of_another_file_are_asked(inner, tmp_path: Path):
     questions = tmp_path / "none.json"
     questions.write_text("{}")
     count = "[len([each for each in subject.data.examples if each.questions])]"
-    assert inner.body(f"assert {count} == [3]; {SUPPORTED}", *inner.own).parseoutcomes() == {"passed": 1}
+    assert inner.body(f"assert {count} == [3]; {SUPPORTED}", *inner.own).parseoutcomes() == {
+        "passed": 1
+    }
     own = (*inner.own, f"--vlm-questions={questions}")
     assert inner.body(f"assert {count} == [0]; {SUPPORTED}", *own).parseoutcomes() == {"passed": 1}
 
@@ -119,7 +139,9 @@ def test_a_store_that_cannot_be_made_is_told(inner, tmp_path: Path):
     blocked.write_text("no folder")
     result = inner.verdict(90, *inner.own, f"--vlm-store={blocked / 'store'}")
     assert result.parseoutcomes() == {"errors": 1}
-    result.stdout.fnmatch_lines([f"Results cannot be kept in '{blocked / 'store'}' *Choose a folder*"])
+    result.stdout.fnmatch_lines(
+        [f"Results cannot be kept in '{blocked / 'store'}' *Choose a folder*"]
+    )
     result.stdout.no_fnmatch_line("*plugin.py:*")
 
 
@@ -134,7 +156,10 @@ def test_a_model_without_a_data_set_says_which_option_to_pass(inner):
 
 @pytest.mark.parametrize(
     ("broken", "message"),
-    [("processor_config.json", "*broken' has no processor*"), ("config.json", "*broken' has no configuration*")],
+    [
+        ("processor_config.json", "*broken' has no processor*"),
+        ("config.json", "*broken' has no configuration*"),
+    ],
 )
 def test_a_checkpoint_folder_that_lacks_a_part_is_named(inner, broken, message):
     folder = inner.checkpoint_named("broken")
@@ -157,6 +182,10 @@ def test_a_claim_whose_test_hands_in_no_verdict_fails(inner):
 
 
 def test_a_claim_whose_test_asks_for_no_subject_is_a_usage_error(inner):
-    result = inner.code("import pytest\n@pytest.mark.claim('object-buffer-polling')\ndef test_it(trial): pass")
+    result = inner.code(
+        "import pytest\n@pytest.mark.claim('object-buffer-polling')\ndef test_it(trial): pass"
+    )
     assert result.ret != 0
-    result.stdout.fnmatch_lines(["*asks for one of the fixtures subject, subjects and architecture*"])
+    result.stdout.fnmatch_lines(
+        ["*asks for one of the fixtures subject, subjects and architecture*"]
+    )

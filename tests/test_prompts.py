@@ -1,7 +1,9 @@
-"""With which token an answer begins, for each way in which tokenizers treat the space before a word.
+"""With which token an answer begins, for each way in which tokenizers treat the space before a
+word.
 
-Oracles: the piece by name, and that prompt and piece together read as a beginning of prompt and answer. Fails if the
-space before a word is lost or doubled, or if a token that the tokenizer adds by itself is taken for the answer.
+Oracles: the piece by name, and that prompt and piece together read as a beginning of prompt and
+answer. Fails if the space before a word is lost or doubled, or if a token that the tokenizer adds
+by itself is taken for the answer.
 """
 
 import pytest
@@ -33,7 +35,12 @@ SENTENCE_PIECE = tiny_processor().tokenizer
 BYTE_LEVEL = byte_level_tokenizer()
 BEGINS = adding("<|endoftext|> $A", "<|endoftext|>")
 ENDS = adding("$A <|im_end|>", "<|im_end|>")
-TOKENIZERS = {"SentencePiece": SENTENCE_PIECE, "byte-level": BYTE_LEVEL, "begins": BEGINS, "ends": ENDS}
+TOKENIZERS = {
+    "SentencePiece": SENTENCE_PIECE,
+    "byte-level": BYTE_LEVEL,
+    "begins": BEGINS,
+    "ends": ENDS,
+}
 every_tokenizer = pytest.mark.parametrize("tokenizer", TOKENIZERS.values(), ids=TOKENIZERS.keys())
 
 
@@ -50,7 +57,9 @@ every_tokenizer = pytest.mark.parametrize("tokenizer", TOKENIZERS.values(), ids=
     ],
 )
 def test_a_sentence_piece_holds_the_space_before_it(prompt, answer, piece):
-    assert SENTENCE_PIECE.convert_ids_to_tokens(first_token(SENTENCE_PIECE, prompt, answer)) == piece
+    assert (
+        SENTENCE_PIECE.convert_ids_to_tokens(first_token(SENTENCE_PIECE, prompt, answer)) == piece
+    )
 
 
 @pytest.mark.parametrize("tokenizer", [BYTE_LEVEL, BEGINS, ENDS], ids=["plain", "begins", "ends"])
@@ -65,7 +74,9 @@ def test_a_sentence_piece_holds_the_space_before_it(prompt, answer, piece):
         ("<|vision_end|>", "book", "Ġbook"),
     ],
 )
-def test_byte_level_pieces_hold_a_space_after_a_word_and_none_after_a_line_end(tokenizer, prompt, answer, piece):
+def test_byte_level_pieces_hold_a_space_after_a_word_and_none_after_a_line_end(
+    tokenizer, prompt, answer, piece
+):
     assert tokenizer.convert_ids_to_tokens(first_token(tokenizer, prompt, answer)) == piece
 
 
@@ -75,7 +86,11 @@ ENDINGS = ["", " ", "\n", "\n\n", "  ", ":", ": "]
 
 @every_tokenizer
 @settings(max_examples=80, deadline=None)
-@given(words=st.lists(st.sampled_from(WORDS), min_size=1, max_size=4), ending=st.sampled_from(ENDINGS), data=st.data())
+@given(
+    words=st.lists(st.sampled_from(WORDS), min_size=1, max_size=4),
+    ending=st.sampled_from(ENDINGS),
+    data=st.data(),
+)
 def test_prompt_and_piece_read_as_a_beginning_of_prompt_and_answer(tokenizer, words, ending, data):
     prompt, answer = " ".join(words) + ending, data.draw(st.sampled_from(WORDS))
     piece = first_token(tokenizer, prompt, answer)

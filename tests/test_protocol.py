@@ -1,7 +1,9 @@
-"""Protocols: is what is asked, counted and blocked that of the paper's text, or of its authors' code?
+"""Protocols: is what is asked, counted and blocked that of the paper's text, or of its authors'
+code?
 
-Oracles: scripted answers, a grid counted pixel by pixel, gradients and a lens written out on the model's own forward.
-Fails if a departure of the authors' code is lost, reaches the text's protocol, or is another than it was seen to be.
+Oracles: scripted answers, a grid counted pixel by pixel, gradients and a lens written out on the
+model's own forward. Fails if a departure of the authors' code is lost, reaches the text's protocol,
+or is another than it was seen to be.
 """
 
 from pathlib import Path
@@ -27,19 +29,33 @@ boxes = st.tuples(*[st.integers(0, 29)] * 4)
 @pytest.fixture(scope="module", params=FAMILIES)
 def vlm(request) -> VLM:
     vlm = FAMILIES[request.param]()
-    vlm.decoder.norm.weight.data.copy_(torch.linspace(0.5, 2, vlm.d_model))  # ones would hide a norm too many
+    vlm.decoder.norm.weight.data.copy_(
+        torch.linspace(0.5, 2, vlm.d_model)
+    )  # ones would hide a norm too many
     return vlm
 
 
-def example(mask: np.ndarray, polygons=(), category: str = "dog", questions=("What is on the bed?",)) -> Example:
+def example(
+    mask: np.ndarray, polygons=(), category: str = "dog", questions=("What is on the bed?",)
+) -> Example:
     return Example(1, category, "cat", tuple(questions), mask, tuple(polygons), Path())
 
 
 def seen(height: int, width: int, grid=(4, 4)) -> Stimulus:
-    """An image of a size, as far as finding its tokens goes; its visual tokens begin at position 3."""
+    """An image of a size, as far as finding its tokens goes; its visual tokens begin at position
+    3."""
     visual = torch.arange(3, 3 + grid[0] * grid[1])
     length = len(visual) + 5
-    return Stimulus("", {}, torch.zeros(length, 2), torch.arange(length)[None], visual, grid, (height, width), IMAGES)
+    return Stimulus(
+        "",
+        {},
+        torch.zeros(length, 2),
+        torch.arange(length)[None],
+        visual,
+        grid,
+        (height, width),
+        IMAGES,
+    )
 
 
 def cells(stimulus: Stimulus, tokens: torch.Tensor) -> list[int]:
@@ -60,7 +76,8 @@ def arms_of(vlm: VLM, stimulus: Stimulus) -> list:
 
 
 class Scripted(VLM):
-    """Says in each arm what it is told: token after token, the first of them as its most likely next one."""
+    """Says in each arm what it is told: token after token, the first of them as its most likely
+    next one."""
 
     def says(self, *arms: list[str]) -> "Scripted":
         self.script = [self.processor.tokenizer.convert_tokens_to_ids(arm) for arm in arms]
@@ -75,8 +92,14 @@ class Scripted(VLM):
     def describe(self, stimulus, arms, max_new_tokens=200, until=None, max_tokens=0):
         assert len(arms) == len(self.script)
         decode = self.processor.tokenizer.decode
-        texts = [[decode(each[: stop + 1]) for stop in range(len(each[:max_new_tokens]))] for each in self.script]
-        return [next((text for text in each if until is not None and until(text)), each[-1]) for each in texts]
+        texts = [
+            [decode(each[: stop + 1]) for stop in range(len(each[:max_new_tokens]))]
+            for each in self.script
+        ]
+        return [
+            next((text for text in each if until is not None and until(text)), each[-1])
+            for each in texts
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +115,11 @@ def test_the_two_protocols_go_by_their_names_and_have_the_windows_of_text_and_co
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 @settings(deadline=None, max_examples=60)
-@given(mask=arrays(bool, (30, 33), elements=st.just(False)), points=st.lists(boxes, max_size=3), seed=st.integers(0, 9))
+@given(
+    mask=arrays(bool, (30, 33), elements=st.just(False)),
+    points=st.lists(boxes, max_size=3),
+    seed=st.integers(0, 9),
+)
 def test_noise_covers_the_masks_bounding_box_and_nothing_else(protocol, mask, points, seed):
     mask = mask.copy()
     for row, col, *_ in points:
@@ -136,14 +163,22 @@ def test_every_task_asks_the_papers_question_and_vqa_only_where_there_is_one():
 
 def test_the_description_alone_is_requested_in_other_words_by_the_authors_code(vlm):
     questions = [Description("dog"), Polling("dog"), VQA("What is on the bed?", "dog")]
-    prompts = {name: [each.read(vlm, q, picture()).prompt for q in questions] for name, each in PROTOCOLS.items()}
+    prompts = {
+        name: [each.read(vlm, q, picture()).prompt for q in questions]
+        for name, each in PROTOCOLS.items()
+    }
     own = [question.read(vlm, picture()).prompt for question in questions]
     assert prompts["text"] == own
-    assert prompts["reference"] == [own[0].replace("Describe the image.", "Describe this image."), *own[1:]]
+    assert prompts["reference"] == [
+        own[0].replace("Describe the image.", "Describe this image."),
+        *own[1:],
+    ]
     assert prompts["reference"][0] != own[0]
 
 
-@pytest.mark.parametrize("question", [Polling("dog"), VQA("What is on the bed?", "dog")], ids=["polling", "VQA"])
+@pytest.mark.parametrize(
+    "question", [Polling("dog"), VQA("What is on the bed?", "dog")], ids=["polling", "VQA"]
+)
 def test_the_text_judges_as_the_task_does_with_the_probability_of_the_right_token(vlm, question):
     stimulus = TEXT.read(vlm, question, picture())
     arms = arms_of(vlm, stimulus)
@@ -151,16 +186,24 @@ def test_the_text_judges_as_the_task_does_with_the_probability_of_the_right_toke
     token = vlm.first_token(stimulus, "Yes" if isinstance(question, Polling) else "dog")
     said = TEXT.ask(vlm, question, stimulus, arms)
     assert [each.right for each in said] == question.correct(vlm, stimulus, logits).tolist()
-    assert [each.probability for each in said] == pytest.approx(logits.softmax(-1)[:, token].tolist(), rel=1e-5)
-    assert [each.answer for each in said] == [vlm.processor.tokenizer.decode(row.argmax()).strip() for row in logits]
+    assert [each.probability for each in said] == pytest.approx(
+        logits.softmax(-1)[:, token].tolist(), rel=1e-5
+    )
+    assert [each.answer for each in said] == [
+        vlm.processor.tokenizer.decode(row.argmax()).strip() for row in logits
+    ]
     assert len({each.probability for each in said}) == len(arms)
-    assert TEXT.ask(vlm, question, stimulus, [arms[2], arms[0]])[1].probability == pytest.approx(said[0].probability)
+    assert TEXT.ask(vlm, question, stimulus, [arms[2], arms[0]])[1].probability == pytest.approx(
+        said[0].probability
+    )
 
 
 def test_the_texts_right_answers_are_yes_and_the_names_first_piece(scripted):
     polling, vqa = Polling("car"), VQA("What is on the bed?", "car")
     stimulus, asked = (TEXT.read(scripted, question, picture()) for question in (polling, vqa))
-    said = TEXT.ask(scripted.says(["▁Yes"], ["yes"], ["▁No"], ["▁car"]), polling, stimulus, [[]] * 4)
+    said = TEXT.ask(
+        scripted.says(["▁Yes"], ["yes"], ["▁No"], ["▁car"]), polling, stimulus, [[]] * 4
+    )
     assert [each.right for each in said] == [True, True, False, False]
     assert said[0].probability > said[1].probability == said[2].probability
     said = TEXT.ask(scripted.says(["▁car"], ["▁ca"], ["▁"], ["▁Yes"]), vqa, asked, [[]] * 4)
@@ -169,11 +212,15 @@ def test_the_texts_right_answers_are_yes_and_the_names_first_piece(scripted):
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
-def test_a_description_is_right_if_it_names_the_category_in_200_tokens_and_ends_there(protocol, scripted):
+def test_a_description_is_right_if_it_names_the_category_in_200_tokens_and_ends_there(
+    protocol, scripted
+):
     question = Description("car")
     stimulus = protocol.read(scripted, question, picture())
     filler = ["a"] * 199
-    scripted.says([*filler, "▁car"], [*filler, "a", "▁car"], ["▁truck"], ["▁hot", "c", "a", "r", "▁truck"])
+    scripted.says(
+        [*filler, "▁car"], [*filler, "a", "▁car"], ["▁truck"], ["▁hot", "c", "a", "r", "▁truck"]
+    )
     said = protocol.ask(scripted, question, stimulus, [[]] * 4)
     assert [each.right for each in said] == [True, False, False, True]
     assert [each.answer for each in said] == ["a" * 199 + " car", "a" * 200, "truck", "hotcar"]
@@ -198,7 +245,9 @@ def test_the_authors_code_looks_for_yes_anywhere_in_ten_tokens(scripted):
     assert [each.right for each in said] == [True, True, False, True, False]
 
 
-def test_the_authors_code_takes_the_beginning_of_the_names_first_piece_and_nothing_for_right(scripted):
+def test_the_authors_code_takes_the_beginning_of_the_names_first_piece_and_nothing_for_right(
+    scripted,
+):
     question = VQA("What is on the bed?", "car")
     stimulus = REFERENCE.read(scripted, question, picture())
     scripted.says(["▁car"], ["▁ca"], ["c"], ["▁"], ["a"], ["▁carr"], ["▁truck"])
@@ -208,7 +257,9 @@ def test_the_authors_code_takes_the_beginning_of_the_names_first_piece_and_nothi
     assert not any(each.right for each in TEXT.ask(scripted, question, stimulus, [[]] * 7)[1:])
 
 
-@pytest.mark.parametrize("question", [Polling("dog"), VQA("What is on the bed?", "dog")], ids=["polling", "VQA"])
+@pytest.mark.parametrize(
+    "question", [Polling("dog"), VQA("What is on the bed?", "dog")], ids=["polling", "VQA"]
+)
 def test_the_authors_probability_is_that_of_what_the_clean_run_says(vlm, question):
     stimulus = REFERENCE.read(vlm, question, picture())
     arms = arms_of(vlm, stimulus)
@@ -216,7 +267,9 @@ def test_the_authors_probability_is_that_of_what_the_clean_run_says(vlm, questio
     said = [each.probability for each in REFERENCE.ask(vlm, question, stimulus, arms)]
     assert said == pytest.approx(probabilities[:, probabilities[0].argmax()].tolist(), rel=1e-5)
     assert said[0] == pytest.approx(float(probabilities[0].max()))
-    assert said != pytest.approx([each.probability for each in TEXT.ask(vlm, question, stimulus, arms)])
+    assert said != pytest.approx(
+        [each.probability for each in TEXT.ask(vlm, question, stimulus, arms)]
+    )
 
 
 def test_the_authors_polling_is_of_the_models_own_ten_tokens(vlm):
@@ -228,15 +281,23 @@ def test_the_authors_polling_is_of_the_models_own_ten_tokens(vlm):
     assert [each.right for each in said] == ["yes" in text.lower() for text in texts]
 
 
-def plain_contributions(vlm: VLM, question: str, image, span: int, target: int, mean, fractions) -> torch.Tensor:
-    """Integrated gradients over the visual tokens and `span` more, one forward of the model's own stack per step."""
+def plain_contributions(
+    vlm: VLM, question: str, image, span: int, target: int, mean, fractions
+) -> torch.Tensor:
+    """Integrated gradients over the visual tokens and `span` more, one forward of the model's own
+    stack per step."""
     stimulus = vlm.read(image, question)
-    at = [*stimulus.visual.tolist(), *range(int(stimulus.visual[-1]) + 1, int(stimulus.visual[-1]) + 1 + span)]
+    at = [
+        *stimulus.visual.tolist(),
+        *range(int(stimulus.visual[-1]) + 1, int(stimulus.visual[-1]) + 1 + span),
+    ]
     here, total = stimulus.embeddings[at], torch.zeros(len(at), vlm.d_model)
     for fraction in fractions:
         point = (mean + fraction * (here - mean)).requires_grad_()
         embeddings = stimulus.embeddings.index_put((torch.tensor(at),), point)[None]
-        output = vlm.model.model.language_model(inputs_embeds=embeddings, position_ids=stimulus.position_ids)
+        output = vlm.model.model.language_model(
+            inputs_embeds=embeddings, position_ids=stimulus.position_ids
+        )
         logit = (output.last_hidden_state[0, -1] @ vlm.model.lm_head.weight.T)[target]
         total += torch.autograd.grad(logit, point)[0]
     return (here - mean) * total / len(fractions)
@@ -247,14 +308,18 @@ def test_the_texts_attributions_are_signed_integrated_gradients_of_yes_at_50_mid
     mean = mean_embedding(vlm, [picture(1)])
     yes = vlm.first_token(vlm.read(image, "Is there a dog in the image?"), "Yes")
     fractions = [(step + 0.5) / 50 for step in range(50)]
-    expected = plain_contributions(vlm, "Is there a dog in the image?", image, 0, yes, mean, fractions).sum(-1)
+    expected = plain_contributions(
+        vlm, "Is there a dog in the image?", image, 0, yes, mean, fractions
+    ).sum(-1)
     found = TEXT.attributions(vlm, example(np.zeros((16, 22), bool)), image, mean)
     scale = float(expected.abs().max())
     torch.testing.assert_close(torch.tensor(found), expected, rtol=1e-3, atol=1e-4 * scale)
     assert min(found) < 0 < max(found)
 
 
-def test_the_authors_attributions_are_absolute_of_the_first_id_of_yes_and_of_one_position_past_the_image(vlm):
+def test_the_authors_attributions_are_absolute_of_the_first_id_of_yes_and_of_one_position_past_the_image(
+    vlm,
+):
     image = picture()
     mean = mean_embedding(vlm, [picture(1)])
     target = vlm.processor.tokenizer("Yes")["input_ids"][0]
@@ -263,7 +328,9 @@ def test_the_authors_attributions_are_absolute_of_the_first_id_of_yes_and_of_one
     expected = plain_contributions(vlm, question, image, 1, target, mean, fractions).abs().sum(-1)
     found = REFERENCE.attributions(vlm, example(np.zeros((16, 22), bool)), image, mean)
     assert len(found) == len(vlm.read(image, "").visual) + 1
-    torch.testing.assert_close(torch.tensor(found), expected, rtol=1e-3, atol=1e-4 * float(expected.max()))
+    torch.testing.assert_close(
+        torch.tensor(found), expected, rtol=1e-3, atol=1e-4 * float(expected.max())
+    )
 
 
 def test_the_first_id_of_yes_is_the_begin_of_sequence_token_where_the_tokenizer_adds_one():
@@ -272,14 +339,21 @@ def test_the_first_id_of_yes_is_the_begin_of_sequence_token_where_the_tokenizer_
     assert first["qwen"].decode(first["qwen"].encode("Yes")[0]) == "Yes"
 
 
-@given(scores=st.lists(st.floats(-1, 1, width=32), min_size=17, max_size=17, unique=True), k=st.integers(0, 16))
-def test_the_most_attributed_tokens_have_the_largest_scores_of_all_that_the_protocol_ranks(scores, k):
+@given(
+    scores=st.lists(st.floats(-1, 1, width=32), min_size=17, max_size=17, unique=True),
+    k=st.integers(0, 16),
+)
+def test_the_most_attributed_tokens_have_the_largest_scores_of_all_that_the_protocol_ranks(
+    scores, k
+):
     stimulus = seen(16, 16)
     for protocol, count in ((TEXT, 16), (REFERENCE, 17)):
         place = sorted(range(count), key=lambda each: -scores[each])[:k]
         chosen = protocol.most_attributed(stimulus, scores[:count], k)
         assert chosen.tolist() == sorted(3 + each for each in place)
-        assert torch.equal(protocol.most_attributed(stimulus, scores[:count], torch.arange(k)), chosen)
+        assert torch.equal(
+            protocol.most_attributed(stimulus, scores[:count], torch.arange(k)), chosen
+        )
 
 
 def test_the_authors_code_may_select_the_position_past_the_image_and_the_text_never():
@@ -296,7 +370,9 @@ def test_where_the_side_is_no_multiple_of_the_grids_the_authors_grid_drifts():
     far = example(box_mask(22, 22, (20, 20, 22, 22)))
     assert cells(stimulus, REFERENCE.object_tokens(stimulus, far)) == []
     assert cells(stimulus, TEXT.object_tokens(stimulus, far)) == [15]
-    edge = example(box_mask(22, 22, (0, 15, 5, 17)))  # of pixels 15 and 16; the fourth patch begins at 15, or at 16.5
+    edge = example(
+        box_mask(22, 22, (0, 15, 5, 17))
+    )  # of pixels 15 and 16; the fourth patch begins at 15, or at 16.5
     assert cells(stimulus, REFERENCE.object_tokens(stimulus, edge)) == [3]
     assert cells(stimulus, TEXT.object_tokens(stimulus, edge))[0] == 2
 
@@ -308,7 +384,9 @@ def test_where_the_side_is_no_multiple_of_the_grids_the_authors_grid_drifts():
     side=st.integers(1, 4),
     points=st.lists(boxes, max_size=6),
 )
-def test_the_authors_tokens_are_those_whose_whole_pixels_hold_any_of_a_run_length_mask(height, width, side, points):
+def test_the_authors_tokens_are_those_whose_whole_pixels_hold_any_of_a_run_length_mask(
+    height, width, side, points
+):
     mask = np.zeros((height, width), bool)
     for row, col, *_ in points:
         mask[row % height, col % width] = True
@@ -329,19 +407,30 @@ def test_the_authors_tokens_are_those_whose_whole_pixels_hold_any_of_a_run_lengt
 def test_where_no_pixel_is_resized_both_protocols_see_the_same_tokens(mask, upright):
     mask = mask.T if upright else mask
     stimulus = seen(*mask.shape)
-    found = [protocol.object_tokens(stimulus, example(mask)).tolist() for protocol in PROTOCOLS.values()]
+    found = [
+        protocol.object_tokens(stimulus, example(mask)).tolist() for protocol in PROTOCOLS.values()
+    ]
     assert found[0] == found[1]
 
 
 @settings(deadline=None, max_examples=60)
 @given(corners=boxes, scale=st.integers(2, 4), aligned=st.booleans())
-def test_where_the_grid_divides_the_side_they_differ_by_tokens_of_less_than_half_a_pixel_alone(corners, scale, aligned):
+def test_where_the_grid_divides_the_side_they_differ_by_tokens_of_less_than_half_a_pixel_alone(
+    corners, scale, aligned
+):
     side = scale * SIDE
-    bounds = np.array(corners) % side // (4 * scale if aligned else 1) * (4 * scale if aligned else 1)
-    box = tuple(int(each) for each in (*np.minimum(bounds[:2], bounds[2:]), *np.maximum(bounds[:2], bounds[2:])))
+    bounds = (
+        np.array(corners) % side // (4 * scale if aligned else 1) * (4 * scale if aligned else 1)
+    )
+    box = tuple(
+        int(each)
+        for each in (*np.minimum(bounds[:2], bounds[2:]), *np.maximum(bounds[:2], bounds[2:]))
+    )
     mask = box_mask(side, side, box)
     stimulus = seen(side, side)
-    text, reference = (set(each.object_tokens(stimulus, example(mask)).tolist()) for each in PROTOCOLS.values())
+    text, reference = (
+        set(each.object_tokens(stimulus, example(mask)).tolist()) for each in PROTOCOLS.values()
+    )
     assert text <= reference
     if aligned:
         assert text == reference
@@ -349,7 +438,9 @@ def test_where_the_grid_divides_the_side_they_differ_by_tokens_of_less_than_half
         row, col = divmod(token - 3, 4)
         rows, cols = (slice(4 * scale * each, 4 * scale * (each + 1)) for each in (row, col))
         shares = mask[rows, cols].reshape(4, scale, 4, scale).mean((1, 3))
-        assert shares.max() < 0.7  # of a pixel after resizing, whose filter reaches a little further than its own area
+        assert (
+            shares.max() < 0.7
+        )  # of a pixel after resizing, whose filter reaches a little further than its own area
 
 
 def outlined(*corners: float) -> tuple[float, ...]:
@@ -360,7 +451,17 @@ def test_a_polygon_loses_its_corners_outside_the_crop():
     stimulus, mask = seen(16, 24), np.zeros((16, 24), bool)  # columns 4 to 19 stay
     mask[2:11, 2:13] = True
     reaching_out = outlined(2, 2, 12, 2, 12, 10, 2, 10)
-    assert cells(stimulus, TEXT.object_tokens(stimulus, example(mask))) == [0, 1, 2, 4, 5, 6, 8, 9, 10]
+    assert cells(stimulus, TEXT.object_tokens(stimulus, example(mask))) == [
+        0,
+        1,
+        2,
+        4,
+        5,
+        6,
+        8,
+        9,
+        10,
+    ]
     # the two corners left are the ends of a line at column 8 of the crop
     found = REFERENCE.object_tokens(stimulus, example(mask, [reaching_out]))
     assert cells(stimulus, found) == [2, 6, 10]
@@ -370,10 +471,18 @@ def test_a_polygon_inside_the_crop_fills_its_tokens_and_several_are_joined():
     stimulus, mask = seen(16, 24), np.zeros((16, 24), bool)
     first, second = outlined(4, 0, 7, 0, 7, 3, 4, 3), outlined(13, 9, 18, 9, 18, 14, 13, 14)
     assert cells(stimulus, REFERENCE.object_tokens(stimulus, example(mask, [first]))) == [0]
-    assert cells(stimulus, REFERENCE.object_tokens(stimulus, example(mask, [first, second]))) == [0, 10, 11, 14, 15]
+    assert cells(stimulus, REFERENCE.object_tokens(stimulus, example(mask, [first, second]))) == [
+        0,
+        10,
+        11,
+        14,
+        15,
+    ]
 
 
-@pytest.mark.parametrize("corners", [(0, 0, 3, 0, 3, 15), (0, 0, 3, 0, 5, 5)], ids=["no corner", "one corner"])
+@pytest.mark.parametrize(
+    "corners", [(0, 0, 3, 0, 3, 15), (0, 0, 3, 0, 5, 5)], ids=["no corner", "one corner"]
+)
 def test_of_a_polygon_with_fewer_than_two_corners_in_the_crop_nothing_is_left(corners):
     stimulus, mask = seen(16, 24), np.ones((16, 24), bool)
     assert len(REFERENCE.object_tokens(stimulus, example(mask, [outlined(*corners)]))) == 0
@@ -408,14 +517,18 @@ def test_the_authors_lens_norms_the_last_layer_twice_and_is_the_texts_before(vlm
     if ablating:
         embeddings[stimulus.visual[:2]] = value
     stack = vlm.model.model.language_model
-    once = stack(inputs_embeds=embeddings[None], position_ids=stimulus.position_ids).last_hidden_state[0]
+    once = stack(
+        inputs_embeds=embeddings[None], position_ids=stimulus.position_ids
+    ).last_hidden_state[0]
     eps = vlm.decoder.norm.variance_epsilon
     twice = stack.norm.weight * once / (once.pow(2).mean(-1, keepdim=True) + eps).sqrt()
     for lens, hidden in ((text, once), (reference, twice)):
         logits = hidden[stimulus.visual] @ vlm.model.lm_head.weight.T
         expected = logits.softmax(-1)
         torch.testing.assert_close(lens.probability[-1], expected[:, token], rtol=1e-4, atol=1e-7)
-        torch.testing.assert_close(lens.top_probabilities[-1][:, 0], expected.max(-1).values, rtol=1e-4, atol=1e-7)
+        torch.testing.assert_close(
+            lens.top_probabilities[-1][:, 0], expected.max(-1).values, rtol=1e-4, atol=1e-7
+        )
         assert torch.equal(lens.top_ids[-1][:, 0], logits.argmax(-1))
         assert torch.equal(lens.rank[-1], (logits > logits[:, [token]]).sum(-1))
     assert not torch.allclose(text.probability[-1], reference.probability[-1], rtol=1e-4)

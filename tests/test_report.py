@@ -1,7 +1,8 @@
-"""What a run reports at its end, end to end on tiny models: the verdicts in the terminal, and pages of Markdown.
+"""What a run reports at its end, end to end on tiny models: the verdicts in the terminal, and pages
+of Markdown.
 
-Fails if a verdict is missing or stands under another claim or model, if the stand-in is not called one, or if a name
-breaks a table.
+Fails if a verdict is missing or stands under another claim or model, if the stand-in is not called
+one, or if a name breaks a table.
 """
 
 import re
@@ -28,10 +29,16 @@ def test_early(trial, subject):
     subject.lens
     trial.check(exceeds(Totals(90, 100), 0.5))
 """
-IN_ORDER = ["object-buffer-70", "object-impairs", "last-visual-row-vqa"]  # the abstract first, unlike in claims.toml
+IN_ORDER = [
+    "object-buffer-70",
+    "object-impairs",
+    "last-visual-row-vqa",
+]  # the abstract first, unlike in claims.toml
 
 
-def reported(inner, *options: str, code: str = THREE_CLAIMS) -> tuple[pytest.RunResult, dict[str, str]]:
+def reported(
+    inner, *options: str, code: str = THREE_CLAIMS
+) -> tuple[pytest.RunResult, dict[str, str]]:
     """A run, and the pages that it wrote."""
     folder = inner.folder / "made" / "report"
     result = inner.code(code, *options, f"--vlm-report={folder}")
@@ -48,7 +55,11 @@ def test_verdicts_stand_in_the_papers_order_whatever_the_order_of_tests(inner):
     result = inner.code(THREE_CLAIMS, *inner.own)
     headings = ["abstract", "section 3", "section 4.2"]
     assert [line for line in result.outlines if line in headings] == headings
-    named = [line.split(":")[0].strip() for line in result.outlines if line.startswith("  ") and "claimed" not in line]
+    named = [
+        line.split(":")[0].strip()
+        for line in result.outlines
+        if line.startswith("  ") and "claimed" not in line
+    ]
     assert [name for name in named if name in IN_ORDER] == IN_ORDER
 
 
@@ -56,7 +67,8 @@ def test_every_model_of_a_claim_stands_below_it(inner):
     result = inner.verdict(90, "-k", "published")
     result.stdout.fnmatch_lines(
         [
-            "  object-buffer-polling: Ablating the object's tokens with a buffer of one reduces polling accuracy by *",
+            "  object-buffer-polling: Ablating the object's tokens with a buffer of one reduces "
+            "polling accuracy by *",
             "    llava-1.5-7b as published: supported: 90.0%*",
             "    llava-phi-3 as published: supported: 90.0%*",
         ],
@@ -76,7 +88,9 @@ def test_the_stand_in_is_called_one_wherever_it_has_a_verdict(inner, protocol):
 
 
 def test_no_other_model_is_called_a_stand_in(inner):
-    result, pages = reported(inner, f"--vlm-model={inner.checkpoint_named('emoji-llava-large')}", *inner.on_scenes)
+    result, pages = reported(
+        inner, f"--vlm-model={inner.checkpoint_named('emoji-llava-large')}", *inner.on_scenes
+    )
     result.stdout.no_fnmatch_line(f"{STAND_IN}*")
     assert [name for name, page in pages.items() if STAND_IN in page] == []
 
@@ -111,12 +125,18 @@ def test_a_report_holds_verdicts_findings_and_a_page_for_each_measurement(inner)
     for finding in ("undecided: 60.0%", "supported: 90.0%", "refuted: 10.0%"):
         assert f"my-llava: {finding}" in pages["findings.md"]
     assert pages["my-llava.lens.md"].startswith("# my-llava on emoji_coco: logit lens\n")
-    assert [row[0] for row in cells(pages["my-llava.lens.md"])[2:]] == ["0", "1", "2"]  # the states of two layers
+    assert [row[0] for row in cells(pages["my-llava.lens.md"])[2:]] == [
+        "0",
+        "1",
+        "2",
+    ]  # the states of two layers
 
 
 def test_every_measurement_has_its_page_in_a_report(inner):
     body = "    subject.ablations, subject.knockouts, subject.lens\n"
-    _, pages = reported(inner, *inner.own, "-k", "early", code=THREE_CLAIMS.replace("    subject.lens\n", body))
+    _, pages = reported(
+        inner, *inner.own, "-k", "early", code=THREE_CLAIMS.replace("    subject.lens\n", body)
+    )
     assert pages.keys() >= {"my-llava.ablations.md", "my-llava.knockouts.md", "my-llava.lens.md"}
     for name in ("ablations", "knockouts", "lens"):
         table = cells(pages[f"my-llava.{name}.md"])
@@ -126,7 +146,10 @@ def test_every_measurement_has_its_page_in_a_report(inner):
 
 def test_protocols_have_pages_of_their_own(inner):
     _, pages = reported(inner, *inner.own, "--vlm-protocol=text", "--vlm-protocol=reference")
-    assert {name for name in pages if "lens" in name} == {"my-llava.lens.md", "my-llava.reference.lens.md"}
+    assert {name for name in pages if "lens" in name} == {
+        "my-llava.lens.md",
+        "my-llava.reference.lens.md",
+    }
     assert {"my-llava", "my-llava, reference"} <= set(cells(pages["verdicts.md"])[0])
     assert pages["my-llava.reference.lens.md"].startswith("# my-llava, reference on emoji_coco")
 
@@ -148,7 +171,9 @@ def test_no_name_breaks_a_table(inner):
     assert {row[-1] for row in rows} == {"", "supported", "refuted", "undecided*"}
 
 
-def test_a_report_that_cannot_be_written_fails_the_run_and_is_told_without_a_traceback(inner, told, tmp_path: Path):
+def test_a_report_that_cannot_be_written_fails_the_run_and_is_told_without_a_traceback(
+    inner, told, tmp_path: Path
+):
     blocked = tmp_path / "blocked"
     blocked.write_text("no folder")
     result = inner.verdict(90, "-k", "published", f"--vlm-report={blocked}")

@@ -1,8 +1,9 @@
-"""Regression: the shipped model still gives the committed result tables and verdicts under reports/.
+"""Regression: the shipped model still gives the committed result tables and verdicts under
+reports/.
 
-A count may differ by one image between machines. What makes a claim true is its rule, never this comparison. The
-results come from the store of `pytest claims/`, whose keys hold the code and the libraries: what has changed is
-measured again.
+A count may differ by one image between machines. What makes a claim true is its rule, never this
+comparison. The results come from the store of `pytest claims/`, whose keys hold the code and the
+libraries: what has changed is measured again.
 """
 
 from pathlib import Path
@@ -16,17 +17,25 @@ ROOT = Path(__file__).parent.parent
 PAGES = ("ablations", "knockouts", "lens", "verdicts")
 
 
-def test_the_shipped_model_gives_the_committed_tables(pytester: pytest.Pytester, tmp_path: Path, snapshot):
+def test_the_shipped_model_gives_the_committed_tables(
+    pytester: pytest.Pytester, tmp_path: Path, snapshot
+):
     # the inner run must not take over the snapshots
     options = ["-c", str(ROOT / "pytest.ini"), "-p", "no:syrupy", "--vlm-report", str(tmp_path)]
     pytester.runpytest_inprocess(str(ROOT / "claims"), *options)
-    found = {page: (tmp_path / f"{SHIPPED}.{page}.md").read_text() for page in PAGES if page != "verdicts"}
+    found = {
+        page: (tmp_path / f"{SHIPPED}.{page}.md").read_text()
+        for page in PAGES
+        if page != "verdicts"
+    }
     found["verdicts"] = (tmp_path / "verdicts.md").read_text()
     for name, page in found.items():
         assert page == snapshot(name=f"{SHIPPED}.{name}", extension_class=PageSnapshot)
 
 
-PAGE = "| arm | lost |\n|:---|---:|\n| O+1 (33.4) | 90 of 100 |\n| `a-claim` | supported* | refuted |"
+PAGE = (
+    "| arm | lost |\n|:---|---:|\n| O+1 (33.4) | 90 of 100 |\n| `a-claim` | supported* | refuted |"
+)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
-"""The store behind claims, end to end on a tiny model: asked again, interrupted, measured afresh, several workers.
+"""The store behind claims, end to end on a tiny model: asked again, interrupted, measured afresh,
+several workers.
 
-Fails if a measurement that is finished is made once more, if an interrupted one is lost or mixed up, if --vlm-fresh
-believes what the store holds, or if workers count an image twice or lose a verdict.
+Fails if a measurement that is finished is made once more, if an interrupted one is lost or mixed
+up, if --vlm-fresh believes what the store holds, or if workers count an image twice or lose a
+verdict.
 """
 
 from collections import Counter
@@ -17,11 +19,14 @@ pytest_plugins = ["tests.inner"]
 
 MEASURE = "trial.check(exceeds(subject.measure(('generative',), lambda scene: {}).lost('generative', 'clean'), 0.5))"
 ALL = "subject.ablations, subject.knockouts, subject.lens, subject.numbers"
-DESCRIPTIONS = 8  # filter 2 makes two of each of the three scenes, and the tiny model keeps one, for two more
+DESCRIPTIONS = (
+    8  # filter 2 makes two of each of the three scenes, and the tiny model keeps one, for two more
+)
 
 
 class Asked(Counter[str]):
-    """How many scenes were opened, and how often the model described one or was polled. `fail` makes one an error."""
+    """How many scenes were opened, and how often the model described one or was polled. `fail`
+    makes one an error."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch):
         super().__init__()
@@ -69,11 +74,18 @@ def test_what_was_measured_is_not_measured_again(inner, asked, monkeypatch):
     assert inner.query("SELECT * FROM results") == rows
 
 
-@pytest.mark.parametrize(("error", "ending"), [(RuntimeError, 1), (KeyboardInterrupt, pytest.ExitCode.INTERRUPTED)])
+@pytest.mark.parametrize(
+    ("error", "ending"), [(RuntimeError, 1), (KeyboardInterrupt, pytest.ExitCode.INTERRUPTED)]
+)
 def test_an_interrupted_run_keeps_what_it_had_and_goes_on(inner, asked, error, ending):
     asked.fail("describe", 5, error)  # the first one of the third scene
     assert inner.body(MEASURE, *inner.own).ret == ending
-    images = [image for (image,) in inner.query("SELECT image FROM units WHERE task = 'filter 2' ORDER BY image")]
+    images = [
+        image
+        for (image,) in inner.query(
+            "SELECT image FROM units WHERE task = 'filter 2' ORDER BY image"
+        )
+    ]
     assert len(images) == 2
     before = inner.query("SELECT * FROM results")
 
@@ -108,7 +120,9 @@ def test_another_mean_token_another_model_and_another_protocol_are_measured_anew
         ]
     ):
         inner.body(MEASURE, *options)
-        assert inner.query("SELECT count(*) FROM units WHERE task = 'filter 2'") == [(3 * (number + 1),)]
+        assert inner.query("SELECT count(*) FROM units WHERE task = 'filter 2'") == [
+            (3 * (number + 1),)
+        ]
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -151,21 +165,29 @@ def test_workers_find_what_one_process_finds_and_share_the_store_and_one_fresh_r
     alone = inner.code(WORKERS, *inner.own, f"--vlm-report={inner.folder / '1'}")
     rows = "SELECT image, task, arm, tokens FROM results"
     before = inner.query(rows)
-    together = inner.code(WORKERS, *inner.own, "-n", "2", "--vlm-fresh", f"--vlm-report={inner.folder / '2'}")
+    together = inner.code(
+        WORKERS, *inner.own, "-n", "2", "--vlm-fresh", f"--vlm-report={inner.folder / '2'}"
+    )
     expected = {"passed": 1, "failed": 1, "undecided": 1}
     assert alone.parseoutcomes() == together.parseoutcomes() == expected
     assert verdicts(together) == verdicts(alone)
     assert len(verdicts(alone)) == 8
     assert inner.query(rows) == before
-    assert inner.query("SELECT count(*), count(DISTINCT image), count(DISTINCT run) FROM units") == [(3, 3, 1)]
+    assert inner.query(
+        "SELECT count(*), count(DISTINCT image), count(DISTINCT run) FROM units"
+    ) == [(3, 3, 1)]
     assert inner.query("SELECT count(*) FROM units WHERE run = ''") == [(0,)]
-    pages = [{file.name: file.read_text() for file in (inner.folder / name).iterdir()} for name in "12"]
+    pages = [
+        {file.name: file.read_text() for file in (inner.folder / name).iterdir()} for name in "12"
+    ]
     assert pages[0] == pages[1]
     assert pages[0].keys() == {"verdicts.md", "findings.md", "my-llava.lens.md"}
 
 
 def verdicts(result: pytest.RunResult) -> list[str]:
     """The lines of the verdict section."""
-    start = next(index for index, line in enumerate(result.outlines) if line.strip("= ") == "verdicts")
+    start = next(
+        index for index, line in enumerate(result.outlines) if line.strip("= ") == "verdicts"
+    )
     section = result.outlines[start + 1 :]
     return [line for line in section if not line.startswith(("=", "report: ")) and line]

@@ -1,6 +1,8 @@
-"""What a claim is held against: models by name, the labels of runs, and which runs the options ask for.
+"""What a claim is held against: models by name, the labels of runs, and which runs the options ask
+for.
 
-Fails if a claim runs on a model of which it means nothing, or under a name that stands for something else.
+Fails if a claim runs on a model of which it means nothing, or under a name that stands for
+something else.
 """
 
 import re
@@ -28,7 +30,9 @@ def test_a_model_is_a_name_a_folder_or_a_hub_id(tmp_path: Path):
 
 @pytest.mark.parametrize("model", ["llama", "a/b/c", "./a/b", "~/a", "/a/b", ""])
 def test_what_is_no_model_is_refused(model):
-    with pytest.raises(VLMError, match=f"--vlm-model {re.escape(model)}: there is no model of this name"):
+    with pytest.raises(
+        VLMError, match=f"--vlm-model {re.escape(model)}: there is no model of this name"
+    ):
         source_of(model)
 
 
@@ -36,14 +40,25 @@ def test_a_label_tells_model_protocol_and_whether_it_is_published(tmp_path: Path
     (tmp_path / "my-llava").mkdir()
     folder = str(tmp_path / "my-llava")
     both = Run("llava-1.5-7b+llava-phi-3", published=True)
-    labels = [each.label for each in (Run(folder), Run(folder, "reference"), Run("llava-phi-3", published=True), both)]
+    labels = [
+        each.label
+        for each in (
+            Run(folder),
+            Run(folder, "reference"),
+            Run("llava-phi-3", published=True),
+            both,
+        )
+    ]
     assert labels == [
         "my-llava",
         "my-llava, reference",
         "llava-phi-3 as published",
         "llava-1.5-7b+llava-phi-3 as published",
     ]
-    assert [each.label for each in both.each()] == ["llava-1.5-7b as published", "llava-phi-3 as published"]
+    assert [each.label for each in both.each()] == [
+        "llava-1.5-7b as published",
+        "llava-phi-3 as published",
+    ]
     assert Run("llava-1.5-7b+llava-phi-3", "reference").each()[1] == Run("llava-phi-3", "reference")
 
 
@@ -67,7 +82,12 @@ def test_a_label_tells_model_protocol_and_whether_it_is_published(tmp_path: Path
         ("sliding-peak", ["me/mine"], None, ["me/mine"]),
         ("numbers-persist", ["me/mine", "qwen2-vl-2b"], None, ["me/mine", "qwen2-vl-2b"]),
         ("qwen-lower", ["me/mine"], None, []),
-        ("qwen-lower", ["me/mine", "qwen2-vl-2b"], ["text", "reference"], ["qwen2-vl-2b", "qwen2-vl-2b, reference"]),
+        (
+            "qwen-lower",
+            ["me/mine", "qwen2-vl-2b"],
+            ["text", "reference"],
+            ["qwen2-vl-2b", "qwen2-vl-2b, reference"],
+        ),
     ],
 )
 def test_what_a_claim_is_held_against(claim, models, protocols, expected):

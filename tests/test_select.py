@@ -1,4 +1,5 @@
-"""Token selection on the grid: does every function return the region it names, in ascending positions?"""
+"""Token selection on the grid: does every function return the region it names, in ascending
+positions?"""
 
 import dataclasses
 
@@ -52,7 +53,9 @@ def test_the_last_row_is_the_bottom_of_the_grid():
 
 @given(k=st.integers(0, ROWS * COLS), seed=st.integers(0, 99))
 def test_random_tokens_are_k_different_ones_and_repeat_with_their_seed(k, seed):
-    first, again = (select.random(STIMULUS, k, np.random.default_rng(seed)).tolist() for _ in range(2))
+    first, again = (
+        select.random(STIMULUS, k, np.random.default_rng(seed)).tolist() for _ in range(2)
+    )
     assert first == again == sorted(set(first))
     assert len(first) == k
     assert set(first) <= set(STIMULUS.visual.tolist())
@@ -73,7 +76,10 @@ def test_the_control_is_the_same_shape_elsewhere_or_has_no_place(region, seed):
         (down, across)
         for down in range(-ROWS, ROWS)
         for across in range(-COLS, COLS)
-        if all(0 <= r + down < ROWS and 0 <= c + across < COLS and (r + down, c + across) not in here for r, c in here)
+        if all(
+            0 <= r + down < ROWS and 0 <= c + across < COLS and (r + down, c + across) not in here
+            for r, c in here
+        )
     ]
     if moved is None:
         assert not here or not shifts
@@ -84,7 +90,10 @@ def test_the_control_is_the_same_shape_elsewhere_or_has_no_place(region, seed):
 
 def test_every_free_place_of_the_control_is_drawn():
     corner = STIMULUS.visual[:1]
-    seen = {int(select.shape_matched(STIMULUS, corner, np.random.default_rng(seed))[0]) for seed in range(300)}
+    seen = {
+        int(select.shape_matched(STIMULUS, corner, np.random.default_rng(seed))[0])
+        for seed in range(300)
+    }
     assert seen == set(STIMULUS.visual[1:].tolist())
 
 
@@ -98,9 +107,12 @@ numbers = st.lists(st.integers(-3, 3), min_size=ROWS * COLS, max_size=ROWS * COL
 
 
 def with_norms(norms: torch.Tensor) -> Stimulus:
-    """The stimulus with visual tokens of these norms, in random directions, and text tokens of a huge one."""
+    """The stimulus with visual tokens of these norms, in random directions, and text tokens of a
+    huge one."""
     embeddings = torch.full_like(STIMULUS.embeddings, 1e6)
-    directions = torch.randn(len(norms), embeddings.shape[1], generator=torch.Generator().manual_seed(0))
+    directions = torch.randn(
+        len(norms), embeddings.shape[1], generator=torch.Generator().manual_seed(0)
+    )
     embeddings[STIMULUS.visual] = norms[:, None] * directions / directions.norm(dim=1, keepdim=True)
     return dataclasses.replace(STIMULUS, embeddings=embeddings)
 
@@ -112,7 +124,10 @@ def test_register_tokens_have_a_norm_more_than_two_deviations_above_the_mean():
     assert select.register(stimulus).tolist() == [stimulus.visual[3]]
     assert select.register(stimulus, two_sided=True).tolist() == stimulus.visual[[3, 9]].tolist()
     assert select.register(stimulus, deviations=3.0).tolist() == []
-    assert select.register(stimulus, deviations=0.3, two_sided=True).tolist() == stimulus.visual[[3, 7, 9]].tolist()
+    assert (
+        select.register(stimulus, deviations=0.3, two_sided=True).tolist()
+        == stimulus.visual[[3, 7, 9]].tolist()
+    )
 
 
 def test_where_all_norms_are_equal_no_token_is_a_register_token():
@@ -122,14 +137,18 @@ def test_where_all_norms_are_equal_no_token_is_a_register_token():
 
 def test_the_deviation_is_that_of_the_population_of_this_images_visual_tokens():
     norms = torch.ones(16)
-    norms[0] = 17.0  # mean 2, population deviation sqrt(15), so the outlier lies 15 / sqrt(15) = 3.87 deviations away
+    norms[0] = (
+        17.0  # mean 2, population deviation sqrt(15), so the outlier lies 15 / sqrt(15) = 3.87 deviations away
+    )
     stimulus = with_norms(norms)
     assert select.register(stimulus, deviations=3.87).tolist() == [stimulus.visual[0]]
     assert select.register(stimulus, deviations=3.88).tolist() == []
 
 
 @settings(deadline=None)
-@given(norms=st.lists(st.integers(1, 40), min_size=16, max_size=16), order=st.permutations(range(16)))
+@given(
+    norms=st.lists(st.integers(1, 40), min_size=16, max_size=16), order=st.permutations(range(16))
+)
 def test_register_tokens_follow_their_norms_wherever_they_stand(norms, order):
     norms = torch.tensor(norms, dtype=torch.float32)
     for two_sided in (False, True):
@@ -154,10 +173,18 @@ def test_the_top_tokens_follow_their_scores_wherever_they_stand(order, k):
 @settings(deadline=None)
 @given(region=regions, seed=st.integers(0, 99))
 def test_as_many_tokens_as_a_region_has_are_as_many_as_its_count(region, seed):
-    like, scores = tokens_at(region), torch.from_numpy(np.random.default_rng(seed).normal(size=region.size))
-    drawn, counted = (select.random(STIMULUS, k, np.random.default_rng(seed)) for k in (like, int(region.sum())))
+    like, scores = (
+        tokens_at(region),
+        torch.from_numpy(np.random.default_rng(seed).normal(size=region.size)),
+    )
+    drawn, counted = (
+        select.random(STIMULUS, k, np.random.default_rng(seed)) for k in (like, int(region.sum()))
+    )
     assert drawn.tolist() == counted.tolist()
-    assert select.top(STIMULUS, scores, like).tolist() == select.top(STIMULUS, scores, len(like)).tolist()
+    assert (
+        select.top(STIMULUS, scores, like).tolist()
+        == select.top(STIMULUS, scores, len(like)).tolist()
+    )
     assert len(drawn) == len(like)
 
 

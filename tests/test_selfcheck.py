@@ -1,7 +1,8 @@
-"""What is tried on a model when it is wrapped: planted models that must be trusted, run one arm at a time, or refused.
+"""What is tried on a model when it is wrapped: planted models that must be trusted, run one arm at
+a time, or refused.
 
-Fails if a model whose image tokens attend to later ones shares work, if one whose attention ignores masks is trusted,
-or if one without visual tokens in its sequence is taken.
+Fails if a model whose image tokens attend to later ones shares work, if one whose attention ignores
+masks is trusted, or if one without visual tokens in its sequence is taken.
 """
 
 import pytest
@@ -22,7 +23,8 @@ from vlmlib.checkpoint import ImageTextProcessor
 
 
 class PrefixProcessor(ImageTextProcessor):
-    """Images of 4 x 4 tokens, and everything in the prompt is a prefix that attends to all of itself."""
+    """Images of 4 x 4 tokens, and everything in the prompt is a prefix that attends to all of
+    itself."""
 
     def __call__(self, images, text, return_tensors):
         inputs = self.image_processor(images, return_tensors=return_tensors)
@@ -61,12 +63,16 @@ def paligemma(seed: int = 0) -> tuple[PaliGemmaForConditionalGeneration, PrefixP
     )
     torch.manual_seed(seed)
     images = SiglipImageProcessorPil(size={"height": SIDE, "width": SIDE})
-    return randomised(PaliGemmaForConditionalGeneration(config)), PrefixProcessor(images, tokenizer, "<image>")
+    return randomised(PaliGemmaForConditionalGeneration(config)), PrefixProcessor(
+        images, tokenizer, "<image>"
+    )
 
 
 @pytest.fixture(scope="module")
 def prefix_vlm() -> VLM:
-    with pytest.warns(UserWarning, match=r"PaliGemma.* cannot share work .* one forward pass of its own") as caught:
+    with pytest.warns(
+        UserWarning, match=r"PaliGemma.* cannot share work .* one forward pass of its own"
+    ) as caught:
         vlm = VLM(*paligemma(), prompt="USER: <image>\n{question} ASSISTANT:")
     assert len(caught) == 1
     return vlm
@@ -83,7 +89,9 @@ def test_a_prefix_language_model_runs_one_arm_at_a_time_and_exactly(prefix_vlm):
     stimulus = vlm.read(picture(), "Is there a dog in this image?")
     assert not vlm.shares
     ablate = [Ablate(stimulus.visual, torch.zeros(16))]
-    into_earlier = [Block(stimulus.visual[8:], to=[0, 1, 2], layers=[0, 1])]  # edges that exist in this model
+    into_earlier = [
+        Block(stimulus.visual[8:], to=[0, 1, 2], layers=[0, 1])
+    ]  # edges that exist in this model
     clean, ablated, blocked = vlm.next_token(stimulus, [[], ablate, into_earlier])
     assert torch.equal(clean, vlm.model(**stimulus.inputs, logits_to_keep=1).logits[0, -1])
     projector = vlm.model.model.multi_modal_projector
@@ -101,15 +109,21 @@ def test_a_prefix_language_model_runs_one_arm_at_a_time_and_exactly(prefix_vlm):
 def test_a_prefix_language_model_is_known_by_its_masks_also_in_half_precision(dtype, seed):
     model, processor = paligemma(seed)
     with pytest.warns(UserWarning, match="positions attend to others than earlier ones in layer 0"):
-        assert not VLM(model.to(dtype), processor, prompt="USER: <image>\n{question} ASSISTANT:").shares
+        assert not VLM(
+            model.to(dtype), processor, prompt="USER: <image>\n{question} ASSISTANT:"
+        ).shares
 
 
 def test_a_prefix_language_model_describes_as_generate_does_under_every_arm(prefix_vlm):
     vlm, texts = prefix_vlm, []
     for seed in range(6):
         stimulus = vlm.read(picture(seed), "Describe the image")
-        clean, blind = vlm.describe(stimulus, [[], [Ablate(stimulus.visual, torch.zeros(16))]], max_new_tokens=8)
-        ids = vlm.model.generate(**stimulus.inputs, do_sample=False, max_new_tokens=8)[0, len(stimulus.input_ids) :]
+        clean, blind = vlm.describe(
+            stimulus, [[], [Ablate(stimulus.visual, torch.zeros(16))]], max_new_tokens=8
+        )
+        ids = vlm.model.generate(**stimulus.inputs, do_sample=False, max_new_tokens=8)[
+            0, len(stimulus.input_ids) :
+        ]
         assert clean == vlm.processor.tokenizer.decode(ids, skip_special_tokens=True)
         early = vlm.describe(stimulus, [[]], max_new_tokens=8, until=clean[:1])[0]
         assert clean.startswith(early)
@@ -142,7 +156,9 @@ def test_layers_that_are_fed_more_than_embeddings_do_not_share_work():
 
 def test_logits_that_are_scaled_after_the_unembedding_do_not_share_work():
     model = tiny_vlm().model
-    model.register_forward_hook(lambda _module, _args, output: setattr(output, "logits", output.logits.tanh()))
+    model.register_forward_hook(
+        lambda _module, _args, output: setattr(output, "logits", output.logits.tanh())
+    )
     with pytest.warns(UserWarning, match="its logits are not just unembedded hidden states"):
         assert not VLM(model, tiny_processor()).shares
 
@@ -156,7 +172,9 @@ def test_a_model_whose_attention_ignores_masks_is_refused(monkeypatch):
             "forward",
             lambda *args, own=own, **kwargs: own(*args, **{**kwargs, "attention_mask": None}),
         )
-    with pytest.raises(VLMError, match="Editing the attention of LlavaForConditionalGeneration changes nothing"):
+    with pytest.raises(
+        VLMError, match="Editing the attention of LlavaForConditionalGeneration changes nothing"
+    ):
         VLM(model, tiny_processor())
 
 
@@ -187,15 +205,33 @@ def test_a_model_that_reads_the_image_through_cross_attention_is_refused():
         },
         image_token_index=5,
     )
-    with pytest.raises(VLMError, match=r"without self-attention \(the first is layer 1\).* cross-attention"):
+    with pytest.raises(
+        VLMError, match=r"without self-attention \(the first is layer 1\).* cross-attention"
+    ):
         VLM(MllamaForConditionalGeneration(config), tiny_processor())
 
 
 def test_a_model_without_placeholder_tokens_is_refused():
-    part = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    text = {**part, "vocab_size": 32, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "sep_token_id": 3}
-    model = BlipForConditionalGeneration(BlipConfig(text_config=text, vision_config={**part, "image_size": 16}))
-    with pytest.raises(VLMError, match="no single causal language model that is fed by placeholder tokens"):
+    part = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
+    text = {
+        **part,
+        "vocab_size": 32,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": 0,
+        "sep_token_id": 3,
+    }
+    model = BlipForConditionalGeneration(
+        BlipConfig(text_config=text, vision_config={**part, "image_size": 16})
+    )
+    with pytest.raises(
+        VLMError, match="no single causal language model that is fed by placeholder tokens"
+    ):
         VLM(model, tiny_processor())
 
 

@@ -1,7 +1,7 @@
 """The rules for shares, on counts with known truth: planted effects are found, nulls are not.
 
-Coverage and error rates are enumerated from the binomial distribution, not simulated. Fails if an interval covers less
-than it says, or if a rule decides falsely more often than it says.
+Coverage and error rates are enumerated from the binomial distribution, not simulated. Fails if an
+interval covers less than it says, or if a rule decides falsely more often than it says.
 """
 
 import numpy as np
@@ -36,13 +36,17 @@ def coverage(intervals: list[tuple[float, float]], n: int, truth: float) -> floa
 def test_exact_intervals_cover_at_least_nominally(level):
     for n in (1, 2, 5, 12, 39, 90, 147, 217):
         intervals = [of_share(count, n).interval(level) for count in range(n + 1)]
-        assert min(coverage(intervals, n, truth) for truth in np.linspace(0.005, 0.995, 199)) >= level
+        assert (
+            min(coverage(intervals, n, truth) for truth in np.linspace(0.005, 0.995, 199)) >= level
+        )
 
 
 def test_exact_intervals_are_clopper_and_pearsons():
     for count, n in [(0, 39), (1, 39), (20, 39), (39, 39), (422, 488)]:
         expected = binomtest(count, n).proportion_ci(0.95, method="exact")
-        assert of_share(count, n).interval(0.95) == pytest.approx((expected.low, expected.high), abs=1e-9)
+        assert of_share(count, n).interval(0.95) == pytest.approx(
+            (expected.low, expected.high), abs=1e-9
+        )
 
 
 def test_wilsons_interval_covers_on_average_and_never_much_less():
@@ -78,7 +82,9 @@ def test_outcome_interval_and_p_values_say_the_same(n, data):
     for rule, above, alpha in ((exceeds, SUPPORTED, 0.025), (negligible, REFUTED, 0.05)):
         verdict = rule(counted, bound)
         low, high = verdict.interval
-        assume(min(abs(low - bound), abs(high - bound)) > 1e-9)  # an exact tie is decided by rounding
+        assume(
+            min(abs(low - bound), abs(high - bound)) > 1e-9
+        )  # an exact tie is decided by rounding
         assert (verdict.outcome == above) == (low > bound)
         assert (verdict.outcome == UNDECIDED) == (low <= bound <= high)
         assert (verdict.outcome == SUPPORTED) == (verdict.p < alpha)
@@ -101,9 +107,15 @@ def test_the_papers_own_figures():
 def test_the_detectable_share_is_the_first_that_would_do(n, bound):
     for rule, step in ((exceeds, 1), (negligible, -1)):
         counts = range(n + 1)[::step]
-        enough = [count for count in counts if rule(Totals(count, n), bound).outcome == SUPPORTED][:1]
+        enough = [count for count in counts if rule(Totals(count, n), bound).outcome == SUPPORTED][
+            :1
+        ]
         sign = {1: ">=", -1: "<="}[step]
-        expected = f"could have shown {sign} {enough[0] / n:.1%}" if enough else "too few images to show it"
+        expected = (
+            f"could have shown {sign} {enough[0] / n:.1%}"
+            if enough
+            else "too few images to show it"
+        )
         assert rule(Totals(0, n), bound).detectable == expected
 
 
@@ -115,7 +127,11 @@ def test_fragile_means_that_one_image_changes_the_outcome():
 
 
 def test_no_images_is_undecided():
-    for verdict in (exceeds(np.zeros(0, bool), 0.5), negligible(Totals(0, 0), 0.1), agrees(Totals(0, 0), Totals(3, 9))):
+    for verdict in (
+        exceeds(np.zeros(0, bool), 0.5),
+        negligible(Totals(0, 0), 0.1),
+        agrees(Totals(0, 0), Totals(3, 9)),
+    ):
         assert (verdict.outcome, verdict.n, verdict.why) == (UNDECIDED, 0, "no images are left")
     assert exists(np.zeros(0, bool), np.zeros(0, bool), 3).why == "no images are left"
 
@@ -131,13 +147,17 @@ def test_what_is_no_share_or_count_is_refused():
 @pytest.mark.parametrize(("ours", "theirs"), [(39, 53)])
 def test_on_the_margin_agreement_is_falsely_found_or_refuted_in_at_most_six_per_cent(ours, theirs):
     """Newcombe's interval aims at five per cent and is not exact."""
-    pairs = [[(Totals(i, ours), Totals(j, theirs)) for j in range(theirs + 1)] for i in range(ours + 1)]
+    pairs = [
+        [(Totals(i, ours), Totals(j, theirs)) for j in range(theirs + 1)] for i in range(ours + 1)
+    ]
     ends = np.array([[of_difference(*pair).interval(0.90) for pair in row] for row in pairs])
     inside, outside = (abs(ends) < 0.1).all(-1), (ends > 0.1).all(-1) | (ends < -0.1).all(-1)
     worst, all_ours, all_theirs = 0.0, np.arange(ours + 1), np.arange(theirs + 1)
     for share in np.linspace(0.0, 0.9, 91):
         for first, second in ((share + 0.1, share), (share, share + 0.1)):
-            weights = np.outer(binom.pmf(all_ours, ours, first), binom.pmf(all_theirs, theirs, second))
+            weights = np.outer(
+                binom.pmf(all_ours, ours, first), binom.pmf(all_theirs, theirs, second)
+            )
             worst = max(worst, weights[inside].sum(), weights[outside].sum())
     assert 0.045 < worst <= 0.06
 
@@ -145,10 +165,15 @@ def test_on_the_margin_agreement_is_falsely_found_or_refuted_in_at_most_six_per_
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 300), st.integers(1, 300), st.data())
 def test_agreement_is_what_its_interval_and_p_values_say(ours, theirs, data):
-    sample, printed = Totals(data.draw(st.integers(0, ours)), ours), Totals(data.draw(st.integers(0, theirs)), theirs)
+    sample, printed = (
+        Totals(data.draw(st.integers(0, ours)), ours),
+        Totals(data.draw(st.integers(0, theirs)), theirs),
+    )
     verdict = agrees(sample, printed, 0.1)
     low, high = verdict.interval
-    assume(min(abs(abs(end) - 0.1) for end in verdict.interval) > 1e-6)  # p-values are found to some nine digits
+    assume(
+        min(abs(abs(end) - 0.1) for end in verdict.interval) > 1e-6
+    )  # p-values are found to some nine digits
     assert (verdict.outcome == REFUTED) == (low > 0.1 or high < -0.1) == (verdict.p_against < 0.05)
     assert (low > -0.1 and high < 0.1) == (verdict.p < 0.05)
     assert (verdict.outcome == SUPPORTED) == (verdict.p < 0.05 and can_agree(printed, 0.1))
@@ -171,9 +196,15 @@ def test_a_printed_share_that_is_too_coarse_to_agree_with_is_told_beforehand():
     why = "a printed 20 of 39 is too coarse: not even its own share, on any number of images, agrees to within 10%"
     for ours in (Totals(512, 1000), Totals(512_820, 1_000_000), Totals(20, 39)):
         verdict = agrees(ours, coarse)
-        assert (verdict.outcome, verdict.why, verdict.detectable) == (UNDECIDED, why, "too few images to show it")
+        assert (verdict.outcome, verdict.why, verdict.detectable) == (
+            UNDECIDED,
+            why,
+            "too few images to show it",
+        )
     assert agrees(Totals(950, 1000), coarse).outcome == REFUTED
-    beside = agrees(Totals(500, 10_000), Totals(0, 24))  # its interval lies inside, and its own share's would not
+    beside = agrees(
+        Totals(500, 10_000), Totals(0, 24)
+    )  # its interval lies inside, and its own share's would not
     assert beside.p < 0.05
     assert beside.outcome == UNDECIDED
 

@@ -1,7 +1,9 @@
-"""The results store: nothing is computed twice, nothing that was measured is lost, and what comes back is what went in.
+"""The results store: nothing is computed twice, nothing that was measured is lost, and what comes
+back is what went in.
 
-Interruptions are real (a process is killed at every SQL statement in turn), and so are the processes that share a
-store. A store that fails here would cost days of measuring, or report rows that no run has produced.
+Interruptions are real (a process is killed at every SQL statement in turn), and so are the
+processes that share a store. A store that fails here would cost days of measuring, or report rows
+that no run has produced.
 """
 
 import math
@@ -74,7 +76,9 @@ def units(*images: int) -> list[Unit]:
 
 
 def child(folder: Path, code: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", CHILD + code, folder], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD + code, folder], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
 
 
 def ended(process: subprocess.Popen[str]) -> list[int]:
@@ -126,7 +130,10 @@ def test_a_store_opened_later_has_what_was_computed(store):
     store.collect(units(1, 2), Measurement(), "polling")
     store.close()
     with another(store) as later:
-        assert later.collect(units(1, 2), Measurement(fails_on=1), "polling") == {"1": rows(1), "2": rows(2)}
+        assert later.collect(units(1, 2), Measurement(fails_on=1), "polling") == {
+            "1": rows(1),
+            "2": rows(2),
+        }
 
 
 def test_only_what_is_missing_is_computed_and_all_comes_back_in_the_order_asked(store):
@@ -152,21 +159,33 @@ def test_ten_thousand_units_are_read_with_one_statement(store):
     with store.database as database:
         database.execute("BEGIN")
         database.executemany(
-            "INSERT INTO units VALUES (?, ?, ?, ?, ?, ?, ?, '', '')", [astuple(unit) for unit in many[:-1]]
+            "INSERT INTO units VALUES (?, ?, ?, ?, ?, ?, ?, '', '')",
+            [astuple(unit) for unit in many[:-1]],
         )
-        database.executemany("INSERT INTO rows (unit, position, arm) VALUES (?, 0, 'a')", [[u.key] for u in many[:-1]])
+        database.executemany(
+            "INSERT INTO rows (unit, position, arm) VALUES (?, 0, 'a')",
+            [[u.key] for u in many[:-1]],
+        )
     statements = []
     store.database.set_trace_callback(statements.append)
     assert store.read(many) == {unit.key: [Row("a")] for unit in many[:-1]}
     assert len(statements) == 1
-    assert store.collect(many[:-1], Measurement(fails_on=0), "polling").keys() == {unit.key for unit in many[:-1]}
+    assert store.collect(many[:-1], Measurement(fails_on=0), "polling").keys() == {
+        unit.key for unit in many[:-1]
+    }
     assert len(statements) == 2
 
 
 # --- what comes back
 
 text = st.text(st.characters(exclude_categories=["Cs"]))
-plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | text
+plain = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | text
+)
 stored_rows = st.builds(
     Row,
     arm=text,
@@ -174,7 +193,9 @@ stored_rows = st.builds(
     probability=st.none() | st.floats(allow_nan=False, allow_infinity=False),
     tokens=st.none() | st.integers(-(2**63), 2**63 - 1),
     answer=st.none() | text,
-    detail=st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(text, inner), max_leaves=8),
+    detail=st.recursive(
+        plain, lambda inner: st.lists(inner) | st.dictionaries(text, inner), max_leaves=8
+    ),
 )
 
 
@@ -214,7 +235,8 @@ def test_rows_come_back_as_they_were_written_in_their_order(shared, given_rows):
 def test_a_row_that_would_come_back_changed_is_refused_and_its_unit_left_missing(store, row, field):
     answers = {1: [Row("fine")], 2: [Row("fine"), row], 3: [Row("fine")]}
     with pytest.raises(
-        VLMError, match=rf"Row\(arm='a'.* on image 2, cannot be stored: {field} would come back changed"
+        VLMError,
+        match=rf"Row\(arm='a'.* on image 2, cannot be stored: {field} would come back changed",
     ):
         store.collect(units(1, 2, 3), lambda unit: answers[unit.image], "polling")
     assert store.read(units(1, 2, 3)) == {"1": [Row("fine")]}
@@ -226,15 +248,28 @@ def test_a_unit_of_other_types_is_refused(store):
 
 
 def test_a_person_can_read_the_results_with_sql(store):
-    store.collect(units(7), lambda unit: [Row("clean", True, 0.5, 3, "a dog", {"é": [1, None]})], "polling")
+    store.collect(
+        units(7), lambda unit: [Row("clean", True, 0.5, 3, "a dog", {"é": [1, None]})], "polling"
+    )
     with closing(sqlite3.connect(store.path)) as database:
         cursor = database.execute("SELECT * FROM results")
-        found = dict(zip([column[0] for column in cursor.description], cursor.fetchone(), strict=True))
-        assert database.execute("SELECT arm, avg(right) FROM results GROUP BY arm").fetchall() == [("clean", 1.0)]
+        found = dict(
+            zip([column[0] for column in cursor.description], cursor.fetchone(), strict=True)
+        )
+        assert database.execute("SELECT arm, avg(right) FROM results GROUP BY arm").fetchall() == [
+            ("clean", 1.0)
+        ]
     written = datetime.fromisoformat(found.pop("written"))
     assert timedelta(seconds=-1) <= datetime.now(UTC) - written < timedelta(minutes=5)
     assert found == {
-        **{"model": "emoji-llava", "data": "eval", "image": 7, "task": "Polling", "protocol": "table 1", "seed": 0},
+        **{
+            "model": "emoji-llava",
+            "data": "eval",
+            "image": 7,
+            "task": "Polling",
+            "protocol": "table 1",
+            "seed": 0,
+        },
         **{"arm": "clean", "right": 1, "probability": 0.5, "tokens": 3, "answer": "a dog"},
         **{"detail": '{"é": [1, null]}', "run": ""},
     }
@@ -414,11 +449,17 @@ def test_a_computation_that_collects_is_refused_but_may_read(store):
     store.collect(units(1), Measurement(), "polling")
 
     def compute(unit: Unit) -> list[Row]:
-        assert store.read(units(1)) == store.collect(units(1), Measurement(), "polling") == {"1": rows(1)}
+        assert (
+            store.read(units(1))
+            == store.collect(units(1), Measurement(), "polling")
+            == {"1": rows(1)}
+        )
         store.collect(units(3), Measurement(), "vqa")
         return []
 
-    with pytest.raises(VLMError, match="'vqa' was collected while a unit of something else was computed"):
+    with pytest.raises(
+        VLMError, match="'vqa' was collected while a unit of something else was computed"
+    ):
         store.collect(units(2), compute, "lens")
     assert store.collect(units(2), Measurement(), "lens") == {"2": rows(2)}
 
@@ -437,7 +478,10 @@ def test_a_fresh_run_computes_once_more_and_once_in_all_its_workers(store):
         assert worker.collect(units(1, 2), measure, "polling") == {"1": rows(1), "2": rows(2)}
     assert measure.asked == [1, 2]
     assert store.collect(units(1, 2), measure, "polling") == {"1": rows(1), "2": rows(2)}
-    assert store.database.execute("SELECT key, run FROM units").fetchall() == [("1", "run"), ("2", "run")]
+    assert store.database.execute("SELECT key, run FROM units").fetchall() == [
+        ("1", "run"),
+        ("2", "run"),
+    ]
     with another(store, "next run") as later:
         later.collect(units(1, 2), measure, "polling")
     assert measure.asked == [1, 2, 1, 2]
@@ -458,7 +502,9 @@ def test_fresh_runs_that_replace_one_another_are_told(store):
                 two.collect(units(1), Measurement(), "polling")
             return rows(unit.image)
 
-        with pytest.raises(VLMError, match=r"replaced 1 results .* the first on image 1\. Start one fresh run at a"):
+        with pytest.raises(
+            VLMError, match=r"replaced 1 results .* the first on image 1\. Start one fresh run at a"
+        ):
             one.collect(units(1, 2), compute, "polling")
 
 
@@ -469,18 +515,27 @@ def test_a_reported_row_is_on_the_disk(store):
     with another(store) as reopened:
         for each in (store, reopened):
             asked = ("journal_mode", "synchronous", "fullfsync")
-            assert [each.database.execute(f"PRAGMA {name}").fetchone()[0] for name in asked] == ["wal", 2, 1]
+            assert [each.database.execute(f"PRAGMA {name}").fetchone()[0] for name in asked] == [
+                "wal",
+                2,
+                1,
+            ]
 
 
 def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
     (tmp_path / "results").write_text("")
-    with pytest.raises(VLMError, match=r"cannot be kept in '.*results/deep'.* Choose a folder in which you may write"):
+    with pytest.raises(
+        VLMError,
+        match=r"cannot be kept in '.*results/deep'.* Choose a folder in which you may write",
+    ):
         Store(tmp_path / "results" / "deep")
 
 
 def test_a_folder_in_the_place_of_the_database_is_named(tmp_path):
     (tmp_path / "rows.sqlite").mkdir()
-    with pytest.raises(VLMError, match=r"rows\.sqlite' cannot be used .* Expected a file that you may write"):
+    with pytest.raises(
+        VLMError, match=r"rows\.sqlite' cannot be used .* Expected a file that you may write"
+    ):
         Store(tmp_path)
 
 
@@ -492,14 +547,18 @@ def test_a_file_that_is_no_database_is_named_and_left_alone(tmp_path):
     assert file.read_text() == "image,arm,right\n" * 100
 
 
-@pytest.mark.parametrize("script", ["PRAGMA user_version = 2", "CREATE TABLE theirs (x)"], ids=["version", "foreign"])
+@pytest.mark.parametrize(
+    "script", ["PRAGMA user_version = 2", "CREATE TABLE theirs (x)"], ids=["version", "foreign"]
+)
 def test_a_database_of_another_schema_is_named_and_left_alone(tmp_path, monkeypatch, script):
     file = tmp_path / "rows.sqlite"
     with closing(sqlite3.connect(file)) as database:
         database.executescript(script)
     content, connection = file.read_bytes(), sqlite3.connect(file, isolation_level=None)
     monkeypatch.setattr(sqlite3, "connect", lambda *given, **named: connection)
-    with pytest.raises(VLMError, match=r"rows\.sqlite' has schema version [02]; expected 1\. .* move the file away"):
+    with pytest.raises(
+        VLMError, match=r"rows\.sqlite' has schema version [02]; expected 1\. .* move the file away"
+    ):
         Store(tmp_path)
     assert file.read_bytes() == content
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
@@ -522,7 +581,9 @@ def test_a_damaged_file_is_named_and_left_there(store):
 def test_damaged_text_is_no_result(store, text):
     store.collect(units(1), Measurement(), "polling")
     store.database.execute(f"UPDATE rows SET detail = {text}")
-    with pytest.raises(VLMError, match=r"rows\.sqlite' cannot be used .*Expected a whole SQLite database"):
+    with pytest.raises(
+        VLMError, match=r"rows\.sqlite' cannot be used .*Expected a whole SQLite database"
+    ):
         store.read(units(1))
 
 
@@ -530,7 +591,10 @@ def test_a_database_that_stays_locked_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(vlmlib.study.store, "PATIENCE", 0.05)
     with closing(Store(tmp_path)) as store, closing(sqlite3.connect(store.path)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(VLMError, match=r"cannot be used \(database is locked\)\. .*end the process that locks it"):
+        with pytest.raises(
+            VLMError,
+            match=r"cannot be used \(database is locked\)\. .*end the process that locks it",
+        ):
             store.collect(units(1), Measurement(), "polling")
         other.rollback()
         assert store.collect(units(1), Measurement(), "polling") == {"1": rows(1)}
@@ -539,7 +603,9 @@ def test_a_database_that_stays_locked_is_named(tmp_path, monkeypatch):
 def test_a_full_disk_is_named_and_what_was_finished_stays(store):
     store.collect(units(1), Measurement(), "polling")
     store.database.execute("PRAGMA max_page_count = 1")  # SQLite allows no fewer than there are
-    with pytest.raises(VLMError, match=r"cannot be used \(database or disk is full\)\. Free the disk"):
+    with pytest.raises(
+        VLMError, match=r"cannot be used \(database or disk is full\)\. Free the disk"
+    ):
         store.collect(units(2), lambda unit: [Row("a", answer="x" * 100_000)], "polling")
     assert store.read(units(1, 2)) == {"1": rows(1)}
     store.database.execute("PRAGMA max_page_count = 100000")
@@ -548,7 +614,9 @@ def test_a_full_disk_is_named_and_what_was_finished_stays(store):
 
 def test_a_database_that_may_not_be_written_is_named(store):
     store.database.execute("PRAGMA query_only = ON")
-    with pytest.raises(VLMError, match=r"cannot be used \(attempt to write a readonly database\)\. .*may write"):
+    with pytest.raises(
+        VLMError, match=r"cannot be used \(attempt to write a readonly database\)\. .*may write"
+    ):
         store.collect(units(1), Measurement(), "polling")
 
 
@@ -581,7 +649,9 @@ def test_the_bar_counts_what_is_left_and_says_what_came_from_the_store(store, mo
 
 # --- keys
 
-scalars = st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from([0.0, 1.0, -0.0, math.inf])
+scalars = (
+    st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from([0.0, 1.0, -0.0, math.inf])
+)
 words = st.text("a1,'[]{:} \\", max_size=3) | st.binary(max_size=2)
 values = st.recursive(
     scalars | words,
@@ -626,7 +696,9 @@ def test_tuples_count_as_lists():
     assert content_key((1, ("a",))) == content_key([1, ["a"]])
 
 
-@pytest.mark.parametrize("part", [{1, 2}, object(), np.float64(1), np.zeros(2), Path(), [{"a": np.int64(1)}]])
+@pytest.mark.parametrize(
+    "part", [{1, 2}, object(), np.float64(1), np.zeros(2), Path(), [{"a": np.int64(1)}]]
+)
 def test_keys_of_other_types_are_refused(part):
     with pytest.raises(TypeError, match="content_key was given"):
         content_key("a", part)

@@ -1,7 +1,9 @@
-"""Result pages: does every cell hold the count of the results, and the printed one only for the paper's models?
+"""Result pages: does every cell hold the count of the results, and the printed one only for the
+paper's models?
 
-Pages are read back as a Markdown reader splits them. Fails if a count stands in another row or column, if a printed
-figure stands beside a model that the paper does not study, or if an outcome that hangs on one image is not marked.
+Pages are read back as a Markdown reader splits them. Fails if a count stands in another row or
+column, if a printed figure stands beside a model that the paper does not study, or if an outcome
+that hangs on one image is not marked.
 """
 
 import re
@@ -38,7 +40,9 @@ COLUMNS = pd.Index(["task", "image", "arm", "right", "probability", "tokens"])
 def read(text: str) -> list[dict[str, str]]:
     """The rows of a page's tables, by their headings."""
     lines = [
-        [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in text.splitlines() if line[:1] == "|"
+        [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for line in text.splitlines()
+        if line[:1] == "|"
     ]
     rows, heading = [], []
     for index, line in enumerate(lines):
@@ -50,26 +54,39 @@ def read(text: str) -> list[dict[str, str]]:
 
 
 def table_of(arms: Sequence[str], tasks: Sequence[str], images: int = 9) -> Table:
-    """Arm number k takes the right answer away on k mod 9 images (VQA: one more), and touches k tokens."""
-    rows = [(task, image, "clean", image < images, 0.9, 0) for task in tasks for image in range(images + 2)]
+    """Arm number k takes the right answer away on k mod 9 images (VQA: one more), and touches k
+    tokens."""
+    rows = [
+        (task, image, "clean", image < images, 0.9, 0)
+        for task in tasks
+        for image in range(images + 2)
+    ]
     for k, arm in enumerate(arms):
         for task in tasks:
             lost = k % 9 + (task == "VQA")
-            rows += [(task, image, arm, image >= lost, 0.5, k + image % 2) for image in range(images)]
+            rows += [
+                (task, image, arm, image >= lost, 0.5, k + image % 2) for image in range(images)
+            ]
     counts = {task: {"filter 1": 40, "filter 2": 30, "asked": images + 2} for task in tasks}
     return Table.of(pd.DataFrame(rows, columns=COLUMNS), counts)
 
 
 ABLATIONS = table_of(ABLATION_ROWS, TASKS)
 KNOCKOUT_ROWS = [*TO_LAST, *TO_ROW, *(f"random = {row}" for row in TO_LAST)]
-KNOCKOUT_ARMS = [f"{row}, {window}" for window in (*WINDOWS, *sliding(DEPTH)) for row in KNOCKOUT_ROWS]
+KNOCKOUT_ARMS = [
+    f"{row}, {window}" for window in (*WINDOWS, *sliding(DEPTH)) for row in KNOCKOUT_ROWS
+]
 KNOCKOUTS = table_of(KNOCKOUT_ARMS, ["VQA"])
 
 
 def test_the_rows_of_table_1_are_the_papers_and_the_fitted_counts_and_controls():
     printed = {arm for _, arm in Printed("llava-1.5-7b").ablations.cells}
     assert printed < set(ABLATION_ROWS)
-    assert len(ABLATION_ROWS) == len(set(ABLATION_ROWS)) == len(REGIONS) + 1 + 2 * len(COUNTS) + 3 * len(REGIONS)
+    assert (
+        len(ABLATION_ROWS)
+        == len(set(ABLATION_ROWS))
+        == len(REGIONS) + 1 + 2 * len(COUNTS) + 3 * len(REGIONS)
+    )
 
 
 def test_table_1_holds_the_mean_tokens_and_the_count_of_every_row_and_task():
@@ -78,17 +95,26 @@ def test_table_1_holds_the_mean_tokens_and_the_count_of_every_row_and_task():
     for k, (arm, row) in enumerate(zip(ABLATION_ROWS, rows, strict=True)):
         mean = k + 4 / 9  # of nine images every other has one token more
         assert row["ablation (mean tokens)"] == f"{arm} ({mean:.1f})"
-        assert [row[task] for task in TASKS] == [f"{k % 9} of 9", f"{k % 9} of 9", f"{k % 9 + 1} of 9"]
+        assert [row[task] for task in TASKS] == [
+            f"{k % 9} of 9",
+            f"{k % 9} of 9",
+            f"{k % 9 + 1} of 9",
+        ]
 
 
 def test_rows_that_no_image_has_are_left_out():
     arms = [arm for arm in ABLATION_ROWS if not arm.startswith("elsewhere") and "250" not in arm]
-    shown = [row["ablation (mean tokens)"].split(" (")[0] for row in read(ablation_page(table_of(arms, TASKS), None))]
+    shown = [
+        row["ablation (mean tokens)"].split(" (")[0]
+        for row in read(ablation_page(table_of(arms, TASKS), None))
+    ]
     assert shown == arms
 
 
 def test_a_row_that_one_task_alone_has_is_empty_under_the_others():
-    rows = pd.concat([table_of(["object"], TASKS).rows, table_of(["elsewhere +2 buffer"], ["polling"]).rows[9:]])
+    rows = pd.concat(
+        [table_of(["object"], TASKS).rows, table_of(["elsewhere +2 buffer"], ["polling"]).rows[9:]]
+    )
     counts = {task: {"filter 1": 40, "filter 2": 30, "asked": 9} for task in TASKS}
     _, row = read(ablation_page(Table.of(rows.reset_index(drop=True), counts), None))
     assert row["ablation (mean tokens)"].startswith("elsewhere +2 buffer")
@@ -102,35 +128,48 @@ def test_table_2_holds_the_count_of_every_row_and_window_and_figure_8s_below():
     assert list(sliding(DEPTH)) == ["L1-1", "L2-2", "L3-3", "L4-4"]
     for found, windows in ((named, WINDOWS), (slid, sliding(DEPTH))):
         assert found == [
-            {"from -> to": row} | {window: counts[f"{row}, {window}"] for window in windows} for row in KNOCKOUT_ROWS
+            {"from -> to": row} | {window: counts[f"{row}, {window}"] for window in windows}
+            for row in KNOCKOUT_ROWS
         ]
 
 
 @pytest.mark.parametrize("model", ["llava-1.5-7b", "llava-phi-3"])
 def test_beside_each_cell_that_the_paper_prints_stands_its_count(model):
     printed = Printed(model)
-    for k, (arm, row) in enumerate(zip(ABLATION_ROWS, read(ablation_page(ABLATIONS, printed.ablations)), strict=True)):
+    for k, (arm, row) in enumerate(
+        zip(ABLATION_ROWS, read(ablation_page(ABLATIONS, printed.ablations)), strict=True)
+    ):
         for task in TASKS:
             ours = f"{k % 9 + (task == 'VQA')} of 9"
             cell = printed.ablations.cells.get((task, arm))
             assert row[task] == (f"{ours} (paper: {cell.count} of {cell.n})" if cell else ours)
     rows = read(knockout_page(KNOCKOUTS, DEPTH, printed.knockouts))
-    shown = {(row["from -> to"], window): row[window] for row in rows[: len(KNOCKOUT_ROWS)] for window in WINDOWS}
+    shown = {
+        (row["from -> to"], window): row[window]
+        for row in rows[: len(KNOCKOUT_ROWS)]
+        for window in WINDOWS
+    }
     beside = {key for key, text in shown.items() if "paper" in text}
     assert len(beside) == (36 if model == "llava-1.5-7b" else 0)
     if beside:
         assert shown["O+1 -> LTP", "all"].endswith("(paper: 30 of 90)")
-    assert not any("paper" in row[window] for row in rows[len(KNOCKOUT_ROWS) :] for window in sliding(DEPTH))
+    assert not any(
+        "paper" in row[window] for row in rows[len(KNOCKOUT_ROWS) :] for window in sliding(DEPTH)
+    )
 
 
 def subject(name: str, label: str = "", **made) -> SimpleNamespace:
     vlm = SimpleNamespace(layers=range(DEPTH))
     data = SimpleNamespace(folder=SimpleNamespace(name="scenes"))
-    return SimpleNamespace(name=name, label=label or name, vlm=vlm, data=data, reported=set(), **made)
+    return SimpleNamespace(
+        name=name, label=label or name, vlm=vlm, data=data, reported=set(), **made
+    )
 
 
 @pytest.mark.parametrize("name", ["llava-1.5-7b", "qwen2-vl-2b", SHIPPED, "mine"])
-def test_printed_figures_stand_on_pages_of_the_papers_models_alone_and_the_stand_in_is_called_one(name):
+def test_printed_figures_stand_on_pages_of_the_papers_models_alone_and_the_stand_in_is_called_one(
+    name,
+):
     for measurement, title in (("ablations", "table 1"), ("knockouts", "table 2")):
         text = page(subject(name, ablations=ABLATIONS, knockouts=KNOCKOUTS), measurement)
         assert text.startswith(f"# {name} on scenes: {title}\n")
@@ -138,7 +177,9 @@ def test_printed_figures_stand_on_pages_of_the_papers_models_alone_and_the_stand
         assert (STAND_IN in text) == (name == SHIPPED)
         images = {"ablations": TASKS, "knockouts": ["VQA"]}[measurement]
         for task in images:
-            said = f"- {task}: filter 2 keeps 30 of 40 images; asked about 11 of 30, right on 9 of 11"
+            said = (
+                f"- {task}: filter 2 keeps 30 of 40 images; asked about 11 of 30, right on 9 of 11"
+            )
             assert said in text.splitlines()
 
 
@@ -163,7 +204,8 @@ def lens_of(share, absent=None) -> LensResults:
 
 
 LENS_RESULTS = lens_of(
-    [[0, 0.2, 0.5], [0, 0, 0], [0.1, 0.1, 0.1], [0, 0.3, 0]], [[0, 0, 0], [0, 0, 1], [0, 0.5, 0.5], [0, 0, 0]]
+    [[0, 0.2, 0.5], [0, 0, 0], [0.1, 0.1, 0.1], [0, 0.3, 0]],
+    [[0, 0, 0], [0, 0, 1], [0, 0.5, 0.5], [0, 0, 0]],
 )
 
 
@@ -196,7 +238,10 @@ def test_pages_of_no_images_say_so():
     assert read(text) == []
     assert "- polling: filter 2 keeps 3 of 4 images; asked about 3 of 3, right on 0 of 3" in text
     cells = {
-        cell for row in read(knockout_page(empty, DEPTH, None)) for key, cell in row.items() if key != "from -> to"
+        cell
+        for row in read(knockout_page(empty, DEPTH, None))
+        for key, cell in row.items()
+        if key != "from -> to"
     }
     assert cells == {"0 of 0"}
 
@@ -241,20 +286,28 @@ def test_verdicts_of_one_claims_cells_are_counted():
 
 
 @pytest.mark.parametrize(
-    ("label", "notes"), [("mine", []), (SHIPPED, [STAND_IN]), ("llava-1.5-7b as published", [INFERRED])]
+    ("label", "notes"),
+    [("mine", []), (SHIPPED, [STAND_IN]), ("llava-1.5-7b as published", [INFERRED])],
 )
 def test_what_a_verdict_rests_on_is_said_below_where_it_is_the_stand_in_or_the_print(label, notes):
     text = verdict_page([verdict(TWO[0].id, label, "supported")], list(CLAIMS.values()))
     assert [note for note in (STAND_IN, INFERRED) if note in text] == notes
-    reasons = [f"- `{claim.id}`: {claim.not_shipped}" for claim in CLAIMS.values() if claim.not_shipped]
+    reasons = [
+        f"- `{claim.id}`: {claim.not_shipped}" for claim in CLAIMS.values() if claim.not_shipped
+    ]
     assert reasons
-    assert [line for line in text.splitlines() if line in reasons] == (reasons if label == SHIPPED else [])
+    assert [line for line in text.splitlines() if line in reasons] == (
+        reasons if label == SHIPPED else []
+    )
 
 
 def test_the_verdict_page_says_which_verdicts_the_authors_code_changes():
     claim, other = TWO[0].id, TWO[1].id
     rows = [verdict(claim, "mine", "supported"), verdict(other, "mine", "refuted")]
-    same = [verdict(claim, "mine, reference", "supported"), verdict(other, "mine, reference", "refuted")]
+    same = [
+        verdict(claim, "mine, reference", "supported"),
+        verdict(other, "mine, reference", "refuted"),
+    ]
     changed = [verdict(claim, "mine, reference", "undecided", fragile=True), same[1]]
     assert "authors' code changes" not in verdict_page(rows, TWO)
     assert "authors' code changes:\n\n- none" in verdict_page(rows + same, TWO)

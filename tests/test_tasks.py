@@ -1,7 +1,9 @@
-"""The tasks: do they ask in the paper's words, in each family's prompt, and is right what the text says is right?
+"""The tasks: do they ask in the paper's words, in each family's prompt, and is right what the text
+says is right?
 
-Fails if a question or a prompt is off by a character, if a name within a longer name or word counts as a word, or if a
-description is cut before it is certain what it names. The oracle for words cuts the text into words and counts.
+Fails if a question or a prompt is off by a character, if a name within a longer name or word counts
+as a word, or if a description is cut before it is certain what it names. The oracle for words cuts
+the text into words and counts.
 """
 
 import re
@@ -57,33 +59,55 @@ def test_every_task_is_asked_in_the_familys_prompt_and_the_papers_words(family, 
 
 def logits_for(vlm, *pieces: str) -> torch.Tensor:
     ids = vlm.processor.tokenizer.convert_tokens_to_ids(list(pieces))
-    return torch.nn.functional.one_hot(torch.tensor(ids), vlm.model.config.text_config.vocab_size).float()
+    return torch.nn.functional.one_hot(
+        torch.tensor(ids), vlm.model.config.text_config.vocab_size
+    ).float()
 
 
 def test_an_answer_to_polling_is_yes_or_no_in_any_case_and_spacing_or_neither(vlm):
     said = logits_for(vlm, "▁Yes", "yes", "▁No", "NO", "▁book", "▁", "</s>")
     expected = ["yes", "yes", "no", "no", "neither", "neither", "neither"]
-    assert Polling("dog").answers(vlm, said) == Polling("dog", present=False).answers(vlm, said) == expected
+    assert (
+        Polling("dog").answers(vlm, said)
+        == Polling("dog", present=False).answers(vlm, said)
+        == expected
+    )
     assert Polling("dog").answers(vlm, said[:0]) == []
 
 
 def test_an_answer_to_polling_may_begin_with_a_space():
     vlm = tiny_qwen()
-    assert Polling("dog").answers(vlm, logits_for(vlm, "ĠYes", "Yes", "No", "Ċ")) == ["yes", "yes", "no", "neither"]
+    assert Polling("dog").answers(vlm, logits_for(vlm, "ĠYes", "Yes", "No", "Ċ")) == [
+        "yes",
+        "yes",
+        "no",
+        "neither",
+    ]
 
 
 @pytest.mark.parametrize(
-    ("present", "right"), [(True, [True, True, False, False, False]), (False, [False, False, True, True, False])]
+    ("present", "right"),
+    [(True, [True, True, False, False, False]), (False, [False, False, True, True, False])],
 )
-def test_polling_is_right_with_yes_where_present_and_no_where_absent_and_never_with_neither(vlm, present, right):
+def test_polling_is_right_with_yes_where_present_and_no_where_absent_and_never_with_neither(
+    vlm, present, right
+):
     said = logits_for(vlm, "▁Yes", "yes", "▁No", "NO", "▁book")
-    assert Polling("dog", present).correct(vlm, Polling("dog").read(vlm, picture()), said).tolist() == right
+    assert (
+        Polling("dog", present).correct(vlm, Polling("dog").read(vlm, picture()), said).tolist()
+        == right
+    )
 
 
 def test_vqa_wants_the_first_piece_of_the_answer_and_an_empty_piece_is_never_right(vlm):
     task = VQA("What is on the bed?", "traffic light")
     said = logits_for(vlm, "▁traffic", "▁light", "▁", "</s>")
-    assert task.correct(vlm, task.read(vlm, picture()), said).tolist() == [True, False, False, False]
+    assert task.correct(vlm, task.read(vlm, picture()), said).tolist() == [
+        True,
+        False,
+        False,
+        False,
+    ]
 
 
 def test_vqa_takes_an_empty_piece_for_no_answer_even_where_the_answer_begins_with_one(vlm):
@@ -99,8 +123,13 @@ def test_vqa_after_a_line_end_wants_the_piece_without_a_space_and_after_a_word_t
     for prefill, right in (("", [True, False]), ("It is a", [False, True])):
         task = VQA("What is on the bed?", "book", prefill)
         stimulus = task.read(vlm, picture())
-        first = [byte_level_tokenizer()("book")["input_ids"][0], byte_level_tokenizer()(" book")["input_ids"][0]]
-        said = torch.nn.functional.one_hot(torch.tensor(first), vlm.model.config.text_config.vocab_size).float()
+        first = [
+            byte_level_tokenizer()("book")["input_ids"][0],
+            byte_level_tokenizer()(" book")["input_ids"][0],
+        ]
+        said = torch.nn.functional.one_hot(
+            torch.tensor(first), vlm.model.config.text_config.vocab_size
+        ).float()
         assert task.correct(vlm, stimulus, said).tolist() == right
 
 
@@ -138,7 +167,10 @@ def test_a_description_names_a_category_verbatim_or_as_a_word(category, text, ve
 
 
 def test_without_other_names_a_word_is_a_word():
-    assert Description("bear", match="word").correct(["teddy bear", "beard"]).tolist() == [True, False]
+    assert Description("bear", match="word").correct(["teddy bear", "beard"]).tolist() == [
+        True,
+        False,
+    ]
 
 
 def test_a_name_is_no_pattern():
@@ -163,7 +195,20 @@ def named_by_counting(category: str, text: str) -> bool:
 
 
 PARTS = st.sampled_from(
-    [*NAMES, *(name.upper() for name in NAMES), "ted", "hot", "d", "s", "é", " ", " ", " ", ".", "-"]
+    [
+        *NAMES,
+        *(name.upper() for name in NAMES),
+        "ted",
+        "hot",
+        "d",
+        "s",
+        "é",
+        " ",
+        " ",
+        " ",
+        ".",
+        "-",
+    ]
 )
 TEXTS = st.lists(PARTS, max_size=12).map("".join)
 TASKS = [Description(name, NAMES, match) for name in NAMES for match in ("verbatim", "word")]
@@ -174,7 +219,9 @@ TASKS = [Description(name, NAMES, match) for name in NAMES for match in ("verbat
 @example("a hot dog. dog")
 def test_a_word_is_named_where_the_longest_name_that_ends_there_is_it(text):
     for name in NAMES:
-        assert Description(name, NAMES, "word").correct([text]).tolist() == [named_by_counting(name, text)]
+        assert Description(name, NAMES, "word").correct([text]).tolist() == [
+            named_by_counting(name, text)
+        ]
 
 
 @given(text=TEXTS)

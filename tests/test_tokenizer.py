@@ -1,4 +1,5 @@
-"""The shipped tokenizer: of Llama's construction, and can the first piece of an answer be told from every other?"""
+"""The shipped tokenizer: of Llama's construction, and can the first piece of an answer be told from
+every other?"""
 
 import pytest
 
@@ -28,4 +29,7 @@ def test_names_have_one_piece_or_several_and_all_first_pieces_differ():
     split = {name: pieces(f"a {name}")[2:] for name in NAMES}
     assert {len(each) for each in split.values()} >= {1, 2}
     assert len({each[0] for each in split.values()}) == len(NAMES)
-    assert all(TOKENIZER.decode(TOKENIZER(name)["input_ids"], skip_special_tokens=True) == name for name in NAMES)
+    assert all(
+        TOKENIZER.decode(TOKENIZER(name)["input_ids"], skip_special_tokens=True) == name
+        for name in NAMES
+    )

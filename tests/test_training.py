@@ -28,10 +28,16 @@ def test_the_loss_of_a_packed_batch_is_that_of_its_prompts_one_by_one():
             scene = render([TRAINING, index])
             for question, reply in pairs(scene, rng):
                 prompt = PROMPT.format(question)
-                before = PROCESSOR(images=scene.image, text=prompt, return_tensors="pt")["input_ids"].shape[1]
-                inputs = PROCESSOR(images=scene.image, text=f"{prompt} {reply}</s>", return_tensors="pt")
+                before = PROCESSOR(images=scene.image, text=prompt, return_tensors="pt")[
+                    "input_ids"
+                ].shape[1]
+                inputs = PROCESSOR(
+                    images=scene.image, text=f"{prompt} {reply}</s>", return_tensors="pt"
+                )
                 logits = MODEL(**inputs).logits[0, before - 1 : -1]
-                losses.append(cross_entropy(logits, inputs["input_ids"][0, before:], reduction="none"))
+                losses.append(
+                    cross_entropy(logits, inputs["input_ids"][0, before:], reduction="none")
+                )
     weight = batch.weight[batch.weight > 0]
     alone = (torch.cat(losses) * weight).sum() / weight.sum()
     torch.testing.assert_close(packed, alone, rtol=1e-4, atol=1e-4)
@@ -40,7 +46,9 @@ def test_the_loss_of_a_packed_batch_is_that_of_its_prompts_one_by_one():
 def test_patch_labels_lie_where_the_objects_are():
     batch = Scenes(PROCESSOR, 8, 0, text=False).batch(range(8))
     for index, labels in enumerate(batch.patch_labels):
-        seen = {each.category for each in render([TRAINING, index]).objects if visible_share(each) > 0.5}
+        seen = {
+            each.category for each in render([TRAINING, index]).objects if visible_share(each) > 0.5
+        }
         assert seen <= {NAMES[label - 1] for label in labels.tolist() if label}
     assert torch.isfinite(patch_loss(MODEL, torch.nn.Linear(192, 1 + len(NAMES)), batch))
 
@@ -78,7 +86,10 @@ def test_descriptions_name_the_visible_objects_from_left_to_right():
 
 def test_the_token_that_decides_a_question_weighs_most():
     batch = Scenes(PROCESSOR, 8, 0, text=True).batch(range(8))
-    decisive = {PROCESSOR.tokenizer.decode([token]).strip() for token in batch.text[batch.weight == DECISIVE].tolist()}
+    decisive = {
+        PROCESSOR.tokenizer.decode([token]).strip()
+        for token in batch.text[batch.weight == DECISIVE].tolist()
+    }
     assert {"Yes", "No"} < decisive
     assert not decisive & {"It", "is", "a", "The", ".", "</s>"}
 

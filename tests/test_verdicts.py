@@ -1,7 +1,8 @@
 """Verdicts as values: how one prints, and how several become one, or a table.
 
-Fails if a claim about every setting is supported while a part is open, if several parts or cells refute a true claim
-(or support a false one) more often than one would, or if a correction rescues what a control took away.
+Fails if a claim about every setting is supported while a part is open, if several parts or cells
+refute a true claim (or support a false one) more often than one would, or if a correction rescues
+what a control took away.
 """
 
 import gc
@@ -32,7 +33,8 @@ P_VALUES = st.floats(1e-6, 1.0)
 
 @pytest.fixture(scope="module", autouse=True)
 def without_collecting_garbage():
-    """statsmodels collects the whole process's garbage in every correction, which takes as long as all these tests."""
+    """statsmodels collects the whole process's garbage in every correction, which takes as long as
+    all these tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gc, "collect", lambda: 0)
         yield
@@ -41,14 +43,20 @@ def without_collecting_garbage():
 def judged(p: float, p_against: float = 1.0, alpha: float = 0.025, **fields) -> Verdict:
     outcome = decide(p, p_against, alpha)
     return replace(
-        Verdict("exceeds", outcome, 0.945, (0.905, 0.971), 0.95, 217, "> 50%", 0.5, p, p_against, alpha), **fields
+        Verdict(
+            "exceeds", outcome, 0.945, (0.905, 0.971), 0.95, 217, "> 50%", 0.5, p, p_against, alpha
+        ),
+        **fields,
     )
 
 
 def test_a_verdict_prints_itself_in_one_line():
-    verdict = judged(1e-9, detectable="could have shown > 57.1%", control="control 0.0% of 217, discordant 205:0")
+    verdict = judged(
+        1e-9, detectable="could have shown > 57.1%", control="control 0.0% of 217, discordant 205:0"
+    )
     line = (
-        "supported: 94.5% [90.5%, 97.1%], n = 217, required > 50% (95% interval, p < 0.001); could have shown > 57.1%; "
+        "supported: 94.5% [90.5%, 97.1%], n = 217, required > 50% (95% interval, p < 0.001); could "
+        "have shown > 57.1%; "
         "control 0.0% of 217, discordant 205:0"
     )
     assert str(verdict) == line
@@ -57,13 +65,21 @@ def test_a_verdict_prints_itself_in_one_line():
 
 def test_a_refutation_prints_its_own_p_and_an_undecided_its_reason():
     assert "(95% interval, p = 0.004 against)" in str(judged(0.9, 0.004))
-    assert str(judged(0.3, 0.7, why="the interval includes 50%")).endswith("p = 0.300); the interval includes 50%")
+    assert str(judged(0.3, 0.7, why="the interval includes 50%")).endswith(
+        "p = 0.300); the interval includes 50%"
+    )
 
 
 def test_a_number_that_is_no_share_prints_with_its_unit():
     verdict = judged(0.01, estimate=25.68, interval=(24.94, 26.4), required="> 16", unit="layers")
-    assert str(verdict).startswith("supported: 25.7 [24.9, 26.4] layers, n = 217, required > 16 (95%")
-    assert (number(1140.4, "tokens"), number(math.inf, ""), number(-0.0001, "%")) == ("1,140", "inf", "0.0%")
+    assert str(verdict).startswith(
+        "supported: 25.7 [24.9, 26.4] layers, n = 217, required > 16 (95%"
+    )
+    assert (number(1140.4, "tokens"), number(math.inf, ""), number(-0.0001, "%")) == (
+        "1,140",
+        "inf",
+        "0.0%",
+    )
 
 
 def test_without_images_only_that_is_said():
@@ -77,17 +93,30 @@ def test_a_fact_is_decided_without_an_interval_and_survives_any_table():
 
 
 def test_every_part_must_be_supported_and_the_weakest_is_shown():
-    verdict = in_every_setting({"generative": judged(1e-5), "polling": judged(0.02), "VQA": judged(1e-4)})
-    assert (verdict.outcome, verdict.decided_by, verdict.p, len(verdict.parts)) == (SUPPORTED, "polling", 0.02, 3)
-    assert str(verdict).startswith("supported: 3 of 3 parts supported; weakest: polling: 94.5% [90.5%, 97.1%], n = 217")
+    verdict = in_every_setting(
+        {"generative": judged(1e-5), "polling": judged(0.02), "VQA": judged(1e-4)}
+    )
+    assert (verdict.outcome, verdict.decided_by, verdict.p, len(verdict.parts)) == (
+        SUPPORTED,
+        "polling",
+        0.02,
+        3,
+    )
+    assert str(verdict).startswith(
+        "supported: 3 of 3 parts supported; weakest: polling: 94.5% [90.5%, 97.1%], n = 217"
+    )
     assert in_every_setting({"a": judged(0.02), "b": judged(0.03)}).outcome == UNDECIDED
 
 
 def test_an_open_part_leaves_the_claim_open_and_is_named():
     verdict = in_every_setting({"a": judged(0.001), "b": judged(0.3), "c": judged(0.6)})
     assert (verdict.outcome, verdict.decided_by, verdict.why) == (UNDECIDED, "c", "open: b, c")
-    assert str(verdict).startswith("undecided: 1 of 3 parts supported; open: b, c; most doubtful: c: 94.5%")
-    taken = judged(1e-9, outcome=UNDECIDED, why="the negative control may do as much on these images")
+    assert str(verdict).startswith(
+        "undecided: 1 of 3 parts supported; open: b, c; most doubtful: c: 94.5%"
+    )
+    taken = judged(
+        1e-9, outcome=UNDECIDED, why="the negative control may do as much on these images"
+    )
     assert in_every_setting({"a": judged(0.001), "b": taken}).why == "open: b"
 
 
@@ -97,13 +126,19 @@ def test_one_part_refutes_if_it_withstands_the_correction():
     assert verdict.p_against == pytest.approx(0.024)
     assert str(verdict).startswith("refuted: 1 of 3 parts supported; refuted by: c: ")
     weak = in_every_setting({"a": judged(0.001), "b": judged(0.001), "c": judged(1.0, 0.009)})
-    assert (weak.outcome, weak.why) == (UNDECIDED, "refuted alone, but not when corrected for 3 parts: c")
+    assert (weak.outcome, weak.why) == (
+        UNDECIDED,
+        "refuted alone, but not when corrected for 3 parts: c",
+    )
 
 
 def test_parts_of_different_levels_are_compared_by_their_own():
     parts = {"a": judged(0.02), "b": judged(0.03, alpha=0.05)}
     assert in_every_setting(parts).decided_by == "a"
-    assert in_every_setting({"a": judged(1.0, 0.02), "b": judged(1.0, 0.024, alpha=0.05)}).decided_by == "b"
+    assert (
+        in_every_setting({"a": judged(1.0, 0.02), "b": judged(1.0, 0.024, alpha=0.05)}).decided_by
+        == "b"
+    )
 
 
 def test_a_claim_is_fragile_where_the_parts_that_decide_it_are():
@@ -122,11 +157,20 @@ def test_a_claim_without_parts_is_refused():
 
 def test_a_claim_about_many_settings_is_falsely_refuted_or_supported_no_more_often_than_about_one():
     rng, settings = np.random.default_rng(0), 5
-    true = rng.random((2000, settings))  # against a part that is only just true: p against is uniform
-    refuted = [in_every_setting({str(i): judged(1 - p, p) for i, p in enumerate(row)}).outcome for row in true]
-    assert 0.015 < np.mean([outcome == REFUTED for outcome in refuted]) < 0.025 + 0.007  # 2 standard errors
+    true = rng.random(
+        (2000, settings)
+    )  # against a part that is only just true: p against is uniform
+    refuted = [
+        in_every_setting({str(i): judged(1 - p, p) for i, p in enumerate(row)}).outcome
+        for row in true
+    ]
+    assert (
+        0.015 < np.mean([outcome == REFUTED for outcome in refuted]) < 0.025 + 0.007
+    )  # 2 standard errors
     false = rng.random(2000)  # one part only just false, all others true beyond doubt
-    rows = [{"just": judged(p, 1 - p)} | {str(i): judged(1e-9) for i in range(settings)} for p in false]
+    rows = [
+        {"just": judged(p, 1 - p)} | {str(i): judged(1e-9) for i in range(settings)} for p in false
+    ]
     assert np.mean([in_every_setting(row).outcome == SUPPORTED for row in rows]) < 0.025 + 0.007
 
 
@@ -150,13 +194,20 @@ def test_holm_only_ever_takes_outcomes_away_and_says_so(pairs):
 
 
 def test_holm_takes_away_both_ways_and_keeps_what_is_clear():
-    cells = {"clear": judged(1e-4), "weak": judged(0.02), "against": judged(1.0, 1e-4), "hardly": judged(1.0, 0.02)}
+    cells = {
+        "clear": judged(1e-4),
+        "weak": judged(0.02),
+        "against": judged(1.0, 1e-4),
+        "hardly": judged(1.0, 0.02),
+    }
     outcomes = [verdict.outcome for verdict in holm(cells).values()]
     assert outcomes == [SUPPORTED, UNDECIDED, REFUTED, UNDECIDED]
 
 
 def test_holm_leaves_undecided_what_a_control_or_a_lack_of_images_left_so():
-    taken = judged(1e-9, outcome=UNDECIDED, why="the negative control may do as much on these images")
+    taken = judged(
+        1e-9, outcome=UNDECIDED, why="the negative control may do as much on these images"
+    )
     corrected = holm({"taken": taken, "none": no_images("exceeds", "> 50%")})
     assert [(each.outcome, each.why) for each in corrected.values()] == [
         (UNDECIDED, taken.why),
@@ -167,5 +218,8 @@ def test_holm_leaves_undecided_what_a_control_or_a_lack_of_images_left_so():
 
 def test_a_table_of_nulls_shows_a_false_verdict_no_more_often_than_one_cell():
     tables = np.random.default_rng(1).random((600, 20))
-    found = [{v.outcome for v in holm({str(i): judged(p) for i, p in enumerate(row)}).values()} for row in tables]
+    found = [
+        {v.outcome for v in holm({str(i): judged(p) for i, p in enumerate(row)}).values()}
+        for row in tables
+    ]
     assert 0.01 < np.mean([SUPPORTED in outcomes for outcomes in found]) < 0.025 + 0.013

@@ -1,7 +1,7 @@
 """Windows of layers: are they the paper's, at every depth, and does each become one arm?
 
-Fails if a bound is read 0-based for 1-based, rounded to even or down, if the windows of the authors' code and of their
-text are mixed up, or if an arm blocks other layers than its window.
+Fails if a bound is read 0-based for 1-based, rounded to even or down, if the windows of the
+authors' code and of their text are mixed up, or if an arm blocks other layers than its window.
 """
 
 import math
@@ -31,8 +31,16 @@ def test_the_papers_windows_at_a_depth_are_these(layers):
 
 
 def test_at_32_layers_they_are_table_2s_headings_read_1_based():
-    headings = {"early": "1-10", "early-mid": "5-14", "mid": "11-20", "mid-late": "15-24", "late": "21-31"}
-    shown = {name: f"{window[0] + 1}-{window[-1] + 1}" for name, window in paper_windows(32).items()}
+    headings = {
+        "early": "1-10",
+        "early-mid": "5-14",
+        "mid": "11-20",
+        "mid-late": "15-24",
+        "late": "21-31",
+    }
+    shown = {
+        name: f"{window[0] + 1}-{window[-1] + 1}" for name, window in paper_windows(32).items()
+    }
     assert shown == headings | {"all": "1-32"}
 
 
@@ -46,7 +54,9 @@ def test_the_authors_code_has_windows_of_its_own_under_the_same_names():
 
 
 @given(layers=st.integers(1, 200), bounds=st.sampled_from([PAPER, AUTHORS]))
-def test_a_window_is_a_nonempty_part_of_the_model_and_its_bounds_are_at_most_half_a_layer_off(layers, bounds):
+def test_a_window_is_a_nonempty_part_of_the_model_and_its_bounds_are_at_most_half_a_layer_off(
+    layers, bounds
+):
     windows = paper_windows(layers, bounds)
     assert windows["all"] == range(layers)
     for name, (start, stop) in bounds.items():
@@ -101,7 +111,10 @@ def test_an_arm_changes_the_prediction_as_its_block_does():
     stimulus = vlm.read(picture(), "Is there a dog in this image?")
     arms = knockouts(stimulus.visual, stimulus.last, paper_windows(len(vlm.layers)).values())
     first, both = ([Block(stimulus.visual, stimulus.last, layers)] for layers in ([0], [0, 1]))
-    seen, expected = vlm.next_token(stimulus, [arms[0], arms[-1], []]), vlm.next_token(stimulus, [first, both, []])
+    seen, expected = (
+        vlm.next_token(stimulus, [arms[0], arms[-1], []]),
+        vlm.next_token(stimulus, [first, both, []]),
+    )
     assert torch.equal(seen, expected)
     assert not torch.allclose(seen[0], seen[1])
     assert not torch.allclose(seen[0], seen[2])

@@ -1,4 +1,5 @@
-"""Random models of a few thousand parameters of each family, and a Llama in plain torch to check one against."""
+"""Random models of a few thousand parameters of each family, and a Llama in plain torch to check
+one against."""
 
 import numpy as np
 import torch
@@ -31,7 +32,9 @@ def tiny_processor() -> LlavaProcessor:
     tokenizer = build_tokenizer()
     tokenizer.add_tokens(["yes", "NO"])
     return LlavaProcessor(
-        image_processor=CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}),
+        image_processor=CLIPImageProcessor(
+            size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}
+        ),
         tokenizer=tokenizer,
         patch_size=PATCH,
         vision_feature_select_strategy="default",
@@ -40,7 +43,8 @@ def tiny_processor() -> LlavaProcessor:
 
 
 def tiny_vlm(attention: str = "sdpa", seed: int = 0) -> VLM:
-    """The same weights for the same seed under either attention; large enough ones that every edge matters."""
+    """The same weights for the same seed under either attention; large enough ones that every edge
+    matters."""
     processor = tiny_processor()
     config = LlavaConfig(
         vision_config=CLIPVisionConfig(
@@ -78,16 +82,40 @@ def randomised(model: PreTrainedModel) -> PreTrainedModel:
 
 CHAT = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{% for part in message.content %}"
-    "{% if part.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part.text }}{% endif %}"
-    "{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    "{% if part.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ "
+    "part.text }}{% endif %}"
+    "{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% "
+    "endif %}"
 )
-SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>"]
+SPECIAL = [
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|image_pad|>",
+]
 
 
 def byte_level_tokenizer() -> PreTrainedTokenizerFast:
-    """Byte-level BPE as Qwen's: a word's piece holds the space before it, and nothing is added to a text."""
-    words = ["\u0120dog", "\u0120is", "\u0120a", "\u0120Yes", "\u0120book", "Yes", "yes", "No", "dog", "It"]
-    vocabulary = {piece: index for index, piece in enumerate([*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet())])}
+    """Byte-level BPE as Qwen's: a word's piece holds the space before it, and nothing is added to a
+    text."""
+    words = [
+        "\u0120dog",
+        "\u0120is",
+        "\u0120a",
+        "\u0120Yes",
+        "\u0120book",
+        "Yes",
+        "yes",
+        "No",
+        "dog",
+        "It",
+    ]
+    vocabulary = {
+        piece: index
+        for index, piece in enumerate([*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet())])
+    }
     merges = []
     for word in words:
         for stop in range(2, len(word) + 1):
@@ -108,12 +136,18 @@ def byte_level_tokenizer() -> PreTrainedTokenizerFast:
 
 def qwen_processor() -> ImageTextProcessor:
     images = Qwen2VLImageProcessorPil(
-        patch_size=PATCH, merge_size=2, temporal_patch_size=2, min_pixels=16 * 16, max_pixels=48 * 48
+        patch_size=PATCH,
+        merge_size=2,
+        temporal_patch_size=2,
+        min_pixels=16 * 16,
+        max_pixels=48 * 48,
     )
     return ImageTextProcessor(images, byte_level_tokenizer(), "<|image_pad|>")
 
 
-def tiny_qwen(attention: str = "sdpa", seed: int = 0, layers: int = 2, window: int | None = None) -> VLM:
+def tiny_qwen(
+    attention: str = "sdpa", seed: int = 0, layers: int = 2, window: int | None = None
+) -> VLM:
     """A random Qwen2-VL; with `window`, its last layer attends to so many positions only."""
     processor = qwen_processor()
     ids = {token: processor.tokenizer.convert_tokens_to_ids(token) for token in SPECIAL}
@@ -125,7 +159,11 @@ def tiny_qwen(attention: str = "sdpa", seed: int = 0, layers: int = 2, window: i
             "num_hidden_layers": layers,
             "num_attention_heads": 2,
             "num_key_value_heads": 1,
-            "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 1, 1]},
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 1e4,
+                "mrope_section": [2, 1, 1],
+            },
             "use_sliding_window": window is not None,
             "sliding_window": window,
             "max_window_layers": layers - 1,
@@ -154,16 +192,21 @@ def tiny_qwen(attention: str = "sdpa", seed: int = 0, layers: int = 2, window: i
 
 def picture(seed: int = 0, size: tuple[int, int] = (22, 16)) -> Image.Image:
     """Noise of (width, height)."""
-    pixels = np.random.default_rng(seed).integers(0, 256, size=(size[1], size[0], 3), dtype=np.uint8)
+    pixels = np.random.default_rng(seed).integers(
+        0, 256, size=(size[1], size[0], 3), dtype=np.uint8
+    )
     return Image.fromarray(pixels)
 
 
 def plain_logits(vlm: VLM, embeddings: Tensor, arm: list) -> Tensor:
-    """The last position's logits by a Llama forward written out in torch: an independent computation of any arm."""
+    """The last position's logits by a Llama forward written out in torch: an independent
+    computation of any arm."""
     weights, config = vlm.model.state_dict(), vlm.model.config.text_config
     hidden, length = embeddings.clone(), len(embeddings)
     heads, shared, width = config.num_attention_heads, config.num_key_value_heads, config.head_dim
-    turn = torch.arange(length)[:, None] * config.rope_parameters["rope_theta"] ** (-torch.arange(0, width, 2) / width)
+    turn = torch.arange(length)[:, None] * config.rope_parameters["rope_theta"] ** (
+        -torch.arange(0, width, 2) / width
+    )
     cos, sin = turn.cos().repeat(1, 2), turn.sin().repeat(1, 2)
 
     def norm(values: Tensor, weight: Tensor) -> Tensor:
@@ -189,15 +232,23 @@ def plain_logits(vlm: VLM, embeddings: Tensor, arm: list) -> Tensor:
                         for source in each.source:
                             mask[head, target, source] = False
         normed = norm(hidden, part["input_layernorm.weight"])
-        query = rotate((normed @ part["self_attn.q_proj.weight"].T).view(length, heads, width).transpose(0, 1))
-        key = rotate((normed @ part["self_attn.k_proj.weight"].T).view(length, shared, width).transpose(0, 1))
-        value = (normed @ part["self_attn.v_proj.weight"].T).view(length, shared, width).transpose(0, 1)
+        query = rotate(
+            (normed @ part["self_attn.q_proj.weight"].T).view(length, heads, width).transpose(0, 1)
+        )
+        key = rotate(
+            (normed @ part["self_attn.k_proj.weight"].T).view(length, shared, width).transpose(0, 1)
+        )
+        value = (
+            (normed @ part["self_attn.v_proj.weight"].T).view(length, shared, width).transpose(0, 1)
+        )
         key, value = (each.repeat_interleave(heads // shared, 0) for each in (key, value))
         scores = (query @ key.transpose(1, 2) / width**0.5).masked_fill(~mask, -torch.inf)
         mixed = (scores.softmax(-1) @ value).transpose(0, 1).reshape(length, heads * width)
         hidden = hidden + mixed @ part["self_attn.o_proj.weight"].T
         normed = norm(hidden, part["post_attention_layernorm.weight"])
-        gate = silu(normed @ part["mlp.gate_proj.weight"].T) * (normed @ part["mlp.up_proj.weight"].T)
+        gate = silu(normed @ part["mlp.gate_proj.weight"].T) * (
+            normed @ part["mlp.up_proj.weight"].T
+        )
         hidden = hidden + gate @ part["mlp.down_proj.weight"].T
     last = norm(hidden[-1], weights["model.language_model.norm.weight"])
     return weights["lm_head.weight"] @ last

@@ -1,7 +1,8 @@
-"""Worlds: results as a subject would have measured them, made up so that what is true in them is known.
+"""Worlds: results as a subject would have measured them, made up so that what is true in them is
+known.
 
-- "paper": every figure is the paper's own (table 1 of LLaVA-Phi-3, table 2 of LLaVA-1.5, the lens of Qwen2-VL), and
-  every control does nothing.
+- "paper": every figure is the paper's own (table 1 of LLaVA-Phi-3, table 2 of LLaVA-1.5, the lens
+  of Qwen2-VL), and every control does nothing.
 - "nothing": no intervention does anything, and the lens shows nothing.
 - "everywhere": as the paper's, but whatever is a control does as much as what it is the control of.
 - "opposite": every effect has the other sign, and every absence is an effect.
@@ -30,11 +31,21 @@ PRINTED = {
     for cell in cells()
     if (cell.table, cell.model) in ((1, "llava-phi-3"), (2, "llava-1.5-7b"))
 }
-NEAREST = {"object": 10, "+1 buffer": 40, "+2 buffer": 60}  # as many tokens as a region has, of those printed
+NEAREST = {
+    "object": 10,
+    "+1 buffer": 40,
+    "+2 buffer": 60,
+}  # as many tokens as a region has, of those printed
 ABLATIONS = [*REGIONS, "register", *(f"elsewhere {region}" for region in REGIONS)]
-ABLATIONS += [f"{by} {k}" for by in ("gradient", "random") for k in (*COUNTS, *(f"= {region}" for region in REGIONS))]
+ABLATIONS += [
+    f"{by} {k}"
+    for by in ("gradient", "random")
+    for k in (*COUNTS, *(f"= {region}" for region in REGIONS))
+]
 ROWS = [*TO_LAST, *(f"random = {row}" for row in TO_LAST), *TO_ROW]
-SLIDING = dict(zip(sliding(DEPTH), (0.0, 0.02, 0.1, 0.15, 0.12, 0.05), strict=True))  # figure 8 prints none
+SLIDING = dict(
+    zip(sliding(DEPTH), (0.0, 0.02, 0.1, 0.15, 0.12, 0.05), strict=True)
+)  # figure 8 prints none
 KNOCKOUTS = [f"{row}, {window}" for row in ROWS for window in (*WINDOWS, *SLIDING)]
 
 
@@ -91,7 +102,10 @@ def world(name: str) -> SimpleNamespace:
     return SimpleNamespace(
         ablations=_table(name, TASKS, ABLATIONS),
         knockouts=_table(name, ("VQA",), KNOCKOUTS),
-        sliding_places={each: (layers.start + layers.stop) / 2 / DEPTH for each, layers in sliding(DEPTH).items()},
+        sliding_places={
+            each: (layers.start + layers.stop) / 2 / DEPTH
+            for each, layers in sliding(DEPTH).items()
+        },
         visual_tokens=576,
         lens=_lens(name),
         numbers=_numbers(name),
@@ -109,7 +123,12 @@ def _table(name: str, tasks: tuple[str, ...], arms: list[str]) -> Table:
             lost = 0.0 if arm == "clean" else SHARES[name](task, arm)
             count = load_figures().tokens.get(arm, 0) * tokens * (1 + spread)
             right, probability = order >= lost, 0.9 - 0.5 * lost * (1 + spread)
-            columns = {"image": np.arange(N), "right": right, "probability": probability, "tokens": count}
+            columns = {
+                "image": np.arange(N),
+                "right": right,
+                "probability": probability,
+                "tokens": count,
+            }
             frames.append(pd.DataFrame(columns).assign(task=task, arm=arm, answer=""))
     return Table.of(pd.concat(frames), {task: {} for task in tasks})
 
@@ -118,7 +137,9 @@ def _lens(name: str) -> LensResults:
     figures, lexicon = load_figures().lens["qwen2-vl-2b"], load_lexicon()
     layers, varied = np.arange(STATES), 1 + 0.5 * np.sin(np.arange(N))[:, None]
     zero, middling = np.zeros((N, STATES)), 0.5 + 0.1 * varied * np.ones(STATES)
-    grown = figures.share * varied * np.exp(-np.abs(layers - figures.best_layer) / 10) * (layers > 0)
+    grown = (
+        figures.share * varied * np.exp(-np.abs(layers - figures.best_layer) / 10) * (layers > 0)
+    )
     fallen = 0.9 * (np.arange(N) < 0.6 * N)[:, None] * (1 - layers / STATES)
     share, absent_share, auc, absent_auc = {
         "paper": (grown, zero, middling + 0.25, middling),
@@ -126,7 +147,9 @@ def _lens(name: str) -> LensResults:
         "everywhere": (grown, grown, middling + 0.25, middling + 0.25),
         "opposite": (fallen, zero + 0.95, middling - 0.25, middling),
     }[name]
-    dog, cat = ([lexicon[each].specific[0], lexicon[each].other_languages[0]] for each in ("dog", "cat"))
+    dog, cat = (
+        [lexicon[each].specific[0], lexicon[each].other_languages[0]] for each in ("dog", "cat")
+    )
     words = {"paper": dog, "nothing": [], "everywhere": dog + cat, "opposite": cat}[name]
     some, none, all_ = np.arange(N) % 10 == 0, np.zeros(N, int), np.ones(N, int)
     late, first = {

@@ -1,7 +1,9 @@
-"""What differs between model families. This file alone knows architectures (and `checkpoint.py` what their files lack).
+"""What differs between model families. This file alone knows architectures (and `checkpoint.py`
+what their files lack).
 
-Known to be exact: LLaVA (`LlavaForConditionalGeneration`, which LLaVA-1.5 and LLaVA-Phi-3 both are) and Qwen2-VL. Any
-other model with one language model that is fed by placeholder tokens is taken on trial, see `vlmlib/selfcheck.py`.
+Known to be exact: LLaVA (`LlavaForConditionalGeneration`, which LLaVA-1.5 and LLaVA-Phi-3 both are)
+and Qwen2-VL. Any other model with one language model that is fed by placeholder tokens is taken on
+trial, see `vlmlib/selfcheck.py`.
 """
 
 import math
@@ -33,27 +35,40 @@ def decoder_of(model: PreTrainedModel) -> Decoder:
     name = f"{type(model).__name__} (model type {model.config.model_type!r})"
     stack: Any = getattr(getattr(model, "model", None), "language_model", None)
     unembed: Any = model.get_output_embeddings()
-    has_all = hasattr(stack, "layers") and hasattr(stack, "norm") and hasattr(model.config, "image_token_id")
+    has_all = (
+        hasattr(stack, "layers")
+        and hasattr(stack, "norm")
+        and hasattr(model.config, "image_token_id")
+    )
     if model.config.is_encoder_decoder or unembed is None or not has_all:
         raise VLMError(
-            f"{name} has no single causal language model that is fed by placeholder tokens, which is what visual "
+            f"{name} has no single causal language model that is fed by placeholder tokens, which "
+            "is what visual "
             f"tokens and their attention edges are here. {USE}"
         )
-    crossing = [index for index, layer in enumerate(stack.layers) if not hasattr(layer, "self_attn")]
+    crossing = [
+        index for index, layer in enumerate(stack.layers) if not hasattr(layer, "self_attn")
+    ]
     if crossing:
         raise VLMError(
-            f"{name} has decoder layers without self-attention (the first is layer {crossing[0]}): it reads the image "
+            f"{name} has decoder layers without self-attention (the first is layer {crossing[0]}): "
+            "it reads the image "
             f"through cross-attention, so its sequence has no visual tokens to intervene on. {USE}"
         )
     text = model.config.get_text_config()
     if text._attn_implementation not in ("sdpa", "eager"):
         raise VLMError(
-            f"This model's attention runs as {text._attn_implementation!r}, which takes no mask of edges. Load it with "
+            f"This model's attention runs as {text._attn_implementation!r}, which takes no mask of "
+            "edges. Load it with "
             'attn_implementation="sdpa" or "eager".'
         )
     window = getattr(text, "sliding_window", None)
     kinds = getattr(text, "layer_types", None)
-    slides = [kind == "sliding_attention" for kind in kinds] if kinds else [window is not None] * len(stack.layers)
+    slides = (
+        [kind == "sliding_attention" for kind in kinds]
+        if kinds
+        else [window is not None] * len(stack.layers)
+    )
     return Decoder(
         stack=stack,
         embed=model.get_input_embeddings(),
@@ -69,7 +84,8 @@ def decoder_of(model: PreTrainedModel) -> Decoder:
 
 
 def completed(processor: Any, config: Any) -> Any:
-    """The processor, with what some LLaVA processors lack: without it they count one image token too few.
+    """The processor, with what some LLaVA processors lack: without it they count one image token
+    too few.
 
     !!! example
 
@@ -85,7 +101,8 @@ def completed(processor: Any, config: Any) -> Any:
 
 
 def prompt_of(model: PreTrainedModel, processor: Any) -> str:
-    """The text around a question: the authors' for LLaVA-1.5 and LLaVA-Phi-3, else the processor's chat template.
+    """The text around a question: the authors' for LLaVA-1.5 and LLaVA-Phi-3, else the processor's
+    chat template.
 
     !!! example
 
@@ -97,11 +114,15 @@ def prompt_of(model: PreTrainedModel, processor: Any) -> str:
         return PHI3_PROMPT
     content = [{"type": "image"}, {"type": "text", "text": "{question}"}]
     try:
-        prompt = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+        prompt = processor.apply_chat_template(
+            [{"role": "user", "content": content}], add_generation_prompt=True
+        )
     except ValueError as error:
         if is_llava:
             return VICUNA_PROMPT
-        raise VLMError(f"This processor has no chat template: {error} Pass prompt= to VLM.") from error
+        raise VLMError(
+            f"This processor has no chat template: {error} Pass prompt= to VLM."
+        ) from error
     if is_llava and prompt.startswith("USER:"):
         return VICUNA_PROMPT
     # the tokenizer adds the begin-of-sequence token itself, where there is one
@@ -109,7 +130,8 @@ def prompt_of(model: PreTrainedModel, processor: Any) -> str:
 
 
 def grid_of(inputs: Mapping[str, Tensor], count: int, image_processor: Any) -> tuple[int, int]:
-    """(rows, columns) of `count` visual tokens: merged patches where the processor counts them, else a square.
+    """(rows, columns) of `count` visual tokens: merged patches where the processor counts them,
+    else a square.
 
     !!! example
 
@@ -120,15 +142,22 @@ def grid_of(inputs: Mapping[str, Tensor], count: int, image_processor: Any) -> t
         _, rows, cols = inputs["image_grid_thw"][0].tolist()
         return rows // image_processor.merge_size, cols // image_processor.merge_size
     side, pictures = math.isqrt(count), inputs.get("pixel_values")
-    if side * side != count or not count or (pictures is not None and (pictures.ndim != 4 or len(pictures) != 1)):
+    if (
+        side * side != count
+        or not count
+        or (pictures is not None and (pictures.ndim != 4 or len(pictures) != 1))
+    ):
         raise VLMError(
-            f"{count} visual tokens are not the square grid of one picture, so regions of the image cannot be found "
+            f"{count} visual tokens are not the square grid of one picture, so regions of the "
+            "image cannot be found "
             f"among them. {USE}"
         )
     return side, side
 
 
-def decoder_input(model: PreTrainedModel, decoder: Decoder, inputs: Mapping[str, Tensor]) -> dict[str, Any]:
+def decoder_input(
+    model: PreTrainedModel, decoder: Decoder, inputs: Mapping[str, Tensor]
+) -> dict[str, Any]:
     """Run the model until its language model is called, and return what it is called with.
 
     !!! example
@@ -147,7 +176,10 @@ def decoder_input(model: PreTrainedModel, decoder: Decoder, inputs: Mapping[str,
             model(**inputs, use_cache=False, logits_to_keep=1)
     except _Reached:
         return arguments
-    raise VLMError(f"{type(model).__name__} never called its language model, so its input cannot be read. {USE}")
+    raise VLMError(
+        f"{type(model).__name__} never called its language model, so its input cannot be read. "
+        f"{USE}"
+    )
 
 
 class _Reached(Exception):  # noqa: N818, a signal and no error

@@ -22,7 +22,8 @@ def kept(clean: DynamicCache) -> list[KeysAndValues]:
 
 
 def sharing(clean: list[KeysAndValues], length: int, rows: int) -> Cache:
-    """A cache for one pass of `rows` rows that all continue the first `length` positions of the clean run.
+    """A cache for one pass of `rows` rows that all continue the first `length` positions of the
+    clean run.
 
     Nothing that the pass computes is kept.
 
@@ -32,16 +33,23 @@ def sharing(clean: list[KeysAndValues], length: int, rows: int) -> Cache:
         >>> sharing(clean, length=7, rows=3).update(torch.ones(3, 2, 1, 4), torch.ones(3, 2, 1, 4), 0)[0].shape
         torch.Size([3, 2, 8, 4])
     """
-    return Cache(layers=[_Shared(keys[:, :, :length], values[:, :, :length], rows) for keys, values in clean])
+    return Cache(
+        layers=[_Shared(keys[:, :, :length], values[:, :, :length], rows) for keys, values in clean]
+    )
 
 
 class _Shared(DynamicLayer):
     def __init__(self, keys: Keys, values: Keys, rows: int):
         super().__init__()
-        self.prefix, self.is_initialized = (keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1)), True
+        self.prefix, self.is_initialized = (
+            (keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1)),
+            True,
+        )
 
     def update(self, key_states: Keys, value_states: Keys, *args, **kwargs) -> KeysAndValues:
-        return torch.cat([self.prefix[0], key_states], -2), torch.cat([self.prefix[1], value_states], -2)
+        return torch.cat([self.prefix[0], key_states], -2), torch.cat(
+            [self.prefix[1], value_states], -2
+        )
 
     def get_seq_length(self) -> int:
         return self.prefix[0].shape[-2]
@@ -65,12 +73,14 @@ class Branches(Cache):
         super().__init__(layers=list(self.branches))
 
     def begin(self, rows: slice, start: int) -> None:
-        """From here on these rows are written, from position `start`; what lies before it is the clean run's."""
+        """From here on these rows are written, from position `start`; what lies before it is the
+        clean run's."""
         for layer in self.branches:
             layer.begin(rows, start)
 
     def resume(self, length: int) -> None:
-        """From here on all rows are written, from position `length`, and the clean run is let go."""
+        """From here on all rows are written, from position `length`, and the clean run is let
+        go."""
         for layer in self.branches:
             layer.rows, layer.filled, layer.prefix = slice(None), length, ()
 
@@ -86,7 +96,10 @@ class _Branch(DynamicLayer):
         _, heads, _, width = keys.shape
         self.prefix: tuple[Keys, ...] = (keys, values)
         self.is_initialized = True
-        self.room = (keys.new_empty(rows, heads, capacity, width), values.new_empty(rows, heads, capacity, width))
+        self.room = (
+            keys.new_empty(rows, heads, capacity, width),
+            values.new_empty(rows, heads, capacity, width),
+        )
         self.rows, self.filled = slice(None), 0
 
     def begin(self, rows: slice, start: int) -> None:
@@ -96,7 +109,10 @@ class _Branch(DynamicLayer):
 
     def update(self, key_states: Keys, value_states: Keys, *args, **kwargs) -> KeysAndValues:
         begin, self.filled = self.filled, self.filled + key_states.shape[-2]
-        keys, values = self.room[0][self.rows, :, : self.filled], self.room[1][self.rows, :, : self.filled]
+        keys, values = (
+            self.room[0][self.rows, :, : self.filled],
+            self.room[1][self.rows, :, : self.filled],
+        )
         keys[:, :, begin:], values[:, :, begin:] = key_states, value_states
         return keys, values
 

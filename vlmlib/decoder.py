@@ -1,4 +1,5 @@
-"""The language model of a VLM, as interventions see it: a stack of causal decoder layers between two embeddings."""
+"""The language model of a VLM, as interventions see it: a stack of causal decoder layers between
+two embeddings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +10,17 @@ from torch import nn
 
 @dataclass(frozen=True, eq=False)
 class Decoder:
-    """The parts of a language model that the engine and the readouts touch. `VLM.decoder` holds one.
+    """The parts of a language model that the engine and the readouts touch. `VLM.decoder` holds
+    one.
 
     - `stack`: takes embeddings `[batch, seq, d_model]`, returns the last hidden states, normed.
     - `embed`, `unembed`: ids to embeddings, normed hidden states to logits.
-    - `layers`, `attentions`: each decoder layer and its self-attention, in order; `norm`: the final norm.
-    - `last_mlp`: what the last layer does to each position by itself after attention, where it is one module.
-    - `windows`: for each layer how many positions, itself included, a position attends to; None for all before it.
+    - `layers`, `attentions`: each decoder layer and its self-attention, in order; `norm`: the final
+        norm.
+    - `last_mlp`: what the last layer does to each position by itself after attention, where it is
+        one module.
+    - `windows`: for each layer how many positions, itself included, a position attends to; None for
+        all before it.
     - `heads`: query heads per layer. `d_model`: width of an embedding.
 
     !!! example
@@ -37,7 +42,8 @@ class Decoder:
 
     @property
     def eager(self) -> bool:
-        """Whether attention takes a mask to add to the scores (eager) and no boolean one (sdpa), as set just now."""
+        """Whether attention takes a mask to add to the scores (eager) and no boolean one (sdpa), as
+        set just now."""
         return self.stack.config._attn_implementation == "eager"  # pyright: ignore
 
     @property

@@ -56,11 +56,16 @@ class Decoding:
             return True
         if self.until is None:
             return False
-        return self.until in self.text(ids) if isinstance(self.until, str) else self.until(self.text(ids))
+        return (
+            self.until in self.text(ids)
+            if isinstance(self.until, str)
+            else self.until(self.text(ids))
+        )
 
 
 def check_greedy(settings: GenerationConfig | None) -> None:
-    """Raise a `VLMError` where a model's own generation settings change logits, as plain greedy decoding does not.
+    """Raise a `VLMError` where a model's own generation settings change logits, as plain greedy
+    decoding does not.
 
     !!! example
 
@@ -70,7 +75,8 @@ def check_greedy(settings: GenerationConfig | None) -> None:
         value = getattr(settings, name, None)
         if value not in (None, [], neutral):
             raise VLMError(
-                f"The model's generation_config has {name}={value!r}, which greedy description does not apply. Set "
+                f"The model's generation_config has {name}={value!r}, which greedy description "
+                "does not apply. Set "
                 f"vlm.model.generation_config.{name} = {neutral!r} to describe without it."
             )
 
@@ -81,8 +87,9 @@ def describe(
 ) -> list[list[int]]:
     """The ids that each arm says, greedily.
 
-    Arms share the clean run up to their first change, then have keys and values of their own, and go on token by token
-    as the rows of one batch, which arms that have ended leave. At most `max_tokens` positions are held at a time.
+    Arms share the clean run up to their first change, then have keys and values of their own, and
+    go on token by token as the rows of one batch, which arms that have ended leave. At most
+    `max_tokens` positions are held at a time.
 
     !!! example
 
@@ -102,7 +109,8 @@ def _together(
     decoder: Decoder, stimulus: Stimulus, arms: Sequence[Arm], decoding: Decoding, max_tokens: int
 ) -> list[list[int]]:
     length = len(stimulus.embeddings)
-    # an arm that changes nothing recomputes the last position, whose output the clean prefix may not have
+    # an arm that changes nothing recomputes the last position, whose output the clean prefix may
+    # not have
     starts = [min(first_affected(arm, length), length - 1) for arm in arms]
     made = plan(starts, length, pass_size(decoder, max_tokens), pack=False)
     clean, _ = clean_run(decoder, stimulus, max(made.shared, 1))

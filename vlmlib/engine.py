@@ -1,4 +1,5 @@
-"""The engine: executes a plan on a decoder, so that arms share all positions that they do not change."""
+"""The engine: executes a plan on a decoder, so that arms share all positions that they do not
+change."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,7 +25,8 @@ CPU_PASS = 1024  # positions: on a CPU a larger pass is a slower one, since what
 def next_token(
     decoder: Decoder, stimulus: Stimulus, arms: Sequence[Arm], max_tokens: int
 ) -> Float[Tensor, "arm vocab"]:
-    """The logits at the last token position under each arm. No pass holds more than `max_tokens` positions.
+    """The logits at the last token position under each arm. No pass holds more than `max_tokens`
+    positions.
 
     !!! example
 
@@ -33,7 +35,9 @@ def next_token(
         2
     """
     length = len(stimulus.embeddings)
-    made = plan([first_affected(arm, length) for arm in arms], length, pass_size(decoder, max_tokens))
+    made = plan(
+        [first_affected(arm, length) for arm in arms], length, pass_size(decoder, max_tokens)
+    )
     clean, hidden = clean_run(decoder, stimulus, made.shared)
     rows: dict[int, Tensor] = {}
     if made.clean:
@@ -61,7 +65,8 @@ def pass_size(decoder: Decoder, max_tokens: int) -> int:
 def clean_run(
     decoder: Decoder, stimulus: Stimulus, length: int
 ) -> tuple[list[KeysAndValues], Float[Tensor, "row seq d_model"]]:
-    """Keys and values of the first positions of the clean run, layer by layer, and their last hidden states.
+    """Keys and values of the first positions of the clean run, layer by layer, and their last
+    hidden states.
 
     !!! example
 
@@ -85,7 +90,8 @@ def clean_run(
 def suffixes(
     decoder: Decoder, stimulus: Stimulus, arms: Sequence[Arm], run: Pass, cache: Cache | None
 ) -> Float[Tensor, "arm d_model"]:
-    """Run one pass after what `cache` holds, and return each arm's last hidden state at the last token position.
+    """Run one pass after what `cache` holds, and return each arm's last hidden state at the last
+    token position.
 
     !!! example
 
@@ -94,16 +100,29 @@ def suffixes(
         torch.Size([1, 16])
     """
     embeddings, length = stimulus.embeddings, len(stimulus.embeddings)
-    masks = Masks(run, arms, length, decoder.windows, decoder.heads, decoder.eager, embeddings.dtype, embeddings.device)
+    masks = Masks(
+        run,
+        arms,
+        length,
+        decoder.windows,
+        decoder.heads,
+        decoder.eager,
+        embeddings.dtype,
+        embeddings.device,
+    )
     rows = 1 if run.packed else len(run.arms)
     hidden = embeddings[masks.queries].repeat(rows, 1, 1)
-    ablations = [(arm, each) for arm, part in enumerate(arms) for each in part if isinstance(each, Ablate)]
+    ablations = [
+        (arm, each) for arm, part in enumerate(arms) for each in part if isinstance(each, Ablate)
+    ]
 
     def replaced(hidden: Tensor, layer: int) -> Tensor:
         for arm, each in ablations:
             if each.layer == layer and each.tokens:
                 row, first = masks.row_and_column(arm)
-                columns = torch.tensor(each.tokens, device=hidden.device) + (first - run.starts[arm])
+                columns = torch.tensor(each.tokens, device=hidden.device) + (
+                    first - run.starts[arm]
+                )
                 hidden[row, columns] = each.value.to(hidden)
         return hidden
 
@@ -129,16 +148,19 @@ def suffixes(
             use_cache=cache is not None,
         )
     where = [masks.row_and_column(arm) for arm in range(len(arms))]
-    lasts = [first + length - 1 - start for (_, first), start in zip(where, run.starts, strict=True)]
+    lasts = [
+        first + length - 1 - start for (_, first), start in zip(where, run.starts, strict=True)
+    ]
     return output.last_hidden_state[[row for row, _ in where], lasts]
 
 
 @contextmanager
 def reading_the_last_position(decoder: Decoder) -> Iterator[None]:
-    """While the context lasts, only the last position's output is right, and the last layer does less work.
+    """While the context lasts, only the last position's output is right, and the last layer does
+    less work.
 
-    Its feed-forward part is given the last position alone. What that gives is added to every row of the residual
-    stream, and the last row's sum is right.
+    Its feed-forward part is given the last position alone. What that gives is added to every row of
+    the residual stream, and the last row's sum is right.
 
     !!! example
 
@@ -149,11 +171,17 @@ def reading_the_last_position(decoder: Decoder) -> Iterator[None]:
     """
     with ExitStack() as hooks:
         if decoder.last_mlp is not None:
-            hooks.enter_context(before(decoder.last_mlp, lambda args, kwargs: ((args[0][:, -1:], *args[1:]), kwargs)))
+            hooks.enter_context(
+                before(
+                    decoder.last_mlp, lambda args, kwargs: ((args[0][:, -1:], *args[1:]), kwargs)
+                )
+            )
         yield
 
 
-def positions_of(stimulus: Stimulus, queries: Int[Tensor, " query"], rows: int) -> Int[Tensor, "*axes row query"]:
+def positions_of(
+    stimulus: Stimulus, queries: Int[Tensor, " query"], rows: int
+) -> Int[Tensor, "*axes row query"]:
     """The position ids of some positions, once per row.
 
     !!! example

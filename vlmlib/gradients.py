@@ -18,11 +18,14 @@ MAX_TOKENS = 4096  # fewer than a run without gradients computes at once: every 
 
 @dataclass(frozen=True, eq=False)
 class Attributions:
-    """What `integrated_gradients` returns, one number per visual token in the order of `Stimulus.visual`.
+    """What `integrated_gradients` returns, one number per visual token in the order of
+    `Stimulus.visual`.
 
     - `signed`: contributions summed over d_model; together they are the change of the logit.
-    - `absolute`: their absolute values summed over d_model, by which the paper's authors rank tokens.
-    - `gap`: the completeness gap, |sum of `signed` - (F(x) - F(x'))| / sum of `absolute`. Large: take more steps.
+    - `absolute`: their absolute values summed over d_model, by which the paper's authors rank
+        tokens.
+    - `gap`: the completeness gap, |sum of `signed` - (F(x) - F(x'))| / sum of `absolute`. Large:
+        take more steps.
     """
 
     signed: Float[Tensor, " token"]
@@ -39,17 +42,21 @@ def integrated_gradients(
     rule: str = "midpoint",
     max_tokens: int = MAX_TOKENS,
 ) -> Attributions:
-    """Integrated gradients of a token's logit at the last position (section 3; Sundararajan et al., 2017).
+    """Integrated gradients of a token's logit at the last position (section 3; Sundararajan et al.,
+    2017).
 
-    IG_i = (x_i - x'_i) * 1/n * sum_k dF(x' + a_k (x - x')) / dx_i for every number x_i of the visual tokens, with F the
-    logit and x' the baseline in place of every visual token. All other positions stay as they are.
+    IG_i = (x_i - x'_i) * 1/n * sum_k dF(x' + a_k (x - x')) / dx_i for every number x_i of the
+    visual tokens, with F the logit and x' the baseline in place of every visual token. All other
+    positions stay as they are.
 
-    **Arguments:** `token_id`: whose logit F is; `baseline`: the mean embedding, or zeros; `steps`: n; `rule`:
-    "midpoint", a_k = (k - 1/2) / n for k = 1..n, or "ends", a_k = k / (n - 1) for k = 0..n-1, the authors' variant;
-    `max_tokens`: how many positions one forward pass may compute, which bounds memory.
+    **Arguments:** `token_id`: whose logit F is; `baseline`: the mean embedding, or zeros; `steps`:
+    n; `rule`: "midpoint", a_k = (k - 1/2) / n for k = 1..n, or "ends", a_k = k / (n - 1) for k =
+    0..n-1, the authors' variant; `max_tokens`: how many positions one forward pass may compute,
+    which bounds memory.
 
-    **Raises:** `VLMError` for a model whose arms run one by one (`vlm.shares` is False), a token id outside the
-    vocabulary, a baseline of another width or not finite, another rule, and fewer than 1 step (2 for "ends").
+    **Raises:** `VLMError` for a model whose arms run one by one (`vlm.shares` is False), a token id
+    outside the vocabulary, a baseline of another width or not finite, another rule, and fewer than
+    1 step (2 for "ends").
 
     !!! example
 
@@ -65,14 +72,29 @@ def integrated_gradients(
     batches = _fractions(steps, rule).to(x).split(rows)
     total = torch.zeros_like(x)
     for fractions in tqdm(
-        batches, desc="integrated gradients", unit="batch", leave=False, disable=None if len(batches) > 1 else True
+        batches,
+        desc="integrated gradients",
+        unit="batch",
+        leave=False,
+        disable=None if len(batches) > 1 else True,
     ):
-        points = (start + fractions[:, None, None] * (x - start)).to(stimulus.embeddings).requires_grad_()
+        points = (
+            (start + fractions[:, None, None] * (x - start))
+            .to(stimulus.embeddings)
+            .requires_grad_()
+        )
         with torch.enable_grad():
-            total += torch.autograd.grad(_logits(vlm, stimulus, points, token_id).sum(), points)[0].float().sum(0)
+            total += (
+                torch.autograd.grad(_logits(vlm, stimulus, points, token_id).sum(), points)[0]
+                .float()
+                .sum(0)
+            )
     contributions = (x - start) * total / steps
     with torch.no_grad():
-        end, begin = (_logits(vlm, stimulus, each[None].to(stimulus.embeddings), token_id) for each in (x, start))
+        end, begin = (
+            _logits(vlm, stimulus, each[None].to(stimulus.embeddings), token_id)
+            for each in (x, start)
+        )
     absolute = contributions.abs().sum(-1)
     missing = (contributions.sum() - (end - begin)).abs()
     gap = float(missing / absolute.sum().clamp_min(torch.finfo(absolute.dtype).tiny))
@@ -82,7 +104,8 @@ def integrated_gradients(
 def _logits(
     vlm: VLM, stimulus: Stimulus, visual: Float[Tensor, "row token d_model"], token_id: int
 ) -> Float[Tensor, " row"]:
-    """The token's logit at the last position, for each row of embeddings in the visual tokens' place."""
+    """The token's logit at the last position, for each row of embeddings in the visual tokens'
+    place."""
     rows, length, device = len(visual), len(stimulus.embeddings), visual.device
     embeddings = stimulus.embeddings.repeat(rows, 1, 1)
     embeddings[:, stimulus.visual] = visual
@@ -102,21 +125,30 @@ def _fractions(steps: int, rule: str) -> Float[Tensor, " step"]:
         raise VLMError(f'integrated_gradients knows no rule {rule!r}. Choose "midpoint" or "ends".')
     fewest = 2 if rule == "ends" else 1
     if steps < fewest:
-        raise VLMError(f'integrated_gradients was asked for {steps} steps; "{rule}" needs at least {fewest}.')
-    return (torch.arange(steps) + 0.5) / steps if rule == "midpoint" else torch.linspace(0, 1, steps)
+        raise VLMError(
+            f'integrated_gradients was asked for {steps} steps; "{rule}" needs at least {fewest}.'
+        )
+    return (
+        (torch.arange(steps) + 0.5) / steps if rule == "midpoint" else torch.linspace(0, 1, steps)
+    )
 
 
 def _check(vlm: VLM, token_id: int, baseline: Float[Tensor, " d_model"]) -> None:
     if not vlm.shares:
         raise VLMError(
-            "integrated_gradients runs the language model by itself, with a causal mask; this model makes masks of its "
+            "integrated_gradients runs the language model by itself, with a causal mask; this "
+            "model makes masks of its "
             "own (vlm.shares is False). Rank its tokens by ablating them one at a time instead."
         )
     check_range("integrated_gradients: token id", [token_id], vlm.decoder.vocab)
     if baseline.shape != (vlm.d_model,):
         raise VLMError(
-            f"integrated_gradients was given a baseline of shape {tuple(baseline.shape)}, but this model's embeddings "
+            f"integrated_gradients was given a baseline of shape {tuple(baseline.shape)}, but this "
+            "model's embeddings "
             f"have width {vlm.d_model}. Compute it with this model (mean_embedding(vlm, images))."
         )
     if not bool(torch.isfinite(baseline).all()):
-        raise VLMError("integrated_gradients was given a baseline that is not finite. Look for NaN where it was made.")
+        raise VLMError(
+            "integrated_gradients was given a baseline that is not finite. Look for NaN where it "
+            "was made."
+        )

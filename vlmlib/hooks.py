@@ -10,7 +10,8 @@ Edit = Callable[[tuple, dict], tuple[tuple, dict]]
 
 @contextmanager
 def before(module: nn.Module, edit: Edit) -> Iterator[None]:
-    """While the context lasts, what this module is called with passes through `edit(args, kwargs)` first.
+    """While the context lasts, what this module is called with passes through `edit(args, kwargs)`
+    first.
 
     !!! example
 

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from vlmlib.errors import VLMError
 
-Tokens = Int[Tensor, " _"] | Iterable[int] | SupportsIndex  # positions in the sequence, or one; also layers, heads
+Tokens = (
+    Int[Tensor, " _"] | Iterable[int] | SupportsIndex
+)  # positions in the sequence, or one; also layers, heads
 
 
 def numbers(tokens: Tokens) -> list[int]:
@@ -29,10 +31,13 @@ def numbers(tokens: Tokens) -> list[int]:
     """
     listed = tokens.reshape(-1).tolist() if isinstance(tokens, Tensor) else tokens
     listed = list(listed) if isinstance(listed, Iterable) else [listed]
-    strange = [each for each in listed if isinstance(each, bool) or not isinstance(each, SupportsIndex)]
+    strange = [
+        each for each in listed if isinstance(each, bool) or not isinstance(each, SupportsIndex)
+    ]
     if strange:
         raise VLMError(
-            f"Positions, layers and heads are whole numbers; {strange[0]!r} is a {type(strange[0]).__name__}. Turn a "
+            f"Positions, layers and heads are whole numbers; {strange[0]!r} is a "
+            f"{type(strange[0]).__name__}. Turn a "
             "mask over positions into them with mask.nonzero()."
         )
     return [operator.index(each) for each in listed]
@@ -53,14 +58,15 @@ def positions(tokens: Tokens) -> tuple[int, ...]:
 class Ablate:
     """Replace what enters a layer at some positions by a value (mean ablation, section 3).
 
-    E'_i = value for i in S, E'_i = E_i elsewhere. At layer 0, the paper's, E are the embeddings; at a later layer they
-    are hidden states, so that the hidden states of another stimulus as the value make this activation patching.
+    E'_i = value for i in S, E'_i = E_i elsewhere. At layer 0, the paper's, E are the embeddings; at
+    a later layer they are hidden states, so that the hidden states of another stimulus as the value
+    make this activation patching.
 
     **Arguments:**
 
     - `tokens`: positions in the sequence, S.
-    - `value`: `[d_model]` for all of them (the mean embedding, or zeros), or `[token, d_model]`, one row per token in
-        the order of `tokens`.
+    - `value`: `[d_model]` for all of them (the mean embedding, or zeros), or `[token, d_model]`,
+        one row per token in the order of `tokens`.
     - `layer`: the 0-based decoder layer whose input is replaced.
 
     **Raises:** `VLMError` for a value of another shape, or one that is not finite.
@@ -80,10 +86,14 @@ class Ablate:
 
     def __init__(self, tokens: Tokens, value: Float[Tensor, "*token d_model"], layer: int = 0):
         given, ascending = numbers(tokens), positions(tokens)
-        if value.ndim not in (1, 2) or (value.ndim == 2 and not len(value) == len(given) == len(ascending)):
+        if value.ndim not in (1, 2) or (
+            value.ndim == 2 and not len(value) == len(given) == len(ascending)
+        ):
             raise VLMError(
-                f"Ablate was given a value of shape {tuple(value.shape)} for {len(ascending)} tokens. Pass one "
-                "vector [d_model] for all of them, or one row per token [token, d_model], each token once."
+                f"Ablate was given a value of shape {tuple(value.shape)} for {len(ascending)} "
+                "tokens. Pass one "
+                "vector [d_model] for all of them, or one row per token [token, d_model], each "
+                "token once."
             )
         if value.ndim == 2 and given != list(ascending):
             value = value[sorted(range(len(given)), key=given.__getitem__)]
@@ -91,16 +101,20 @@ class Ablate:
         object.__setattr__(self, "value", value)
         object.__setattr__(self, "layer", layer)
         if not bool(torch.isfinite(value).all()):
-            raise VLMError("Ablate was given a value that is not finite. Look for NaN or infinity where it was made.")
+            raise VLMError(
+                "Ablate was given a value that is not finite. Look for NaN or infinity where it "
+                "was made."
+            )
 
 
 @dataclass(frozen=True)
 class Block:
-    """Remove the attention edges from some source positions into some target positions (attention knockout, 4.2).
+    """Remove the attention edges from some source positions into some target positions (attention
+    knockout, 4.2).
 
-    In each of the layers the attention mask becomes minus infinity at (target, source), after Geva et al. (2023). It is
-    joined with the model's own mask. While the model describes, targets stay the positions they are: tokens that are
-    generated later attend to everything.
+    In each of the layers the attention mask becomes minus infinity at (target, source), after Geva
+    et al. (2023). It is joined with the model's own mask. While the model describes, targets stay
+    the positions they are: tokens that are generated later attend to everything.
 
     **Arguments:**
 
@@ -109,8 +123,9 @@ class Block:
     - `layers`: 0-based decoder layers in which the edges are removed.
     - `heads`: 0-based query heads, or None for all of them.
 
-    An edge of a position to itself goes only if the position stands in both. An edge into an earlier position, which
-    causality forbids already, is an error: for regions that overlap, `causal_blocks` lists the edges that exist.
+    An edge of a position to itself goes only if the position stands in both. An edge into an
+    earlier position, which causality forbids already, is an error: for regions that overlap,
+    `causal_blocks` lists the edges that exist.
 
     !!! example
 
@@ -138,8 +153,11 @@ class Block:
 Arm = Sequence[Ablate | Block]
 
 
-def causal_blocks(source: Tokens, to: Tokens, layers: Tokens, heads: Tokens | None = None) -> list[Block]:
-    """Blocks of every edge from `source` into `to` that exists in a causal model, for regions that overlap.
+def causal_blocks(
+    source: Tokens, to: Tokens, layers: Tokens, heads: Tokens | None = None
+) -> list[Block]:
+    """Blocks of every edge from `source` into `to` that exists in a causal model, for regions that
+    overlap.
 
     Targets that see the same sources share a block; a target that sees none of them has none.
 

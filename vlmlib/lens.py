@@ -1,4 +1,5 @@
-"""The logit lens: what the hidden states at chosen positions say, layer by layer, in words of the vocabulary."""
+"""The logit lens: what the hidden states at chosen positions say, layer by layer, in words of the
+vocabulary."""
 
 from dataclasses import dataclass
 
@@ -17,11 +18,13 @@ MAX_LOGITS = 2**24  # held at once: 64 MiB in float32
 
 @dataclass(frozen=True, eq=False)
 class Lens:
-    """What `logit_lens` returns. Layer 0 is the embeddings, the last layer is the model's own prediction.
+    """What `logit_lens` returns. Layer 0 is the embeddings, the last layer is the model's own
+    prediction.
 
     - `tokens`: the positions in the sequence, ascending.
     - `top_ids`, `top_probabilities`: the k most likely tokens, the likeliest first.
-    - `rank`, `probability`: of the token that was asked for, rank 0 the likeliest; None where none was.
+    - `rank`, `probability`: of the token that was asked for, rank 0 the likeliest; None where none
+        was.
     """
 
     tokens: tuple[int, ...]
@@ -33,20 +36,28 @@ class Lens:
 
 @torch.no_grad()
 def logit_lens(
-    vlm: VLM, stimulus: Stimulus, tokens: Tokens, k: int = 5, token_id: int | None = None, arm: Arm = ()
+    vlm: VLM,
+    stimulus: Stimulus,
+    tokens: Tokens,
+    k: int = 5,
+    token_id: int | None = None,
+    arm: Arm = (),
 ) -> Lens:
     """Decode hidden states as if each layer were the last one (logit lens, section 4.1).
 
-    p_l = softmax(W_U norm(h_l)), with the model's final norm and unembedding, and h_l what enters layer l. What leaves
-    the last layer is normed once, like all others, so that the last p_l is the model's own. No more than
-    `MAX_LOGITS` logits exist at a time, however many layers and positions are read.
+    p_l = softmax(W_U norm(h_l)), with the model's final norm and unembedding, and h_l what enters
+    layer l. What leaves the last layer is normed once, like all others, so that the last p_l is the
+    model's own. No more than `MAX_LOGITS` logits exist at a time, however many layers and positions
+    are read.
 
-    **Arguments:** positions in the sequence; `k`: how many of the likeliest tokens to keep; `token_id`: a token whose
-    rank (how many tokens have a larger logit) and probability to read; the arm under which the model runs.
+    **Arguments:** positions in the sequence; `k`: how many of the likeliest tokens to keep;
+    `token_id`: a token whose rank (how many tokens have a larger logit) and probability to read;
+    the arm under which the model runs.
 
     **Returns:** a `Lens` of `[layers + 1, token]`, probabilities in float32.
 
-    **Raises:** `VLMError` for a position outside the sequence, and a `k` or token id outside the vocabulary.
+    **Raises:** `VLMError` for a position outside the sequence, and a `k` or token id outside the
+    vocabulary.
 
     !!! example
 
@@ -60,15 +71,24 @@ def logit_lens(
     check_range("logit_lens: position", at, len(stimulus.embeddings))
     check_range("logit_lens: token id", [] if token_id is None else [token_id], vocab)
     if not 1 <= k <= vocab:
-        raise VLMError(f"logit_lens was asked for the {k} likeliest of {vocab} tokens. Choose 1 up to all of them.")
+        raise VLMError(
+            f"logit_lens was asked for the {k} likeliest of {vocab} tokens. Choose 1 up to all of "
+            "them."
+        )
     hidden = vlm.hidden_states(stimulus, at, arm)
     chunks = hidden.flatten(0, 1).split(max(1, MAX_LOGITS // vocab))
     decoded = [_decoded(vlm, chunk, k, token_id) for chunk in chunks]
-    return Lens(at, *(torch.cat(parts).unflatten(0, hidden.shape[:2]) for parts in zip(*decoded, strict=True)))
+    return Lens(
+        at,
+        *(torch.cat(parts).unflatten(0, hidden.shape[:2]) for parts in zip(*decoded, strict=True)),
+    )
 
 
-def _decoded(vlm: VLM, hidden: Float[Tensor, "row d_model"], k: int, token_id: int | None) -> tuple[Tensor, ...]:
-    """The likeliest tokens and their probabilities, and of a token its rank and probability, for each row."""
+def _decoded(
+    vlm: VLM, hidden: Float[Tensor, "row d_model"], k: int, token_id: int | None
+) -> tuple[Tensor, ...]:
+    """The likeliest tokens and their probabilities, and of a token its rank and probability, for
+    each row."""
     logits = vlm.decoder.unembed(vlm.decoder.norm(hidden)).float()
     top_ids, probabilities = logits.topk(k).indices, logits.softmax(-1)
     likeliest = (top_ids, probabilities.gather(-1, top_ids))

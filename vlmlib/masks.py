@@ -1,7 +1,8 @@
 """Which attention edges one pass allows, layer by layer: the model's own, less the blocked ones.
 
-A pass computes the suffixes of its arms. Its keys are the first positions of the clean run, then its own positions;
-an arm sees the clean run up to its own start, and of the pass itself only its own suffix.
+A pass computes the suffixes of its arms. Its keys are the first positions of the clean run, then
+its own positions; an arm sees the clean run up to its own start, and of the pass itself only its
+own suffix.
 """
 
 from collections.abc import Sequence
@@ -19,8 +20,8 @@ Mask = Bool[Tensor, "row head query key"] | Float[Tensor, "row head query key"]
 class Masks:
     """The masks of a pass over a sequence of `length` positions, by layer.
 
-    **Arguments:** `arms`: those of the pass, in its order; `windows`: of each layer; `heads`: query heads; `eager`:
-    give masks to add to the scores, of `dtype`, instead of boolean ones.
+    **Arguments:** `arms`: those of the pass, in its order; `windows`: of each layer; `heads`: query
+    heads; `eager`: give masks to add to the scores, of `dtype`, instead of boolean ones.
 
     !!! example
 
@@ -41,14 +42,27 @@ class Masks:
         dtype: torch.dtype,
         device: torch.device | str,
     ):
-        blocks = [(index, each) for index, arm in enumerate(arms) for each in arm if isinstance(each, Block)]
+        blocks = [
+            (index, each)
+            for index, arm in enumerate(arms)
+            for each in arm
+            if isinstance(each, Block)
+        ]
         self.blocks = [(index, each) for index, each in blocks if not each.is_empty]
-        self.run, self.length, self.windows, self.eager, self.dtype = run, length, windows, eager, dtype
+        self.run, self.length, self.windows, self.eager, self.dtype = (
+            run,
+            length,
+            windows,
+            eager,
+            dtype,
+        )
         self.heads = heads if any(block.heads is not None for _, block in self.blocks) else 1
         starts = run.starts if run.packed else run.starts[:1]
         own = [torch.arange(start, length, device=device) for start in starts]
         self.queries = torch.cat(own)
-        owner = torch.cat([torch.full_like(positions, index) for index, positions in enumerate(own)])
+        owner = torch.cat(
+            [torch.full_like(positions, index) for index, positions in enumerate(own)]
+        )
         shared = torch.arange(max(run.starts), device=device)
         self.keys = torch.cat([shared, self.queries])
         of_key = torch.cat([torch.full_like(shared, -1), owner])
@@ -59,11 +73,17 @@ class Masks:
 
     @property
     def are_the_models_own(self) -> bool:
-        """Whether this is a plain causal pass over whole sequences, which the model masks by itself."""
-        return max(self.run.starts) == 0 and not self.blocks and (not self.run.packed or len(self.run.arms) == 1)
+        """Whether this is a plain causal pass over whole sequences, which the model masks by
+        itself."""
+        return (
+            max(self.run.starts) == 0
+            and not self.blocks
+            and (not self.run.packed or len(self.run.arms) == 1)
+        )
 
     def layer(self, index: int) -> Mask:
-        """The mask of one layer, `[row, head, query, key]`; rows or heads that do not differ are one."""
+        """The mask of one layer, `[row, head, query, key]`; rows or heads that do not differ are
+        one."""
         window = self.windows[index]
         active = [(arm, block) for arm, block in self.blocks if index in block.layers]
         like = (window, tuple(id(block) for _, block in active))
@@ -88,10 +108,13 @@ class Masks:
             allowed[row, heads[:, None].to(allowed.device), targets] &= ~source[self.keys]
         if not self.eager:
             return allowed
-        return torch.zeros_like(allowed, dtype=self.dtype).masked_fill(~allowed, torch.finfo(self.dtype).min)
+        return torch.zeros_like(allowed, dtype=self.dtype).masked_fill(
+            ~allowed, torch.finfo(self.dtype).min
+        )
 
     def row_and_column(self, arm: int) -> tuple[int, int]:
-        """Where the suffix of the pass's arm number `arm` begins: its row, and its first column in that row."""
+        """Where the suffix of the pass's arm number `arm` begins: its row, and its first column in
+        that row."""
         if not self.run.packed:
             return arm, 0
         return 0, sum(self.length - start for start in self.run.starts[:arm])

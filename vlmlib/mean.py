@@ -19,13 +19,16 @@ from vlmlib.model import VLM
 PICTURES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
-def mean_embedding(vlm: VLM, images: str | Path | Iterable[Image.Image]) -> Float[Tensor, " d_model"]:
+def mean_embedding(
+    vlm: VLM, images: str | Path | Iterable[Image.Image]
+) -> Float[Tensor, " d_model"]:
     """The mean of all visual tokens of all images, at the input of the language model (section 3).
 
-    Images are read one after the other and summed in double precision, so any number of them fits into memory.
+    Images are read one after the other and summed in double precision, so any number of them fits
+    into memory.
 
-    **Arguments:** a model; images (the paper took 50,000 of ImageNet's validation split), or a folder of them: every
-    picture file under it, by its suffix, in the order of their paths.
+    **Arguments:** a model; images (the paper took 50,000 of ImageNet's validation split), or a
+    folder of them: every picture file under it, by its suffix, in the order of their paths.
 
     **Returns:** `[d_model]`, in the type and on the device of the model.
 
@@ -54,9 +57,11 @@ def save_mean(path: str | Path, mean: Float[Tensor, "..."], /, **made_from: obje
 
     The file appears whole or not at all: an interrupted call leaves what was there before.
 
-    **Arguments:** where to; the mean; anything worth knowing about it, as text: the model, the images, how many.
+    **Arguments:** where to; the mean; anything worth knowing about it, as text: the model, the
+    images, how many.
 
-    **Raises:** `VLMError` for another suffix, for a mean that is no vector, or where the file cannot be written.
+    **Raises:** `VLMError` for another suffix, for a mean that is no vector, or where the file
+    cannot be written.
 
     !!! example
 
@@ -68,22 +73,32 @@ def save_mean(path: str | Path, mean: Float[Tensor, "..."], /, **made_from: obje
     """
     path = Path(path)
     if path.suffix != ".safetensors":
-        raise VLMError(f"save_mean was asked to write {str(path)!r}. Give the file the suffix .safetensors.")
+        raise VLMError(
+            f"save_mean was asked to write {str(path)!r}. Give the file the suffix .safetensors."
+        )
     if not made_from:
-        raise VLMError("save_mean was not told what the mean was made from. Name it: model=..., images=..., count=...")
+        raise VLMError(
+            "save_mean was not told what the mean was made from. Name it: model=..., images=..., "
+            "count=..."
+        )
     tensors = {"mean": _vector(path, mean).cpu().contiguous()}
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        unfinished.write_bytes(save(tensors, {name: str(value) for name, value in made_from.items()}))
+        unfinished.write_bytes(
+            save(tensors, {name: str(value) for name, value in made_from.items()})
+        )
         unfinished.replace(path)
     except OSError as error:
-        raise VLMError(f"The mean embedding could not be written to {str(path)!r}: {error}.") from error
+        raise VLMError(
+            f"The mean embedding could not be written to {str(path)!r}: {error}."
+        ) from error
     finally:
         unfinished.unlink(missing_ok=True)
 
 
 def load_mean(path: str | Path) -> Float[Tensor, " d_model"]:
-    """A mean embedding from a file: one that `save_mean` wrote, or a tensor that `torch.save` wrote (`.pt`).
+    """A mean embedding from a file: one that `save_mean` wrote, or a tensor that `torch.save` wrote
+    (`.pt`).
 
     Nothing but tensors is read from either, and no code that a file may hold is run.
 
@@ -113,7 +128,8 @@ def load_mean(path: str | Path) -> Float[Tensor, " d_model"]:
 
 
 def made_from(path: str | Path) -> dict[str, str]:
-    """What a mean embedding was made from, as `save_mean` was told; nothing is known of a `.pt` file.
+    """What a mean embedding was made from, as `save_mean` was told; nothing is known of a `.pt`
+    file.
 
     **Raises:** `VLMError` if the file cannot be read.
 
@@ -134,11 +150,14 @@ def made_from(path: str | Path) -> dict[str, str]:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
+    found = sorted(
+        path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file()
+    )
     if not found:
         what = "a folder without pictures" if folder.is_dir() else "no folder"
         raise VLMError(
-            f"mean_embedding was given {str(folder)!r}, which is {what}. Pass a folder with files of the suffixes "
+            f"mean_embedding was given {str(folder)!r}, which is {what}. Pass a folder with files "
+            "of the suffixes "
             f"{', '.join(sorted(PICTURES))} in it, or the images themselves."
         )
     for path in found:  # what is no picture at all is known before the long work begins
@@ -158,7 +177,8 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except Exception as error:
         raise VLMError(
-            f"The picture {str(path)!r} could not be read: {error}. Mend it, or take it out of the folder."
+            f"The picture {str(path)!r} could not be read: {error}. Mend it, or take it out of the "
+            "folder."
         ) from error
 
 
@@ -170,7 +190,8 @@ def _vector(path: Path, content: object) -> Float[Tensor, " d_model"]:
             return row
     of = f" {list(content.shape)} of {content.dtype}" if isinstance(content, Tensor) else ""
     raise VLMError(
-        f"A mean embedding is one tensor [d_model] of floating-point numbers; the one for {str(path)!r} is a "
+        "A mean embedding is one tensor [d_model] of floating-point numbers; the one for "
+        f"{str(path)!r} is a "
         f"{type(content).__name__}{of}. Make one with mean_embedding and save_mean."
     )
 
@@ -178,6 +199,7 @@ def _vector(path: Path, content: object) -> Float[Tensor, " d_model"]:
 def _unreadable(path: Path, error: Exception) -> str:
     reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
     return (
-        f"{str(path)!r} could not be read as a mean embedding: {reason}. Pass a .safetensors file of save_mean, or a "
+        f"{str(path)!r} could not be read as a mean embedding: {reason}. Pass a .safetensors file "
+        "of save_mean, or a "
         "tensor that torch.save wrote."
     )

@@ -24,17 +24,20 @@ MAX_TOKENS = 16384
 
 
 class VLM:
-    """A vision-language model with its processor: reads an image and a question, runs arms of interventions.
+    """A vision-language model with its processor: reads an image and a question, runs arms of
+    interventions.
 
-    `VLM(model, processor)` wraps live objects; `VLM.load(source)` loads a checkpoint. `prompt` is the text around a
-    question, with `<image>` and `{question}` in it; by default the one that the paper's authors used for the family,
-    and the processor's chat template where they used none. The model is put into evaluation mode, its parameters are
-    frozen, and a small image is run to see that interventions reach it and that sharing work between arms is exact.
+    `VLM(model, processor)` wraps live objects; `VLM.load(source)` loads a checkpoint. `prompt` is
+    the text around a question, with `<image>` and `{question}` in it; by default the one that the
+    paper's authors used for the family, and the processor's chat template where they used none. The
+    model is put into evaluation mode, its parameters are frozen, and a small image is run to see
+    that interventions reach it and that sharing work between arms is exact.
 
-    - `decoder`: the parts of the language model. `shares`: whether arms share work, or run one by one, hooked.
+    - `decoder`: the parts of the language model. `shares`: whether arms share work, or run one by
+        one, hooked.
 
-    **Raises:** `VLMError` for a model that has no single causal language model fed by placeholder tokens, or whose
-    attention is neither `sdpa` nor `eager`.
+    **Raises:** `VLMError` for a model that has no single causal language model fed by placeholder
+    tokens, or whose attention is neither `sdpa` nor `eager`.
 
     !!! example
 
@@ -44,10 +47,15 @@ class VLM:
 
     def __init__(self, model: PreTrainedModel, processor: Any, prompt: str | None = None):
         self.decoder = architecture.decoder_of(model)
-        self.model, self.processor = model.eval().requires_grad_(False), architecture.completed(processor, model.config)
+        self.model, self.processor = (
+            model.eval().requires_grad_(False),
+            architecture.completed(processor, model.config),
+        )
         self.prompt = prompt or architecture.prompt_of(model, processor)
         if self.prompt.count("<image>") != 1 or self.prompt.count("{question}") != 1:
-            raise VLMError(f"The prompt {self.prompt!r} must hold <image> and {{question}}, each exactly once.")
+            raise VLMError(
+                f"The prompt {self.prompt!r} must hold <image> and {{question}}, each exactly once."
+            )
         self.shares = sharing_is_exact(model, self.decoder, self.read(_noise(), "Hi?"))
 
     @classmethod
@@ -60,10 +68,11 @@ class VLM:
     ) -> "VLM":
         """Load a checkpoint with its processor: a folder, or an id on the Hugging Face hub.
 
-        **Arguments:** `device`, `dtype`: where the weights go and in which type ("cuda", "bfloat16"); `revision`:
-        branch, tag or commit on the hub.
+        **Arguments:** `device`, `dtype`: where the weights go and in which type ("cuda",
+        "bfloat16"); `revision`: branch, tag or commit on the hub.
 
-        **Raises:** `VLMError` if the source is neither, or lacks its configuration, weights or processor.
+        **Raises:** `VLMError` if the source is neither, or lacks its configuration, weights or
+        processor.
 
         !!! example
 
@@ -90,12 +99,15 @@ class VLM:
     def read(self, image: Image.Image, question: str, prefill: str = "") -> Stimulus:
         """Turn an image and a question into what the language model receives.
 
-        The language model's input is captured where the model itself hands it over, so nothing of the image encoder
-        or of the way in which features replace placeholder tokens is written again here.
+        The language model's input is captured where the model itself hands it over, so nothing of
+        the image encoder or of the way in which features replace placeholder tokens is written
+        again here.
 
-        **Arguments:** an image, made RGB; a question; `prefill`, the beginning of the model's answer ("It is a").
+        **Arguments:** an image, made RGB; a question; `prefill`, the beginning of the model's
+        answer ("It is a").
 
-        **Raises:** `VLMError` if the question itself holds an image token, or the image cannot be read.
+        **Raises:** `VLMError` if the question itself holds an image token, or the image cannot be
+        read.
 
         !!! example
 
@@ -103,21 +115,38 @@ class VLM:
             (4, 4)
         """
         if not isinstance(image, Image.Image):
-            raise VLMError(f"read was given {type(image).__name__} as image. Pass one picture, a PIL.Image.Image.")
+            raise VLMError(
+                f"read was given {type(image).__name__} as image. Pass one picture, a "
+                "PIL.Image.Image."
+            )
         token = self.processor.image_token
         if any(each in question + prefill for each in ("<image>", token)):
-            raise VLMError(f"The question {question!r} with the prefill {prefill!r} must not hold an image token.")
+            raise VLMError(
+                f"The question {question!r} with the prefill {prefill!r} must not hold an image "
+                "token."
+            )
         prompt = prefilled(self.prompt, question, prefill).replace("<image>", token)
         try:
-            inputs = self.processor(images=image.convert("RGB"), text=prompt, return_tensors="pt").to(self.device)
-        except (OSError, ValueError, SyntaxError, ZeroDivisionError, Image.DecompressionBombError) as error:
+            inputs = self.processor(
+                images=image.convert("RGB"), text=prompt, return_tensors="pt"
+            ).to(self.device)
+        except (
+            OSError,
+            ValueError,
+            SyntaxError,
+            ZeroDivisionError,
+            Image.DecompressionBombError,
+        ) as error:
             size = f"{image.width} x {image.height}"
-            raise VLMError(f"An image of {size} pixels could not be processed: {error}. Check the file.") from error
+            raise VLMError(
+                f"An image of {size} pixels could not be processed: {error}. Check the file."
+            ) from error
         received = architecture.decoder_input(self.model, self.decoder, inputs)
         embeddings = received["inputs_embeds"][0]
         if not bool(torch.isfinite(embeddings).all()):
             raise VLMError(
-                "The embeddings of this image and question are not finite. Check the weights and their type."
+                "The embeddings of this image and question are not finite. Check the weights and "
+                "their type."
             )
         position_ids = received.get("position_ids")
         if position_ids is None:
@@ -139,12 +168,13 @@ class VLM:
     ) -> Float[Tensor, "arm vocab"]:
         """The logits of the next token under every arm, each as if it were alone.
 
-        **Arguments:** a stimulus; arms, each a list of interventions, `[]` for the clean run; `max_tokens`: how many
-        positions one forward pass may compute, which bounds memory.
+        **Arguments:** a stimulus; arms, each a list of interventions, `[]` for the clean run;
+        `max_tokens`: how many positions one forward pass may compute, which bounds memory.
 
         **Returns:** float `[arm, vocab]`. For `[]` it is bit for bit what the model itself gives.
 
-        **Raises:** `VLMError` for an arm that means nothing on this stimulus (see `Ablate` and `Block`).
+        **Raises:** `VLMError` for an arm that means nothing on this stimulus (see `Ablate` and
+        `Block`).
 
         !!! example
 
@@ -157,7 +187,9 @@ class VLM:
             return stimulus.embeddings.new_empty(0, self.decoder.vocab)
         if self.shares:
             return engine.next_token(self.decoder, stimulus, arms, max_tokens)
-        return torch.stack([oracle.next_token(self.model, self.decoder, stimulus, arm) for arm in arms])
+        return torch.stack(
+            [oracle.next_token(self.model, self.decoder, stimulus, arm) for arm in arms]
+        )
 
     def describe(
         self,
@@ -169,13 +201,14 @@ class VLM:
     ) -> list[str]:
         """What the model says under every arm, decoded greedily.
 
-        **Arguments:** as for `next_token`; `max_new_tokens`; `until`: an arm ends once its text holds this string, or
-        once this function of its text is true. Its text then begins the whole one, but for a last character of
-        which some bytes had not come (U+FFFD).
+        **Arguments:** as for `next_token`; `max_new_tokens`; `until`: an arm ends once its text
+        holds this string, or once this function of its text is true. Its text then begins the whole
+        one, but for a last character of which some bytes had not come (U+FFFD).
 
         **Returns:** one text per arm, without special tokens.
 
-        **Raises:** `VLMError` for an arm without meaning, and where the model's generation settings are not greedy.
+        **Raises:** `VLMError` for an arm without meaning, and where the model's generation settings
+        are not greedy.
 
         !!! example
 
@@ -186,20 +219,28 @@ class VLM:
         self._check(stimulus, arms, max_tokens)
         check_greedy(self.model.generation_config)
         if max_new_tokens < 1:
-            raise VLMError(f"describe was asked for {max_new_tokens} new tokens. Ask for at least one.")
+            raise VLMError(
+                f"describe was asked for {max_new_tokens} new tokens. Ask for at least one."
+            )
         decoding = Decoding(self.processor.tokenizer, self._stop_ids(), max_new_tokens, until)
         if self.shares:
             said = describe(self.decoder, stimulus, arms, decoding, max_tokens)
         else:
-            said = [oracle.describe(self.model, self.decoder, stimulus, arm, decoding) for arm in arms]
+            said = [
+                oracle.describe(self.model, self.decoder, stimulus, arm, decoding) for arm in arms
+            ]
         return [decoding.text(ids) for ids in said]
 
-    def hidden_states(self, stimulus: Stimulus, tokens: Tokens, arm: Arm = ()) -> Float[Tensor, "layer token d_model"]:
-        """The residual stream at some positions: what enters each decoder layer, and last what leaves the last one.
+    def hidden_states(
+        self, stimulus: Stimulus, tokens: Tokens, arm: Arm = ()
+    ) -> Float[Tensor, "layer token d_model"]:
+        """The residual stream at some positions: what enters each decoder layer, and last what
+        leaves the last one.
 
         **Arguments:** positions in the sequence; the arm under which the model runs.
 
-        **Returns:** float `[layers + 1, token, d_model]`, positions ascending; nothing of it is normed.
+        **Returns:** float `[layers + 1, token, d_model]`, positions ascending; nothing of it is
+        normed.
 
         !!! example
 
@@ -222,7 +263,9 @@ class VLM:
 
     def _check(self, stimulus: Stimulus, arms: Sequence[Arm], max_tokens: int = 1) -> None:
         if max_tokens < 1:
-            raise VLMError(f"max_tokens is {max_tokens}. Allow at least one position in a forward pass.")
+            raise VLMError(
+                f"max_tokens is {max_tokens}. Allow at least one position in a forward pass."
+            )
         for arm in arms:
             check(arm, len(stimulus.input_ids), self.decoder, causal=self.shares)
 
@@ -232,4 +275,6 @@ class VLM:
 
 
 def _noise() -> Image.Image:
-    return Image.fromarray(np.random.default_rng(0).integers(0, 256, size=(40, 60, 3), dtype=np.uint8))
+    return Image.fromarray(
+        np.random.default_rng(0).integers(0, 256, size=(40, 60, 3), dtype=np.uint8)
+    )

@@ -1,4 +1,5 @@
-"""The slow oracle: one plain forward pass of the whole model per arm, changed by hooks and by nothing else."""
+"""The slow oracle: one plain forward pass of the whole model per arm, changed by hooks and by
+nothing else."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,15 +19,21 @@ from vlmlib.stimulus import Stimulus
 
 
 @torch.no_grad()
-def next_token(model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus, arm: Arm) -> Float[Tensor, " vocab"]:
-    """The logits at the last token position under one arm, as the model's own head computes them."""
+def next_token(
+    model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus, arm: Arm
+) -> Float[Tensor, " vocab"]:
+    """The logits at the last token position under one arm, as the model's own head computes
+    them."""
     with intervened(decoder, stimulus, arm):
         return model(**stimulus.inputs, use_cache=False, logits_to_keep=1).logits[0, -1]
 
 
 @torch.no_grad()
-def describe(model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus, arm: Arm, decoding: Decoding) -> list[int]:
-    """The ids that one arm says: the model's own greedy `generate`, hooked while it reads the prompt."""
+def describe(
+    model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus, arm: Arm, decoding: Decoding
+) -> list[int]:
+    """The ids that one arm says: the model's own greedy `generate`, hooked while it reads the
+    prompt."""
     length = len(stimulus.embeddings)
 
     def ended(ids: Tensor, _scores: Any, **_: Any) -> Tensor:
@@ -46,7 +53,8 @@ def describe(model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus, arm: 
 def hidden_states(
     model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus, tokens: Sequence[int], arm: Arm
 ) -> Float[Tensor, "layer token d_model"]:
-    """What enters each decoder layer at some positions, and what the final norm is given, under one arm."""
+    """What enters each decoder layer at some positions, and what the final norm is given, under one
+    arm."""
     kept: list[Tensor] = []
 
     def keep(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
@@ -81,7 +89,8 @@ def intervened(decoder: Decoder, stimulus: Stimulus, arm: Arm) -> Iterator[None]
         return lambda args, kwargs: (args, _without_edges(kwargs, removed))
 
     def reading(edit: Edit) -> Edit:
-        """Later steps of a description hand over one new position each, which nothing intervenes on."""
+        """Later steps of a description hand over one new position each, which nothing intervenes
+        on."""
 
         def edit_of_prompt(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
             given = [*args, kwargs.get("inputs_embeds"), kwargs.get("hidden_states")]
@@ -92,7 +101,9 @@ def intervened(decoder: Decoder, stimulus: Stimulus, arm: Arm) -> Iterator[None]
 
     with ExitStack() as hooks:
         hooks.enter_context(before(decoder.stack, reading(embedding)))
-        for index, (layer, attention) in enumerate(zip(decoder.layers, decoder.attentions, strict=True)):
+        for index, (layer, attention) in enumerate(
+            zip(decoder.layers, decoder.attentions, strict=True)
+        ):
             if index and in_layer(index):
                 hooks.enter_context(before(layer, reading(replacing(in_layer(index)))))
             blocked_here = [each for each in blocks if index in each.layers]
@@ -101,7 +112,9 @@ def intervened(decoder: Decoder, stimulus: Stimulus, arm: Arm) -> Iterator[None]
         yield
 
 
-def ablated(hidden: Float[Tensor, "seq d_model"], ablations: Sequence[Ablate]) -> Float[Tensor, "seq d_model"]:
+def ablated(
+    hidden: Float[Tensor, "seq d_model"], ablations: Sequence[Ablate]
+) -> Float[Tensor, "seq d_model"]:
     """A copy of hidden states with every ablation's rows replaced."""
     result = hidden.clone()
     for each in ablations:
@@ -114,17 +127,20 @@ def _removed(blocks: Sequence[Block], length: int, heads: int) -> Tensor:
     removed = torch.zeros(heads, length, length, dtype=torch.bool)
     for block in blocks:
         of_heads = list(range(heads) if block.heads is None else block.heads)
-        removed[torch.tensor(of_heads)[:, None, None], torch.tensor(block.to)[:, None], torch.tensor(block.source)] = (
-            True
-        )
+        removed[
+            torch.tensor(of_heads)[:, None, None],
+            torch.tensor(block.to)[:, None],
+            torch.tensor(block.source),
+        ] = True
     return removed
 
 
 def _without_edges(kwargs: Mapping, removed: Tensor) -> dict:
-    """A layer's arguments with a mask that lacks these edges, and is otherwise the one that the model passes.
+    """A layer's arguments with a mask that lacks these edges, and is otherwise the one that the
+    model passes.
 
-    A blocked entry becomes False in a boolean mask (sdpa), the most negative number in an additive one (eager), where
-    False would be 0 and change nothing.
+    A blocked entry becomes False in a boolean mask (sdpa), the most negative number in an additive
+    one (eager), where False would be 0 and change nothing.
     """
     hidden, mask = kwargs["hidden_states"], kwargs.get("attention_mask")
     length = hidden.shape[1]
@@ -132,12 +148,15 @@ def _without_edges(kwargs: Mapping, removed: Tensor) -> dict:
         mask = torch.ones(length, length, dtype=torch.bool, device=hidden.device).tril()[None, None]
     is_boolean = mask.dtype == torch.bool
     mask = mask.expand(-1, len(removed), -1, -1).clone()
-    mask[..., :length].masked_fill_(removed.to(mask.device), False if is_boolean else torch.finfo(mask.dtype).min)
+    mask[..., :length].masked_fill_(
+        removed.to(mask.device), False if is_boolean else torch.finfo(mask.dtype).min
+    )
     seen = mask if is_boolean else mask > torch.finfo(mask.dtype).min / 2
     empty = (~seen.any(-1)).nonzero()
     if len(empty):
         raise VLMError(
-            f"Blocking leaves position {int(empty[0, -1])} with no position to attend to. Keep at least one source, "
+            f"Blocking leaves position {int(empty[0, -1])} with no position to attend to. Keep at "
+            "least one source, "
             "for example the position itself."
         )
     return {**kwargs, "attention_mask": mask}

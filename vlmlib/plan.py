@@ -1,8 +1,9 @@
 """The planner: which arms run together, from which position on. A pure function of numbers.
 
-Positions before the first one that an arm changes are those of the clean run, whose keys and values are computed once.
-What is left of each arm is its suffix. Short suffixes are packed side by side into one sequence, where they share the
-clean run's keys without a copy; long ones run as the rows of a batch.
+Positions before the first one that an arm changes are those of the clean run, whose keys and values
+are computed once. What is left of each arm is its suffix. Short suffixes are packed side by side
+into one sequence, where they share the clean run's keys without a copy; long ones run as the rows
+of a batch.
 """
 
 from collections.abc import Sequence
@@ -16,9 +17,11 @@ PACK = 2  # ... into packs of up to half of it, so that packing adds at most hal
 
 @dataclass(frozen=True)
 class Pass:
-    """One forward pass: the numbers of its arms, and the first position that each of them computes itself.
+    """One forward pass: the numbers of its arms, and the first position that each of them computes
+    itself.
 
-    A batch has one row per arm and one start for all; a pack has one row in which arms follow one another.
+    A batch has one row per arm and one start for all; a pack has one row in which arms follow one
+    another.
     """
 
     arms: tuple[int, ...]
@@ -32,7 +35,8 @@ class Pass:
 
 @dataclass(frozen=True)
 class Plan:
-    """`shared`: how many positions one clean pass computes first. `clean`: arms that this pass answers itself."""
+    """`shared`: how many positions one clean pass computes first. `clean`: arms that this pass
+    answers itself."""
 
     shared: int
     clean: tuple[int, ...]
@@ -40,11 +44,12 @@ class Plan:
 
 
 def plan(starts: Sequence[int], length: int, max_tokens: int, pack: bool = True) -> Plan:
-    """How to run arms that change nothing before position `starts[arm]` of a sequence of `length` positions.
+    """How to run arms that change nothing before position `starts[arm]` of a sequence of `length`
+    positions.
 
-    A start of `length` is an arm that changes nothing. No pass holds more than `max_tokens` positions unless it has
-    one arm only. Of all ways to cut the sorted arms into batches, the one with the fewest positions to compute is
-    taken, each pass counted as `PASS_COST` positions more.
+    A start of `length` is an arm that changes nothing. No pass holds more than `max_tokens`
+    positions unless it has one arm only. Of all ways to cut the sorted arms into batches, the one
+    with the fewest positions to compute is taken, each pass counted as `PASS_COST` positions more.
 
     **Returns:** a `Plan`, in which every arm stands once.
 
@@ -56,17 +61,24 @@ Pass(arms=(3,), starts=(20,), packed=False)))
     """
     clean = tuple(arm for arm, start in enumerate(starts) if start == length)
     starts = [start if start * WORTH_SHARING >= length else 0 for start in starts]
-    ordered = sorted((arm for arm, start in enumerate(starts) if start < length), key=lambda arm: starts[arm])
+    ordered = sorted(
+        (arm for arm, start in enumerate(starts) if start < length), key=lambda arm: starts[arm]
+    )
     is_short = {arm: pack and (length - starts[arm]) * SHORT <= length for arm in ordered}
-    packs = _packs([arm for arm in ordered if is_short[arm]], starts, length, min(max_tokens, length // PACK))
+    packs = _packs(
+        [arm for arm in ordered if is_short[arm]], starts, length, min(max_tokens, length // PACK)
+    )
     shared = length if clean else max((max(each.starts) for each in packs), default=0)
-    batches = _batches([arm for arm in ordered if not is_short[arm]], starts, length, max_tokens, shared)
+    batches = _batches(
+        [arm for arm in ordered if not is_short[arm]], starts, length, max_tokens, shared
+    )
     passes = (*packs, *batches)
     return Plan(max([shared, *(max(each.starts) for each in passes)]), clean, passes)
 
 
 def _packs(arms: list[int], starts: Sequence[int], length: int, limit: int) -> list[Pass]:
-    """As few packs as hold all arms, filled evenly: the longest suffix first, each into the least filled pack."""
+    """As few packs as hold all arms, filled evenly: the longest suffix first, each into the least
+    filled pack."""
     for count in range(1, len(arms) + 1):
         packs: list[list[int]] = [[] for _ in range(count)]
         sizes = [0] * count
@@ -75,25 +87,37 @@ def _packs(arms: list[int], starts: Sequence[int], length: int, limit: int) -> l
             packs[least].append(arm)
             sizes[least] += length - starts[arm]
         if max(sizes) <= limit or count == len(arms):
-            return [Pass(tuple(pack), tuple(starts[arm] for arm in pack), packed=True) for pack in packs]
+            return [
+                Pass(tuple(pack), tuple(starts[arm] for arm in pack), packed=True) for pack in packs
+            ]
     return []
 
 
-def _batches(arms: list[int], starts: Sequence[int], length: int, limit: int, shared: int) -> list[Pass]:
-    """Cut arms, sorted by start, into runs that each begin at their own first start: shortest path over the cuts."""
-    paths: list[tuple[int, int]] = [(0, 0)]  # to have run so many arms: the cost, and where the last run begins
+def _batches(
+    arms: list[int], starts: Sequence[int], length: int, limit: int, shared: int
+) -> list[Pass]:
+    """Cut arms, sorted by start, into runs that each begin at their own first start: shortest path
+    over the cuts."""
+    paths: list[tuple[int, int]] = [
+        (0, 0)
+    ]  # to have run so many arms: the cost, and where the last run begins
     for stop in range(1, len(arms) + 1):
         options = []
         for begin in range(stop):
             first, rows = starts[arms[begin]], stop - begin
             if rows == 1 or rows * (length - first) <= limit:
-                # the clean pass reaches as far as the last batch needs, unless something else asks for more
+                # the clean pass reaches as far as the last batch needs, unless something else asks
+                # for more
                 prefix = max(0, first - shared) if stop == len(arms) else 0
-                options.append((paths[begin][0] + rows * (length - first) + PASS_COST + prefix, begin))
+                options.append(
+                    (paths[begin][0] + rows * (length - first) + PASS_COST + prefix, begin)
+                )
         paths.append(min(options))
     batches, stop = [], len(arms)
     while stop:
         begin = paths[stop][1]
-        batches.append(Pass(tuple(arms[begin:stop]), (starts[arms[begin]],) * (stop - begin), packed=False))
+        batches.append(
+            Pass(tuple(arms[begin:stop]), (starts[arms[begin]],) * (stop - begin), packed=False)
+        )
         stop = begin
     return batches[::-1]

@@ -9,7 +9,8 @@ PHI3_PROMPT = "<|user|>\n<image>{question}<|end|>\n<|assistant|>\n"
 
 
 def joined(prompt: str, continuation: str) -> str:
-    """A prompt and what follows it, with a space between them unless the prompt ends in white space.
+    """A prompt and what follows it, with a space between them unless the prompt ends in white
+    space.
 
     !!! example
 
@@ -23,7 +24,8 @@ def joined(prompt: str, continuation: str) -> str:
 def prefilled(prompt: str, question: str, prefill: str) -> str:
     """A family's prompt with its question, and the beginning of the answer after it.
 
-    The paper's authors put a space before " It is a" for both of their families, also after LLaVA-Phi-3's line end.
+    The paper's authors put a space before " It is a" for both of their families, also after
+    LLaVA-Phi-3's line end.
 
     !!! example
 
@@ -35,10 +37,12 @@ def prefilled(prompt: str, question: str, prefill: str) -> str:
 
 
 def first_token(tokenizer: Any, prompt: str, answer: str) -> int:
-    """The id of the first piece of an answer, as a model would have to produce it after this prompt.
+    """The id of the first piece of an answer, as a model would have to produce it after this
+    prompt.
 
-    Prompt and answer are read as one text, and the prompt's own pieces taken off: right for pieces that hold the space
-    before a word (SentencePiece, byte-level BPE), and never a special token that the tokenizer adds.
+    Prompt and answer are read as one text, and the prompt's own pieces taken off: right for pieces
+    that hold the space before a word (SentencePiece, byte-level BPE), and never a special token
+    that the tokenizer adds.
 
     **Raises:** `VLMError` for an answer that is no token at all.
 
@@ -54,8 +58,11 @@ def first_token(tokenizer: Any, prompt: str, answer: str) -> int:
     answer = answer.strip()
     before, after = pieces(prompt), pieces(joined(prompt, answer))
     if after[: len(before)] != before:
-        # the answer melts into the prompt's last piece, which stands already; after a line end it stands by itself
+        # the answer melts into the prompt's last piece, which stands already; after a line end it
+        # stands by itself
         before, after = pieces("\n"), pieces(f"\n{answer}")
     if len(after) <= len(before):
-        raise VLMError(f"The answer {answer!r} is no token at all. Ask for a text that the tokenizer knows.")
+        raise VLMError(
+            f"The answer {answer!r} is no token at all. Ask for a text that the tokenizer knows."
+        )
     return after[len(before)]

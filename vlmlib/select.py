@@ -1,4 +1,5 @@
-"""Token selection: which visual tokens to intervene on. Every function returns ascending positions in the sequence.
+"""Token selection: which visual tokens to intervene on. Every function returns ascending positions
+in the sequence.
 
 The object's own tokens come from `Stimulus.tokens_of`.
 """
@@ -14,9 +15,11 @@ from vlmlib.stimulus import Stimulus
 
 
 def buffer(stimulus: Stimulus, tokens: Int[Tensor, " token"], n: int) -> Int[Tensor, " selected"]:
-    """The tokens and every token up to `n` rows and columns away (section 3, "object tokens with buffer").
+    """The tokens and every token up to `n` rows and columns away (section 3, "object tokens with
+    buffer").
 
-    **Arguments:** visual tokens; `n`: how far the buffer reaches, on the grid with its 8 neighbours per token.
+    **Arguments:** visual tokens; `n`: how far the buffer reaches, on the grid with its 8 neighbours
+    per token.
 
     !!! example
 
@@ -52,12 +55,15 @@ def complement(stimulus: Stimulus, tokens: Int[Tensor, " token"]) -> Int[Tensor,
     return _positions(stimulus, ~_on_grid(stimulus, tokens))
 
 
-def register(stimulus: Stimulus, deviations: float = 2.0, two_sided: bool = False) -> Int[Tensor, " selected"]:
+def register(
+    stimulus: Stimulus, deviations: float = 2.0, two_sided: bool = False
+) -> Int[Tensor, " selected"]:
     """Register tokens: visual tokens with an outlying norm (section 3, "register tokens").
 
     ||E_i|| > mean + 2 standard deviations, both over the visual tokens of this image.
 
-    **Arguments:** `deviations`: how many; `two_sided`: norms that lie as far below the mean count, too.
+    **Arguments:** `deviations`: how many; `two_sided`: norms that lie as far below the mean count,
+    too.
 
     !!! example
 
@@ -66,16 +72,22 @@ def register(stimulus: Stimulus, deviations: float = 2.0, two_sided: bool = Fals
     """
     norms = stimulus.embeddings[stimulus.visual].double().norm(dim=-1)
     above = norms - norms.mean()
-    return stimulus.visual[(above.abs() if two_sided else above) > deviations * norms.std(correction=0)]
+    return stimulus.visual[
+        (above.abs() if two_sided else above) > deviations * norms.std(correction=0)
+    ]
 
 
-def top(stimulus: Stimulus, scores: Float[Tensor, " token"], k: int | Int[Tensor, " like"]) -> Int[Tensor, " selected"]:
-    """The `k` visual tokens with the largest scores (section 3: with integrated gradients, the gradient baseline).
+def top(
+    stimulus: Stimulus, scores: Float[Tensor, " token"], k: int | Int[Tensor, " like"]
+) -> Int[Tensor, " selected"]:
+    """The `k` visual tokens with the largest scores (section 3: with integrated gradients, the
+    gradient baseline).
 
-    **Arguments:** `scores`: one per visual token, in the order of `stimulus.visual`; of equal ones the earlier token
-    is taken; `k`: how many, or a set of tokens of which to take as many.
+    **Arguments:** `scores`: one per visual token, in the order of `stimulus.visual`; of equal ones
+    the earlier token is taken; `k`: how many, or a set of tokens of which to take as many.
 
-    **Raises:** `VLMError` for another number of scores, scores that are no numbers, and more tokens than there are.
+    **Raises:** `VLMError` for another number of scores, scores that are no numbers, and more tokens
+    than there are.
 
     !!! example
 
@@ -86,8 +98,10 @@ def top(stimulus: Stimulus, scores: Float[Tensor, " token"], k: int | Int[Tensor
     k = _count("top", stimulus, k)
     if scores.shape != stimulus.visual.shape or bool(scores.isnan().any()):
         raise VLMError(
-            f"top was given scores of shape {tuple(scores.shape)} with {int(scores.isnan().sum())} NaN. Pass a number "
-            f"for each of the {len(stimulus.visual)} visual tokens, in the order of stimulus.visual."
+            f"top was given scores of shape {tuple(scores.shape)} with {int(scores.isnan().sum())} "
+            "NaN. Pass a number "
+            f"for each of the {len(stimulus.visual)} visual tokens, in the order of "
+            "stimulus.visual."
         )
     chosen = scores.argsort(descending=True, stable=True)[:k].sort().values
     return stimulus.visual[chosen.to(stimulus.visual.device)]
@@ -98,7 +112,8 @@ def random(
 ) -> Int[Tensor, " selected"]:
     """`k` visual tokens drawn without replacement (section 3, "random tokens").
 
-    **Arguments:** `k`: how many, or a set of tokens of which to draw as many, such as this image's object's.
+    **Arguments:** `k`: how many, or a set of tokens of which to draw as many, such as this image's
+    object's.
 
     **Raises:** `VLMError` if the image has fewer visual tokens.
 
@@ -115,11 +130,13 @@ def random(
 def shape_matched(
     stimulus: Stimulus, tokens: Int[Tensor, " token"], generator: np.random.Generator
 ) -> Int[Tensor, " token"] | None:
-    """The control of a region: its own token shape moved elsewhere on the grid, sharing no token with it.
+    """The control of a region: its own token shape moved elsewhere on the grid, sharing no token
+    with it.
 
     Every shift that keeps the shape on the grid and apart from `tokens` is equally likely.
 
-    **Returns:** the moved tokens, or None where no such place exists: leave such an image out, and count it.
+    **Returns:** the moved tokens, or None where no such place exists: leave such an image out, and
+    count it.
 
     !!! example
 
@@ -133,7 +150,11 @@ def shape_matched(
         return None
     rows, cols = stimulus.grid
     (top, left), (bottom, right) = at.min(0), at.max(0)
-    shifts = [(down, across) for down in range(-top, rows - bottom) for across in range(-left, cols - right)]
+    shifts = [
+        (down, across)
+        for down in range(-top, rows - bottom)
+        for across in range(-left, cols - right)
+    ]
     places = [at + shift for shift in shifts]
     free = [place for place in places if not region[place[:, 0], place[:, 1]].any()]
     if not free:
@@ -148,7 +169,8 @@ def _count(name: str, stimulus: Stimulus, k: int | Int[Tensor, " like"]) -> int:
     count = len(k) if isinstance(k, Tensor) else k
     if not 0 <= count <= len(stimulus.visual):
         raise VLMError(
-            f"{name} was asked for {count} of {len(stimulus.visual)} visual tokens. Choose 0 up to all of them."
+            f"{name} was asked for {count} of {len(stimulus.visual)} visual tokens. Choose 0 up to "
+            "all of them."
         )
     return count
 
@@ -157,8 +179,12 @@ def _on_grid(stimulus: Stimulus, tokens: Int[Tensor, " token"]) -> Bool[np.ndarr
     on = torch.isin(stimulus.visual, tokens)
     if int(on.sum()) != len(tokens):
         stray = tokens[~torch.isin(tokens, stimulus.visual)]
-        what = f"position {int(stray[0])}, which is no visual token" if len(stray) else "a token twice"
-        raise VLMError(f"A selection holds {what}. Start from stimulus.visual or stimulus.tokens_of(mask).")
+        what = (
+            f"position {int(stray[0])}, which is no visual token" if len(stray) else "a token twice"
+        )
+        raise VLMError(
+            f"A selection holds {what}. Start from stimulus.visual or stimulus.tokens_of(mask)."
+        )
     return on.cpu().numpy().reshape(stimulus.grid)
 
 

@@ -1,4 +1,5 @@
-"""What is tried on a model before it is trusted: do interventions reach it, and may arms share work?"""
+"""What is tried on a model before it is trusted: do interventions reach it, and may arms share
+work?"""
 
 import warnings
 from contextlib import ExitStack
@@ -25,13 +26,14 @@ KNOWN = {"inputs_embeds", "position_ids", "attention_mask", "cache_position"}
 def sharing_is_exact(model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus) -> bool:
     """Whether the engine gives on this model what one hooked forward pass per arm gives.
 
-    It does not where a position's keys depend on later positions (bidirectional image blocks, prefix language models),
-    where layers are fed anything beside the embeddings, or where the model does more to its logits than unembed. Then
-    every arm has to run by itself, and a warning says so. Masks and inputs are compared as they are, and logits of a
-    few arms to the tolerance of the weights' type.
+    It does not where a position's keys depend on later positions (bidirectional image blocks,
+    prefix language models), where layers are fed anything beside the embeddings, or where the model
+    does more to its logits than unembed. Then every arm has to run by itself, and a warning says
+    so. Masks and inputs are compared as they are, and logits of a few arms to the tolerance of the
+    weights' type.
 
-    **Raises:** `VLMError` if the logits are not finite, or if removing every attention edge into the last position
-    leaves them as they are.
+    **Raises:** `VLMError` if the logits are not finite, or if removing every attention edge into
+    the last position leaves them as they are.
 
     !!! example
 
@@ -42,28 +44,34 @@ def sharing_is_exact(model: PreTrainedModel, decoder: Decoder, stimulus: Stimulu
     slow = torch.stack([oracle.next_token(model, decoder, stimulus, arm) for arm in arms])
     if not bool(slow.isfinite().all()):
         raise VLMError(
-            f"The logits of {type(model).__name__} on a small image are not finite. Check its weights, or load it in a "
+            f"The logits of {type(model).__name__} on a small image are not finite. Check its "
+            "weights, or load it in a "
             'type of wider range (dtype="bfloat16" or "float32").'
         )
     scale = slow.abs().max()
     if (slow[0] - slow[1]).abs().max() <= 1e-6 * scale:
         raise VLMError(
-            f"Editing the attention of {type(model).__name__} changes nothing: with all edges into the last position "
-            "removed its logits are the same. Its attention ignores the mask that its layers are given."
+            f"Editing the attention of {type(model).__name__} changes nothing: with all edges into "
+            "the last position "
+            "removed its logits are the same. Its attention ignores the mask that its layers are "
+            "given."
         )
     reason = _more_than_a_causal_stack(model, decoder, stimulus)
     if reason is None:
         fast = engine.next_token(decoder, stimulus, arms, max_tokens=4 * len(stimulus.embeddings))
         off = (fast - slow).abs().amax(1) / scale
         tolerance = TOLERANCE.get(decoder.dtype, 1e-1)
-        if float(off[0]) > tolerance / 5:  # the clean run does the same operations, if nothing follows the unembedding
+        if (
+            float(off[0]) > tolerance / 5
+        ):  # the clean run does the same operations, if nothing follows the unembedding
             reason = "its logits are not just unembedded hidden states"
         elif float(off.max()) > tolerance:
             reason = f"its logits would be off by {float(off.max()):.1e} of their scale"
     if reason is None:
         return True
     warnings.warn(
-        f"{type(model).__name__}: arms cannot share work on this model, since {reason}. Each arm runs as one forward "
+        f"{type(model).__name__}: arms cannot share work on this model, since {reason}. Each arm "
+        "runs as one forward "
         "pass of its own: exact, but slow.",
         stacklevel=3,
     )
@@ -71,7 +79,8 @@ def sharing_is_exact(model: PreTrainedModel, decoder: Decoder, stimulus: Stimulu
 
 
 def _arms(decoder: Decoder, stimulus: Stimulus) -> list[Arm]:
-    """The clean run, all edges into the last position removed, and some of every kind of intervention."""
+    """The clean run, all edges into the last position removed, and some of every kind of
+    intervention."""
     last, visual, middle = stimulus.last, stimulus.visual, len(decoder.layers) // 2
     half, value = visual[len(visual) // 2 :], stimulus.embeddings[visual].mean(0)
     return [
@@ -84,10 +93,16 @@ def _arms(decoder: Decoder, stimulus: Stimulus) -> list[Arm]:
     ]
 
 
-def _more_than_a_causal_stack(model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus) -> str | None:
+def _more_than_a_causal_stack(
+    model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus
+) -> str | None:
     """What this model hands to its layers that the engine does not, if anything."""
     received = decoder_input(model, decoder, stimulus.inputs)
-    fed = [name for name, value in received.items() if name not in KNOWN and isinstance(value, Tensor | list | tuple)]
+    fed = [
+        name
+        for name, value in received.items()
+        if name not in KNOWN and isinstance(value, Tensor | list | tuple)
+    ]
     if fed:
         return f"its layers are fed {fed[0]} beside the embeddings"
     length, used = len(stimulus.embeddings), {}
@@ -104,14 +119,24 @@ def _more_than_a_causal_stack(model: PreTrainedModel, decoder: Decoder, stimulus
             hooks.enter_context(before(attention, keep(layer)))
         model(**stimulus.inputs, use_cache=False, logits_to_keep=1)
     whole = Pass(arms=(0,), starts=(0,), packed=False)
-    ours = Masks(whole, [[]], length, decoder.windows, decoder.heads, False, decoder.dtype, decoder.device)
+    ours = Masks(
+        whole, [[]], length, decoder.windows, decoder.heads, False, decoder.dtype, decoder.device
+    )
     differs = [layer for layer in used if not _same(used[layer], ours.layer(layer), decoder, layer)]
-    return f"positions attend to others than earlier ones in layer {differs[0]}" if differs else None
+    return (
+        f"positions attend to others than earlier ones in layer {differs[0]}" if differs else None
+    )
 
 
 def _same(mask: Tensor | None, ours: Tensor, decoder: Decoder, layer: int) -> bool:
-    if mask is None:  # sdpa masks causally by itself, unless its module says otherwise; eager then masks nothing
+    if (
+        mask is None
+    ):  # sdpa masks causally by itself, unless its module says otherwise; eager then masks nothing
         is_causal = getattr(decoder.attentions[layer], "is_causal", True)
-        return bool(is_causal) and not decoder.eager and torch.equal(ours, torch.ones_like(ours).tril())
+        return (
+            bool(is_causal)
+            and not decoder.eager
+            and torch.equal(ours, torch.ones_like(ours).tril())
+        )
     allowed = mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
     return bool((allowed == ours).all())

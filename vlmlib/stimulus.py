@@ -47,12 +47,14 @@ class Stimulus:
     def tokens_of(self, mask: Bool[np.ndarray, "height width"]) -> Int[Tensor, " token"]:
         """The visual tokens that a region of the original image falls on.
 
-        The mask runs through the model's own image processor, so that resizing and cropping need no second
-        implementation; a token belongs to the region if some processed pixel of its patch is at least half covered.
+        The mask runs through the model's own image processor, so that resizing and cropping need no
+        second implementation; a token belongs to the region if some processed pixel of its patch is
+        at least half covered.
 
         **Arguments:** `mask`: bool `[height, width]` of the original image.
 
-        **Returns:** ascending positions in the sequence; none where the region was empty or cropped away.
+        **Returns:** ascending positions in the sequence; none where the region was empty or cropped
+        away.
 
         **Raises:** `VLMError` if the mask is not of the image's size.
 
@@ -65,8 +67,10 @@ class Stimulus:
         """
         if mask.shape != self.image_size or mask.dtype != np.bool_:
             raise VLMError(
-                f"tokens_of was given a mask of shape {mask.shape} and type {mask.dtype}; this image needs a boolean "
-                f"mask [height, width] of shape {self.image_size}, one entry per pixel of the original image."
+                f"tokens_of was given a mask of shape {mask.shape} and type {mask.dtype}; this "
+                "image needs a boolean "
+                f"mask [height, width] of shape {self.image_size}, one entry per pixel of the "
+                "original image."
             )
         covered = covered_patches(self.image_processor, mask, self.grid)
         return self.visual[covered.ravel()]

@@ -1,7 +1,9 @@
-"""The paper's tasks (section 3): what a model is asked about an image, and when what it says counts as right.
+"""The paper's tasks (section 3): what a model is asked about an image, and when what it says counts
+as right.
 
-Every task has a `question`, makes the stimulus of an image with `read`, and judges with `correct`: `Polling` and `VQA`
-the next token of every arm (`VLM.next_token`), `Description` its text (`VLM.describe`).
+Every task has a `question`, makes the stimulus of an image with `read`, and judges with `correct`:
+`Polling` and `VQA` the next token of every arm (`VLM.next_token`), `Description` its text
+(`VLM.describe`).
 """
 
 import re
@@ -24,10 +26,12 @@ class Description:
 
     The paper prints the request without a period; its authors' code ends theirs with one.
 
-    - `match="verbatim"`, the paper's: the name occurs in the text as it is written, even within another word.
-    - `match="word"`: of all names in `categories` that end somewhere in the text, the longest is this one. So a "teddy
-      bear" is no "bear", and a "beard" none either. Names begin and end where words do (letters, digits and
-      underscores make a word, so "bears" is no "bear"), in upper or lower case.
+    - `match="verbatim"`, the paper's: the name occurs in the text as it is written, even within
+        another word.
+    - `match="word"`: of all names in `categories` that end somewhere in the text, the longest is
+      this one. So a "teddy bear" is no "bear", and a "beard" none either. Names begin and end where
+      words do (letters, digits and underscores make a word, so "bears" is no "bear"), in upper or
+      lower case.
 
     **Raises:** `VLMError` for another way to match.
 
@@ -47,7 +51,9 @@ class Description:
 
     def __post_init__(self) -> None:
         if self.match not in ("verbatim", "word"):
-            raise VLMError(f'Description was asked to match {self.match!r}. Ask for "verbatim" or "word".')
+            raise VLMError(
+                f'Description was asked to match {self.match!r}. Ask for "verbatim" or "word".'
+            )
 
     @property
     def question(self) -> str:
@@ -62,8 +68,10 @@ class Description:
         return torch.tensor([self._names(text, r"(?!\w)") for text in texts], dtype=torch.bool)
 
     def decided(self, text: str) -> bool:
-        """Whether a text names the category however it goes on: when to stop, for `VLM.describe(until=...)`."""
-        # a word may go on where the text breaks off, also within a letter's bytes, which then decode to U+FFFD
+        """Whether a text names the category however it goes on: when to stop, for
+        `VLM.describe(until=...)`."""
+        # a word may go on where the text breaks off, also within a letter's bytes, which then
+        # decode to U+FFFD
         return self._names(text, r"(?=[^\w\ufffd])")
 
     def _names(self, text: str, end: str) -> bool:
@@ -71,15 +79,17 @@ class Description:
             return self.category in text
         longer = [each for each in self.categories if len(each) > len(self.category)]
         unless = "".join(rf"(?<!(?<!\w){re.escape(each)})" for each in longer)
-        return bool(re.search(rf"(?<!\w){re.escape(self.category)}{unless}{end}", text, re.IGNORECASE))
+        return bool(
+            re.search(rf"(?<!\w){re.escape(self.category)}{unless}{end}", text, re.IGNORECASE)
+        )
 
 
 @dataclass(frozen=True)
 class Polling:
     """Binary polling: "Is there a dog in this image?".
 
-    Right if the next token says yes where the object is present, no where it is absent, in any case and spacing. A
-    token that says neither is wrong.
+    Right if the next token says yes where the object is present, no where it is absent, in any case
+    and spacing. A token that says neither is wrong.
 
     !!! example
 
@@ -107,7 +117,9 @@ class Polling:
         said = [text.strip().lower() for text in _decoded(vlm, logits)]
         return [text if text in ("yes", "no") else "neither" for text in said]
 
-    def correct(self, vlm: VLM, stimulus: Stimulus, logits: Float[Tensor, "arm vocab"]) -> Bool[Tensor, " arm"]:
+    def correct(
+        self, vlm: VLM, stimulus: Stimulus, logits: Float[Tensor, "arm vocab"]
+    ) -> Bool[Tensor, " arm"]:
         """Whether each arm's most likely next token is the right one."""
         right = "yes" if self.present else "no"
         return torch.tensor([said == right for said in self.answers(vlm, logits)], dtype=torch.bool)
@@ -133,10 +145,14 @@ class VQA:
         """The stimulus of this question about an image, prefill included."""
         return vlm.read(image, self.question, self.prefill)
 
-    def correct(self, vlm: VLM, stimulus: Stimulus, logits: Float[Tensor, "arm vocab"]) -> Bool[Tensor, " arm"]:
+    def correct(
+        self, vlm: VLM, stimulus: Stimulus, logits: Float[Tensor, "arm vocab"]
+    ) -> Bool[Tensor, " arm"]:
         """Whether each arm's most likely next token is the right one."""
         right = vlm.first_token(stimulus, self.answer)
-        says_something = torch.tensor([bool(text.strip()) for text in _decoded(vlm, logits)], dtype=torch.bool)
+        says_something = torch.tensor(
+            [bool(text.strip()) for text in _decoded(vlm, logits)], dtype=torch.bool
+        )
         return (logits.argmax(-1) == right).cpu() & says_something
 
 

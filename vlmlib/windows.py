@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from vlmlib.errors import VLMError
 from vlmlib.interventions import Block, Tokens, positions
 
-# Table 2's L1-10, L5-14, L11-20, L15-24, L21-31 of 32 layers, read 1-based: here 0-based and half-open.
+# Table 2's L1-10, L5-14, L11-20, L15-24, L21-31 of 32 layers, read 1-based: here 0-based and
+# half-open.
 PAPER = {
     "early": (0, 10),
     "early-mid": (4, 14),
@@ -26,14 +27,16 @@ AUTHORS = {
 
 
 def paper_windows(layers: int, bounds: Mapping[str, tuple[int, int]] = PAPER) -> dict[str, range]:
-    """The paper's named windows, for a model of any depth: each bound times layers / 32, rounded half up.
+    """The paper's named windows, for a model of any depth: each bound times layers / 32, rounded
+    half up.
 
     A window holds at least one layer of the model, however few there are.
 
-    **Arguments:** `bounds`: the windows at 32 layers, 0-based and half-open: `PAPER` (the text's) or `AUTHORS` (their
-    code's).
+    **Arguments:** `bounds`: the windows at 32 layers, 0-based and half-open: `PAPER` (the text's)
+    or `AUTHORS` (their code's).
 
-    **Raises:** `VLMError` for a model without layers, and for a window that holds no layer of 32 or others.
+    **Raises:** `VLMError` for a model without layers, and for a window that holds no layer of 32 or
+    others.
 
     !!! example
 
@@ -43,13 +46,24 @@ def paper_windows(layers: int, bounds: Mapping[str, tuple[int, int]] = PAPER) ->
         range(15, 25)
     """
     if layers < 1:
-        raise VLMError(f"paper_windows was given {layers} layers. Pass how many the model has, len(vlm.layers).")
+        raise VLMError(
+            f"paper_windows was given {layers} layers. Pass how many the model has, "
+            "len(vlm.layers)."
+        )
     for name, (start, stop) in bounds.items():
         if not 0 <= start < stop <= 32:
-            raise VLMError(f"Window {name!r} is ({start}, {stop}). Expected (start, stop), 0 <= start < stop <= 32.")
-    scaled = {name: [(2 * bound * layers + 32) // 64 for bound in window] for name, window in bounds.items()}
+            raise VLMError(
+                f"Window {name!r} is ({start}, {stop}). Expected (start, stop), 0 <= start < stop "
+                "<= 32."
+            )
+    scaled = {
+        name: [(2 * bound * layers + 32) // 64 for bound in window]
+        for name, window in bounds.items()
+    }
     starts = {name: min(start, layers - 1) for name, (start, _) in scaled.items()}
-    return {name: range(starts[name], max(stop, starts[name] + 1)) for name, (_, stop) in scaled.items()}
+    return {
+        name: range(starts[name], max(stop, starts[name] + 1)) for name, (_, stop) in scaled.items()
+    }
 
 
 def sliding_windows(layers: int, width: int) -> list[range]:
@@ -64,7 +78,8 @@ def sliding_windows(layers: int, width: int) -> list[range]:
     """
     if not 1 <= width <= layers:
         raise VLMError(
-            f"A window of {width} layers does not fit a model of {layers}. Choose a width from 1 to {layers}."
+            f"A window of {width} layers does not fit a model of {layers}. Choose a width from 1 "
+            f"to {layers}."
         )
     return [range(start, start + width) for start in range(layers - width + 1)]
 

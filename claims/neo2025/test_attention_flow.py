@@ -15,23 +15,31 @@ FROM_OBJECT = ("O -> LTP", "O+1 -> LTP", "O+2 -> LTP")
 def hurts_more(table, row, window, other):
     """Blocking a row's edges in one window against another, beside as many random sources."""
     verdict = greater(*table.pair("VQA", f"{row}, {window}", f"{row}, {other}"))
-    return beside_negative_control(verdict, *table.pair("VQA", f"{row}, {window}", f"random = {row}, {window}"))
+    return beside_negative_control(
+        verdict, *table.pair("VQA", f"{row}, {window}", f"random = {row}, {window}")
+    )
 
 
 def has_no_effect(table, arm, control, margin):
-    return beside_positive_control(negligible(table.lost("VQA", arm), margin), table.lost("VQA", control), margin)
+    return beside_positive_control(
+        negligible(table.lost("VQA", arm), margin), table.lost("VQA", control), margin
+    )
 
 
 @pytest.mark.claim("object-to-last-late")
 def test_blocking_the_object_hurts_in_mid_to_late_layers(trial, subject):
     table = subject.knockouts
-    trial.check(in_every_setting({row: hurts_more(table, row, "mid-late", "early") for row in FROM_OBJECT}))
+    trial.check(
+        in_every_setting({row: hurts_more(table, row, "mid-late", "early") for row in FROM_OBJECT})
+    )
 
 
 @pytest.mark.claim("object-to-last-early")
 def test_blocking_the_object_has_no_effect_in_early_layers(trial, subject):
     table, margin = subject.knockouts, trial.claim.margin
-    verdicts = {row: has_no_effect(table, f"{row}, early", f"{row}, all", margin) for row in FROM_OBJECT}
+    verdicts = {
+        row: has_no_effect(table, f"{row}, early", f"{row}, all", margin) for row in FROM_OBJECT
+    }
     trial.check(in_every_setting(verdicts))
 
 
@@ -44,7 +52,11 @@ def test_blocking_the_context_hurts_in_early_layers(trial, subject):
 def test_blocking_attention_into_the_last_visual_row_has_no_effect(trial, subject):
     table, margin = subject.knockouts, trial.claim.margin
     arms = [f"{row}, {window}" for row in TO_ROW for window in WINDOWS]
-    trial.check(in_every_setting({arm: has_no_effect(table, arm, "O+1 -> LTP, all", margin) for arm in arms}))
+    trial.check(
+        in_every_setting(
+            {arm: has_no_effect(table, arm, "O+1 -> LTP, all", margin) for arm in arms}
+        )
+    )
 
 
 @pytest.mark.claim("all-layers")
@@ -56,7 +68,9 @@ def test_blocking_the_object_in_all_layers_leaves_the_printed_accuracy(trial, su
 
 
 @pytest.mark.claim("probability-falls")
-def test_blocking_the_object_lowers_the_right_tokens_probability_in_mid_to_late_layers(trial, subject):
+def test_blocking_the_object_lowers_the_right_tokens_probability_in_mid_to_late_layers(
+    trial, subject
+):
     arms = ["O+1 -> LTP, mid-late", "O+1 -> LTP, early", "random = O+1 -> LTP, mid-late"]
     late, early, control = subject.knockouts.doubt("VQA", arms).T
     trial.check(beside_negative_control(greater(late, early), late, control))
@@ -80,4 +94,8 @@ def test_a_sliding_window_hurts_most_in_middle_to_late_layers(trial, subject):
 def test_a_sliding_window_into_the_last_visual_row_has_no_effect(trial, subject):
     table, margin = subject.knockouts, trial.claim.margin
     arms = [f"{row}, {window}" for row in TO_ROW for window in subject.sliding_places]
-    trial.check(in_every_setting({arm: has_no_effect(table, arm, "O+1 -> LTP, all", margin) for arm in arms}))
+    trial.check(
+        in_every_setting(
+            {arm: has_no_effect(table, arm, "O+1 -> LTP, all", margin) for arm in arms}
+        )
+    )

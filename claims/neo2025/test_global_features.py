@@ -1,4 +1,5 @@
-"""Section 4.1, case study: are numbers on background tokens an artifact of the language model's processing?"""
+"""Section 4.1, case study: are numbers on background tokens an artifact of the language model's
+processing?"""
 
 import numpy as np
 import pytest
@@ -16,10 +17,15 @@ def test_numbers_show_up_on_background_tokens(trial, subject):
 @pytest.mark.claim("numbers-do-not-matter")
 def test_ablating_the_tokens_that_decode_to_numbers_leaves_the_description(trial, subject):
     changed = {
-        arm: np.array([not each[arm].right for each in subject.numbers], bool) for arm in ("numbers", "+1 buffer")
+        arm: np.array([not each[arm].right for each in subject.numbers], bool)
+        for arm in ("numbers", "+1 buffer")
     }
     margin = trial.claim.margin
-    trial.check(beside_positive_control(negligible(changed["numbers"], margin), changed["+1 buffer"], margin))
+    trial.check(
+        beside_positive_control(
+            negligible(changed["numbers"], margin), changed["+1 buffer"], margin
+        )
+    )
 
 
 @pytest.mark.claim("numbers-persist")

@@ -24,20 +24,28 @@ def more_than_elsewhere(table, task, region, threshold):
 @pytest.mark.claim("object-impairs")
 def test_ablating_the_object_impairs_identification_in_every_setting(trial, subject):
     table = subject.ablations
-    verdicts = {task: more_than_elsewhere(table, task, "object", trial.claim.threshold) for task in TASKS}
+    verdicts = {
+        task: more_than_elsewhere(table, task, "object", trial.claim.threshold) for task in TASKS
+    }
     trial.check(in_every_setting(verdicts))
 
 
 @pytest.mark.claim("object-buffer-70")
-def test_ablating_the_object_with_a_buffer_takes_away_over_70_percent_in_every_setting(trial, subject):
+def test_ablating_the_object_with_a_buffer_takes_away_over_70_percent_in_every_setting(
+    trial, subject
+):
     table = subject.ablations
-    verdicts = {task: more_than_elsewhere(table, task, "+1 buffer", trial.claim.threshold) for task in TASKS}
+    verdicts = {
+        task: more_than_elsewhere(table, task, "+1 buffer", trial.claim.threshold) for task in TASKS
+    }
     trial.check(in_every_setting(verdicts))
 
 
 @pytest.mark.claim("object-buffer-polling")
 def test_ablating_the_object_with_a_buffer_of_one_takes_away_most_polling_answers(trial, subject):
-    trial.check(more_than_elsewhere(subject.ablations, "polling", "+1 buffer", trial.claim.threshold))
+    trial.check(
+        more_than_elsewhere(subject.ablations, "polling", "+1 buffer", trial.claim.threshold)
+    )
 
 
 @pytest.mark.claim("buffer-order")
@@ -46,7 +54,9 @@ def test_a_larger_buffer_takes_away_more(trial, subject):
     for task in TASKS:
         for smaller, larger in pairwise(REGIONS):
             verdict = greater(*table.pair(task, larger, smaller))
-            verdict = beside_negative_control(verdict, *table.pair(task, larger, f"random = {larger}"))
+            verdict = beside_negative_control(
+                verdict, *table.pair(task, larger, f"random = {larger}")
+            )
             verdicts[f"{task}, {larger} over {smaller}"] = verdict
     trial.check(in_every_setting(verdicts))
 
@@ -55,7 +65,9 @@ def beats(table, baseline, counts):
     """Each region against the baseline with some counts of tokens, under every task."""
     return in_every_setting(
         {
-            f"{task}, {region} over {baseline} {count}": greater(*table.pair(task, region, f"{baseline} {count}"))
+            f"{task}, {region} over {baseline} {count}": greater(
+                *table.pair(task, region, f"{baseline} {count}")
+            )
             for task in TASKS
             for region, chosen in counts.items()
             for count in chosen
@@ -75,7 +87,9 @@ def test_the_object_costs_more_than_20_high_gradient_tokens(trial, subject):
 
 @pytest.mark.claim("object-beats-gradient-same-count")
 def test_the_object_costs_more_than_exactly_as_many_high_gradient_tokens(trial, subject):
-    trial.check(beats(subject.ablations, "gradient", {region: (f"= {region}",) for region in REGIONS}))
+    trial.check(
+        beats(subject.ablations, "gradient", {region: (f"= {region}",) for region in REGIONS})
+    )
 
 
 @pytest.mark.claim("object-beats-random")
@@ -85,7 +99,9 @@ def test_the_object_costs_more_than_comparably_many_random_tokens(trial, subject
 
 @pytest.mark.claim("object-beats-random-same-count")
 def test_the_object_costs_more_than_exactly_as_many_random_tokens(trial, subject):
-    trial.check(beats(subject.ablations, "random", {region: (f"= {region}",) for region in REGIONS}))
+    trial.check(
+        beats(subject.ablations, "random", {region: (f"= {region}",) for region in REGIONS})
+    )
 
 
 def hardly_matter(table, arms, margin):
@@ -108,7 +124,9 @@ def test_register_tokens_hardly_matter(trial, subject):
 @pytest.mark.claim("random-negligible")
 def test_random_tokens_hardly_matter(trial, subject):
     table, arms = subject.ablations, [f"random {count}" for count in COUNTS if count <= 60]
-    trial.check(hardly_matter(table, [arm for arm in arms if table.has(arm)] or arms, trial.claim.margin))
+    trial.check(
+        hardly_matter(table, [arm for arm in arms if table.has(arm)] or arms, trial.claim.margin)
+    )
 
 
 @pytest.mark.claim("gradient-increases")
@@ -116,7 +134,9 @@ def test_more_high_gradient_tokens_take_away_more(trial, subject):
     table, verdicts = subject.ablations, {}
     counts = [count for count in COUNTS if table.has(f"gradient {count}")] or COUNTS
     for task in TASKS:
-        verdict = increases_along(table.curves(task, [f"gradient {count}" for count in counts]), counts)
+        verdict = increases_along(
+            table.curves(task, [f"gradient {count}" for count in counts]), counts
+        )
         against_random = table.pair(task, f"gradient {counts[-1]}", f"random {counts[-1]}")
         verdicts[task] = beside_negative_control(verdict, *against_random)
     trial.check(in_every_setting(verdicts))
@@ -137,7 +157,9 @@ def test_the_regions_hold_as_many_tokens_as_printed(trial, subject, printed):
     table, margin, verdicts = subject.ablations, trial.claim.margin, {}
     for region, count in printed.token_counts.items():
         low, high = count * (1 - margin), count * (1 + margin)
-        verdicts[region] = mean_within(table.tokens(region), low, high, bounds=(0, subject.visual_tokens), level=0.90)
+        verdicts[region] = mean_within(
+            table.tokens(region), low, high, bounds=(0, subject.visual_tokens), level=0.90
+        )
     trial.check(in_every_setting(verdicts))
 
 

@@ -26,7 +26,9 @@ def test_the_share_that_decodes_to_the_class_is_the_printed_one(trial, subject, 
 @pytest.mark.claim("lens-best-layer")
 def test_the_best_layer_is_the_printed_one(trial, subject, printed):
     lens, expected, margin = subject.lens, printed.lens.best_depth.value, trial.claim.margin
-    verdict = mean_within(lens.best_depth, expected - margin, expected + margin, bounds=(0, 1), level=0.90)
+    verdict = mean_within(
+        lens.best_depth, expected - margin, expected + margin, bounds=(0, 1), level=0.90
+    )
     trial.check(beside_negative_control(verdict, lens.best, lens.absent_best))
 
 
@@ -60,14 +62,18 @@ def test_early_layers_of_qwen_decode_to_the_class(trial, subject):
 @pytest.mark.claim("more-specific")
 def test_tokens_decode_to_words_more_specific_than_the_class(trial, subject):
     lexicon = load_lexicon()
-    found, control = subject.lens.naming(lambda category, word: names(word, lexicon[category].specific))
+    found, control = subject.lens.naming(
+        lambda category, word: names(word, lexicon[category].specific)
+    )
     trial.check(exists(found, control, trial.claim.at_least))
 
 
 @pytest.mark.claim("other-languages")
 def test_tokens_decode_to_the_class_in_other_languages(trial, subject):
     lexicon = load_lexicon()
-    found, control = subject.lens.naming(lambda category, word: names(word, lexicon[category].other_languages))
+    found, control = subject.lens.naming(
+        lambda category, word: names(word, lexicon[category].other_languages)
+    )
     trial.check(exists(found, control, trial.claim.at_least))
 
 

@@ -14,7 +14,14 @@ def test_the_language_model_holds_almost_all_parameters(trial, architecture):
 
     share = counted.language_model_share
 
-    trial.check(fact(share, share > trial.claim.threshold, required=f"> {trial.claim.threshold:.0%}", unit="%"))
+    trial.check(
+        fact(
+            share,
+            share > trial.claim.threshold,
+            required=f"> {trial.claim.threshold:.0%}",
+            unit="%",
+        )
+    )
 
 
 @pytest.mark.claim("visual-token-count")
@@ -22,7 +29,12 @@ def test_an_image_becomes_as_many_visual_tokens_as_printed(trial, architecture):
     tokens = visual_tokens(architecture)
 
     trial.check(
-        fact(tokens, tokens == trial.claim.threshold, required=f"{trial.claim.threshold} tokens", unit="tokens")
+        fact(
+            tokens,
+            tokens == trial.claim.threshold,
+            required=f"{trial.claim.threshold} tokens",
+            unit="tokens",
+        )
     )
 
 
