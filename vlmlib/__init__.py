@@ -16,12 +16,13 @@ from vlmlib.lens import logit_lens
 from vlmlib.mean import load_mean, made_from, mean_embedding, save_mean
 from vlmlib.model import VLM
 from vlmlib.stimulus import Stimulus
-from vlmlib.tasks import VQA, Description, Polling
+from vlmlib.tasks import VQA, Answer, Description, Polling
 
 __all__ = [
     "VLM",
     "VQA",
     "Ablate",
+    "Answer",
     "Block",
     "Description",
     "Polling",

@@ -6,7 +6,7 @@ An *arm* is a list of interventions that hold together in one forward pass; `[]`
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import SupportsIndex
+from typing import SupportsIndex, assert_never
 
 import torch
 from jaxtyping import Float, Int
@@ -189,3 +189,23 @@ def first_affected(arm: Arm, length: int) -> int:
         elif not each.is_empty:
             first = min([first, *each.to])
     return first
+
+
+def touched(arm: Arm) -> set[int]:
+    """The positions that an arm touches: ablated ones, and sources of blocked edges.
+
+    !!! example
+
+        >>> sorted(touched([Block([5, 6], to=9, layers=[0])]))
+        [5, 6]
+    """
+    found: set[int] = set()
+    for each in arm:
+        match each:
+            case Ablate():
+                found.update(each.tokens)
+            case Block():
+                found.update(each.source)
+            case _:
+                assert_never(each)
+    return found

@@ -16,8 +16,22 @@ from PIL import Image
 from torch import Tensor
 
 from vlmlib.errors import VLMError
+from vlmlib.interventions import Arm
 from vlmlib.model import VLM
 from vlmlib.stimulus import Stimulus
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model answers under one arm.
+
+    - `right`: whether it counts as right; None where a task has no right answer.
+    - `probability`: of the right answer's first token; None where texts are compared.
+    """
+
+    text: str
+    right: bool | None = None
+    probability: float | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +80,14 @@ class Description:
     def correct(self, texts: Sequence[str]) -> Bool[Tensor, " arm"]:
         """Whether each arm's text names the category."""
         return torch.tensor([self._names(text, r"(?!\w)") for text in texts], dtype=torch.bool)
+
+    def ask(
+        self, vlm: VLM, stimulus: Stimulus, arms: Sequence[Arm], max_new_tokens: int = 200
+    ) -> list[Answer]:
+        """What the model says under every arm, up to where its answer is decided."""
+        texts = vlm.describe(stimulus, arms, max_new_tokens, until=self.decided)
+        rights = self.correct(texts).tolist()
+        return [Answer(text, right) for text, right in zip(texts, rights, strict=True)]
 
     def decided(self, text: str) -> bool:
         """Whether a text names the category however it goes on: when to stop, for
@@ -124,6 +146,12 @@ class Polling:
         right = "yes" if self.present else "no"
         return torch.tensor([said == right for said in self.answers(vlm, logits)], dtype=torch.bool)
 
+    def ask(self, vlm: VLM, stimulus: Stimulus, arms: Sequence[Arm]) -> list[Answer]:
+        """The likeliest next token under every arm, and the probability of the right one."""
+        logits = vlm.next_token(stimulus, arms)
+        right = vlm.first_token(stimulus, "Yes" if self.present else "No")
+        return answers(vlm, logits, self.correct(vlm, stimulus, logits).tolist(), right)
+
 
 @dataclass(frozen=True)
 class VQA:
@@ -154,6 +182,39 @@ class VQA:
             [bool(text.strip()) for text in _decoded(vlm, logits)], dtype=torch.bool
         )
         return (logits.argmax(-1) == right).cpu() & says_something
+
+    def ask(self, vlm: VLM, stimulus: Stimulus, arms: Sequence[Arm]) -> list[Answer]:
+        """The likeliest next token under every arm, and the probability of the right one."""
+        logits = vlm.next_token(stimulus, arms)
+        right = vlm.first_token(stimulus, self.answer)
+        return answers(vlm, logits, self.correct(vlm, stimulus, logits).tolist(), right)
+
+
+def answers(
+    vlm: VLM, logits: Float[Tensor, "arm vocab"], rights: Sequence[bool], token: int
+) -> list[Answer]:
+    """The likeliest token of each arm as an answer, with the probability of one token.
+
+    !!! example
+
+        >>> logits = vlm.next_token(stimulus, [[]])
+        >>> answers(vlm, logits, [True], int(logits[0].argmax()))[0].right
+        True
+    """
+    probabilities = logits.float().softmax(-1)[:, token].tolist()
+    texts = [decoded(vlm, token) for token in logits.argmax(-1).tolist()]
+    return [Answer(*each) for each in zip(texts, rights, probabilities, strict=True)]
+
+
+def decoded(vlm: VLM, token: int) -> str:
+    """The text of one token, without space around it.
+
+    !!! example
+
+        >>> decoded(vlm, vlm.first_token(stimulus, "book"))
+        'book'
+    """
+    return vlm.processor.tokenizer.decode([token]).strip()
 
 
 def _decoded(vlm: VLM, logits: Float[Tensor, "arm vocab"]) -> list[str]:

@@ -66,6 +66,17 @@ def paper_windows(layers: int, bounds: Mapping[str, tuple[int, int]] = PAPER) ->
     }
 
 
+def scaled(bound: int, layers: int, of: int = 32) -> int:
+    """A bound at `of` layers for a model of another depth: bound * layers / of, rounded half up.
+
+    !!! example
+
+        >>> scaled(14, 32), scaled(14, 28), scaled(5, 3)
+        (14, 12, 0)
+    """
+    return (2 * bound * layers + of) // (2 * of)
+
+
 def sliding_windows(layers: int, width: int) -> list[range]:
     """Every window of `width` consecutive layers, in order (figure 8 slides one of 10).
 

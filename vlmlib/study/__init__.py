@@ -1,1 +1,44 @@
-"""The same over many images: examples, data sets, a store of what was measured."""
+"""The same over many images: examples, data sets, tasks, and a store of what was measured.
+
+from vlmlib.study import Store, coco, measure, polling
+
+data = coco.read("fixtures/emoji_coco")
+table = measure(vlm, data.examples, polling, design, Store(Path(".vlm_store")), mean)
+table.lost("polling", "object")
+"""
+
+from vlmlib.study import coco
+from vlmlib.study.example import Example, Object
+from vlmlib.study.identity import Handle, checkpoint, loaded
+from vlmlib.study.measure import Bench, MeanOf, measure
+from vlmlib.study.row import Row
+from vlmlib.study.run import is_right
+from vlmlib.study.scene import Design, Scene
+from vlmlib.study.store import Finished, Recording, Store
+from vlmlib.study.table import Table
+from vlmlib.study.task import Asking, Task, generative, polling, vqa
+
+__all__ = [
+    "Asking",
+    "Bench",
+    "Design",
+    "Example",
+    "Finished",
+    "Handle",
+    "MeanOf",
+    "Object",
+    "Recording",
+    "Row",
+    "Scene",
+    "Store",
+    "Table",
+    "Task",
+    "checkpoint",
+    "coco",
+    "generative",
+    "is_right",
+    "loaded",
+    "measure",
+    "polling",
+    "vqa",
+]

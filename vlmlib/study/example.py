@@ -1,0 +1,236 @@
+"""What is measured on: a picture with what is known about it, of which a data set has many."""
+
+import hashlib
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+from PIL import Image
+from pycocotools import mask as run_length
+
+from vlmlib.errors import VLMError
+
+Polygons = Sequence[Sequence[float]]
+Outline = Polygons | Mapping[str, Any] | Bool[np.ndarray, "height width"]
+
+
+@dataclass(frozen=True, eq=False)
+class Object:
+    """An annotated object of a picture.
+
+    - `outline`: polygons in pixels (x, y, x, y, ...), a run-length code as COCO has it, or a mask.
+    - `size`: (height, width) of the picture. `area`: in square pixels, as annotated.
+
+    !!! example
+
+        >>> square = Object("dog", [[0, 0, 2, 0, 2, 2, 0, 2]], size=(4, 4), area=4.0)
+        >>> int(square.mask.sum())
+        4
+    """
+
+    category: str
+    outline: Outline
+    size: tuple[int, int]
+    area: float = 0.0
+
+    @property
+    def mask(self) -> Bool[np.ndarray, "height width"]:
+        """Which pixels of the picture are the object's."""
+        if isinstance(self.outline, np.ndarray):
+            return self.outline
+        return run_length.decode(self._encoded()).astype(bool)
+
+    @property
+    def polygons(self) -> tuple[tuple[float, ...], ...]:
+        """The outlines in pixels; none where the annotation is a mask or a run-length code."""
+        return tuple(map(tuple, self.outline)) if isinstance(self.outline, list | tuple) else ()
+
+    def _encoded(self) -> Any:
+        outline: Any = self.outline
+        is_code = isinstance(outline, Mapping)
+        if is_code and isinstance(outline["counts"], str | bytes):
+            return outline
+        encoded = run_length.frPyObjects(outline, *self.size)  # pyright: ignore
+        return encoded if is_code else run_length.merge(encoded)
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A picture with its objects, and what may be asked about it.
+
+    - `id`: of its own: two questions about one picture are two examples.
+    - `source`: the picture, or its file, which is opened when it is needed.
+    - `objects`: all that is annotated. `category`: the target's, which tasks ask about; "" for none.
+    - `questions`: free questions whose answer is the category.
+    - `cluster`: what examples share that are no independent draws, the picture by default.
+    - `known`: what was found out about it before, as plain values, such as integrated gradients.
+
+    !!! example
+
+        >>> example = Example("7", image, category="dog", questions=("What is on the bed?",))
+        >>> example.cluster, example.image.size == image.size
+        ('7', True)
+    """
+
+    id: str
+    source: Path | Image.Image = field(repr=False)
+    objects: Sequence[Object] = field(default=(), repr=False)
+    category: str = ""
+    questions: Sequence[str] = ()
+    cluster: str = ""
+    known: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cluster", self.cluster or self.id)
+
+    @property
+    def image(self) -> Image.Image:
+        """The picture in RGB.
+
+        **Raises:** `VLMError` that names the file where it is missing or no picture.
+        """
+        if isinstance(self.source, Image.Image):
+            return self.source.convert("RGB")
+        return open_image(self.source)
+
+    @property
+    def mask(self) -> Bool[np.ndarray, "height width"]:
+        """Which pixels are the target's: of all objects of its category.
+
+        **Raises:** `VLMError` where nothing of this category is annotated.
+        """
+        return joined([each for each in self.objects if each.category == self.category], self)
+
+    @property
+    def polygons(self) -> list[tuple[float, ...]]:
+        """The target's outlines in pixels; none where it is annotated by masks."""
+        targets = [each for each in self.objects if each.category == self.category]
+        return [polygon for each in targets for polygon in each.polygons]
+
+    @property
+    def shown(self) -> Bool[np.ndarray, "height width"]:
+        """Which pixels belong to anything that is annotated."""
+        return joined(self.objects, self)
+
+    @property
+    def number(self) -> int:
+        """A number that the id alone decides, to seed random draws with."""
+        return int(self.id) if self.id.isdecimal() else zlib.crc32(self.id.encode())
+
+    @cached_property
+    def content(self) -> list[Any]:
+        """All that a measurement may depend on, as plain values (see `store.content_key`)."""
+        outlines = [[each.category, list(each.size), _plain(each.outline)] for each in self.objects]
+        asked = [self.category, list(self.questions)]
+        return [self.id, self.picture_key, outlines, asked, dict(self.known)]
+
+    @property
+    def picture_key(self) -> str:
+        """The SHA-256 of the picture: of its file's bytes, or of its pixels."""
+        if isinstance(self.source, Image.Image):
+            pixels = self.image
+            return hashlib.sha256(f"{pixels.size}".encode() + pixels.tobytes()).hexdigest()
+        return file_key(self.source)
+
+    def knowing(self, **known: Any) -> "Example":
+        """The same example, of which more is known."""
+        return replace(self, known={**self.known, **known})
+
+
+def joined(objects: Sequence[Object], example: Example) -> Bool[np.ndarray, "height width"]:
+    """The mask of several objects of one picture.
+
+    !!! example
+
+        >>> thing = Object("dog", [[0, 0, 2, 0, 2, 2, 0, 2]], size=(4, 4))
+        >>> joined([thing, thing], Example("7", image)).shape
+        (4, 4)
+    """
+    if not objects:
+        raise VLMError(
+            f"Example {example.id!r} has no object of category {example.category!r}, so there is "
+            "no region of it. Give it objects, or ask only what needs none."
+        )
+    return np.logical_or.reduce([each.mask for each in objects])
+
+
+def open_image(path: Path) -> Image.Image:
+    """An image file in RGB.
+
+    **Raises:** `VLMError` that names the file where it is missing or no picture.
+
+    !!! example
+
+        >>> open_image(Path("fixtures/emoji_coco/eval/0026.png")).mode
+        'RGB'
+    """
+    try:
+        return Image.open(path).convert("RGB")
+    except OSError as error:
+        raise VLMError(
+            f"The image {str(path)!r}, which the annotations name, cannot be read ({error}). Put "
+            "the images beside the annotations folder, under the annotation file's own name "
+            "(instances_train2017.json: train2017/)."
+        ) from error
+
+
+def noise_in(
+    image: Image.Image,
+    mask: Bool[np.ndarray, "height width"],
+    generator: np.random.Generator,
+    noise: Callable[[tuple[int, ...]], np.ndarray] | None = None,
+) -> Image.Image:
+    """The image with noise in the bounding box of a region, so that not even its outline is left.
+
+    **Arguments:** the image; the region, nothing of which leaves the image as it is; `noise`: makes
+    pixels of a shape, by default evenly distributed ones.
+
+    !!! example
+
+        >>> corner = np.zeros((image.height, image.width), bool)
+        >>> corner[0, 0] = True
+        >>> painted = noise_in(image, corner, np.random.default_rng(0))
+        >>> int((np.array(painted) != np.array(image)).any(-1).sum())
+        1
+    """
+    rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    pixels = np.array(image)
+    if len(rows):
+        box = pixels[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+        if noise is None:
+            box[:] = generator.integers(0, 256, size=box.shape, dtype=np.uint8)
+        else:
+            box[:] = noise(box.shape)
+    return Image.fromarray(pixels)
+
+
+@cache
+def file_key(path: Path) -> str:
+    """The SHA-256 of a file's bytes.
+
+    **Raises:** `VLMError` if it cannot be read.
+
+    !!! example
+
+        >>> len(file_key(Path("fixtures/emoji_coco/eval/0026.png")))
+        64
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise VLMError(
+            f"The file {str(path)!r} cannot be read ({error}). Check that the data set is whole."
+        ) from error
+
+
+def _plain(outline: Outline) -> Any:
+    """An outline as plain values."""
+    if isinstance(outline, np.ndarray):
+        return [list(outline.shape), outline.tobytes()]
+    return dict(outline) if isinstance(outline, Mapping) else [list(each) for each in outline]

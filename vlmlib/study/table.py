@@ -1,0 +1,120 @@
+"""Results: what was measured on each example under each arm, as arrays over examples."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+
+from vlmlib.errors import VLMError
+from vlmlib.study.row import Row
+from vlmlib.study.run import Keep, is_right
+from vlmlib.study.store import Finished
+
+COLUMNS = ["task", "example", "cluster", "visual", "arm", "right", "probability", "tokens"]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """One row per task, example and arm, of the examples that count. `visual`: how many visual
+    tokens an example has.
+
+    `counts` says, for each task, how many examples were asked and how many of them count.
+    """
+
+    rows: pd.DataFrame
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, task: str, found: Sequence[Finished], keep: Keep = is_right) -> "Table":
+        """The table of one task.
+
+        **Arguments:** what was measured; of which clean runs an example counts.
+
+        !!! example
+
+            >>> from vlmlib.study import Row
+            >>> rows = [Row("clean", True, detail={"visual": 16}), Row("object", False, tokens=3)]
+            >>> table = Table.of("polling", [Finished("7", "7", rows)])
+            >>> table.lost("polling", "object"), table.counts["polling"]
+            (array([ True]), {'asked': 1, 'counted': 1})
+        """
+        asked = [each for each in found if each.rows]
+        counted = [each for each in asked if keep(each.rows[0])]
+        lines = [
+            [task, each.example, each.cluster, _visual(each), *_figures(row)]
+            for each in counted
+            for row in each.rows
+        ]
+        rows = pd.DataFrame(lines, columns=pd.Index(COLUMNS))
+        return cls(rows, {task: {"asked": len(asked), "counted": len(counted)}})
+
+    @classmethod
+    def joined(cls, tables: Sequence["Table"]) -> "Table":
+        """Several tasks in one table."""
+        counts = {task: count for table in tables for task, count in table.counts.items()}
+        filled = [table.rows for table in tables if len(table.rows)]
+        rows = pd.concat(filled, ignore_index=True) if filled else tables[0].rows
+        return cls(rows, counts)
+
+    @property
+    def arms(self) -> list[str]:
+        """The names of all arms, as they were first measured."""
+        return list(dict.fromkeys(self.rows["arm"]))
+
+    def has(self, arm: str) -> bool:
+        """Whether the arm was run on any example."""
+        return bool((self.rows["arm"] == arm).any())
+
+    def lost(self, task: str, arm: str) -> Bool[np.ndarray, " example"]:
+        """On which of the examples that count the arm took the right answer away."""
+        return self.curves(task, [arm])[:, 0].astype(bool)
+
+    def pair(
+        self, task: str, arm: str, other: str
+    ) -> tuple[Bool[np.ndarray, " example"], Bool[np.ndarray, " example"]]:
+        """Two arms on the examples on which both were run."""
+        both = self.curves(task, [arm, other]).astype(bool)
+        return both[:, 0], both[:, 1]
+
+    def curves(self, task: str, arms: Sequence[str]) -> Float[np.ndarray, "example arm"]:
+        """Lost (1.0) or not under several arms, on the examples on which all of them were run."""
+        return 1.0 - self._column("right", task, arms)
+
+    def doubt(self, task: str, arms: Sequence[str]) -> Float[np.ndarray, "example arm"]:
+        """One minus the probability of the right token under several arms, on the examples with
+        all of them."""
+        return 1.0 - self._column("probability", task, arms)
+
+    def tokens(self, arm: str) -> Float[np.ndarray, " cluster"]:
+        """How many tokens the arm touches in each picture, whatever the task."""
+        of_arm = self.rows.loc[self.rows["arm"] == arm]
+        return of_arm.groupby("cluster", sort=False)["tokens"].first().to_numpy(float)
+
+    def _column(
+        self, name: str, task: str, arms: Sequence[str]
+    ) -> Float[np.ndarray, "example arm"]:
+        rows = self.rows.loc[self.rows["task"] == task]
+        missing = [arm for arm in arms if arm not in self.arms]
+        if rows.empty:
+            return np.zeros((0, len(arms)))
+        if missing:
+            raise VLMError(
+                f"No example has the arm {missing[0]!r} for {task}. Measured were: "
+                f"{', '.join(sorted(self.arms))}."
+            )
+        chosen = rows.loc[rows["arm"].isin(list(arms))]
+        wide = chosen.pivot(index="example", columns="arm", values=name)
+        order: Mapping[str, None] = dict.fromkeys(rows["example"])
+        wide = wide.reindex(index=list(order), columns=list(arms))
+        return wide.dropna().to_numpy(float)
+
+
+def _visual(found: Finished) -> int:
+    return found.rows[0].detail["visual"]
+
+
+def _figures(row: Row) -> list[Any]:
+    return [row.arm, row.right, row.probability, row.tokens]
