@@ -6,6 +6,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks import common
+from claims.neo2025.windows import TEXT
 from vlmlib import VLM, Block, select, windows
 from vlmlib.interventions import Arm, causal_blocks
 from vlmlib.stimulus import Stimulus
@@ -22,7 +23,7 @@ def knockout_arms(stimulus: Stimulus, layers: int) -> list[Arm]:
     return [
         causal_blocks(source, target, window)
         for source, target in edges
-        for window in windows.paper_windows(layers).values()
+        for window in windows.named(layers, TEXT).values()
     ]
 
 

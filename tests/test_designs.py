@@ -30,7 +30,7 @@ from claims.neo2025.protocol import PROTOCOLS, REFERENCE, TEXT
 from claims.neo2025.published import Printed
 from tests.tiny import picture, tiny_processor, tiny_qwen, tiny_vlm
 from vlmlib import VLM, Ablate, Block, Stimulus, VLMError, mean_embedding
-from vlmlib.windows import paper_windows
+from vlmlib.windows import named
 
 FAMILIES = {"llava": tiny_vlm, "qwen": tiny_qwen}
 START = 3  # text tokens before the image
@@ -293,7 +293,7 @@ def test_knockouts_into_the_last_visual_row_block_the_edges_that_a_causal_model_
 @pytest.mark.parametrize("depth", [2, 8, 28, 32])
 def test_knockouts_stand_in_the_protocols_windows_and_in_the_sliding_ones(protocol, depth):
     arms = knockouts(scene_of(4, 4, [5], depth=depth, protocol=protocol))
-    expected = paper_windows(depth, protocol.windows) | sliding(depth)
+    expected = named(depth, protocol.windows) | sliding(depth)
     for row in (*TO_LAST, *TO_ROW, "random = O -> LTP"):
         mine = {
             name.removeprefix(f"{row}, "): arm

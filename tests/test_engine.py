@@ -14,7 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.tiny import picture, tiny_qwen, tiny_vlm
-from vlmlib import VLM, Ablate, Block, Stimulus, VLMError, engine, reference
+from vlmlib import VLM, Ablate, Block, Stimulus, VLMError, engine, oracle
 
 WIDTH = 16
 FAMILIES = {
@@ -81,16 +81,16 @@ def built(arm: list[tuple]) -> list[Ablate | Block]:
     return interventions
 
 
-def oracle(vlm: VLM, stimulus: Stimulus, arm: list[Ablate | Block]) -> torch.Tensor:
-    return reference.next_token(vlm.model, vlm.decoder, stimulus, arm)
+def alone(vlm: VLM, stimulus: Stimulus, arm: list[Ablate | Block]) -> torch.Tensor:
+    return oracle.next_token(vlm.model, vlm.decoder, stimulus, arm)
 
 
 def is_strong(vlm: VLM, stimulus: Stimulus, arm: list[Ablate | Block]) -> bool:
     """Whether leaving out any one of the interventions would move a logit by a hundred tolerances
     or more."""
-    full = oracle(vlm, stimulus, arm)
+    full = alone(vlm, stimulus, arm)
     without = [
-        oracle(vlm, stimulus, [each for each in arm if each is not dropped]) for dropped in arm
+        alone(vlm, stimulus, [each for each in arm if each is not dropped]) for dropped in arm
     ]
     return bool(arm) and all((full - row).abs().max() >= 1e-3 * full.abs().max() for row in without)
 
@@ -104,7 +104,7 @@ def test_any_arms_equal_one_hooked_forward_pass_each(family, attention, data, si
     assume(any(is_strong(vlm, stimulus, arm) for arm in arms))
     fast = vlm.next_token(stimulus, arms, max_tokens=max_tokens)
     for arm, row in zip(arms, fast, strict=True):
-        slow = oracle(vlm, stimulus, arm)
+        slow = alone(vlm, stimulus, arm)
         torch.testing.assert_close(row, slow, rtol=0, atol=1e-5 * float(slow.abs().max()))
 
 
@@ -188,7 +188,7 @@ def test_half_precision_agrees_to_its_own_tolerance(dtype):
         [Block(stimulus.visual, stimulus.last, [0, 1])],
     ]
     fast = half.next_token(stimulus, arms)
-    slow = torch.stack([oracle(half, stimulus, arm) for arm in arms])
+    slow = torch.stack([alone(half, stimulus, arm) for arm in arms])
     assert half.shares
     assert fast.dtype == dtype
     assert (fast - slow).abs().max() < 2e-2 * slow.abs().max()

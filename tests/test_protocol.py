@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from claims.neo2025 import windows
 from claims.neo2025.protocol import PROTOCOLS, REFERENCE, TEXT
 from tests.tiny import SIDE, picture, tiny_processor, tiny_qwen, tiny_vlm
 from vlmlib import VLM, VQA, Ablate, Block, Description, Polling, Stimulus, VLMError, mean_embedding
 from vlmlib.study.coco import Example
-from vlmlib.windows import AUTHORS, PAPER
 
 FAMILIES = {"llava": tiny_vlm, "qwen": tiny_qwen}
 IMAGES = tiny_processor().image_processor
@@ -109,7 +109,7 @@ def scripted() -> Scripted:
 
 def test_the_two_protocols_go_by_their_names_and_have_the_windows_of_text_and_code():
     assert {"text": TEXT, "reference": REFERENCE} == PROTOCOLS
-    assert (TEXT.windows, REFERENCE.windows) == (PAPER, AUTHORS)
+    assert (TEXT.windows, REFERENCE.windows) == (windows.TEXT, windows.AUTHORS)
     assert (TEXT.most_images, REFERENCE.most_images) == (None, 1000)
 
 

@@ -5,15 +5,17 @@ authors' code and of their text are mixed up, or if an arm blocks other layers t
 """
 
 import math
+from fractions import Fraction
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from claims.neo2025.windows import AUTHORS, TEXT
 from tests.tiny import picture, tiny_vlm
 from vlmlib import Block, VLMError
-from vlmlib.windows import AUTHORS, PAPER, knockouts, paper_windows, sliding_windows
+from vlmlib.windows import knockouts, named, scaled, sliding
 
 EXACT = {
     32: [(0, 10), (4, 14), (10, 20), (14, 24), (20, 31), (0, 32)],
@@ -26,8 +28,8 @@ EXACT = {
 
 @pytest.mark.parametrize("layers", EXACT)
 def test_the_papers_windows_at_a_depth_are_these(layers):
-    expected = dict(zip(PAPER, [range(*bounds) for bounds in EXACT[layers]], strict=True))
-    assert paper_windows(layers) == expected
+    expected = dict(zip(TEXT, [range(*bounds) for bounds in EXACT[layers]], strict=True))
+    assert named(layers, TEXT) == expected
 
 
 def test_at_32_layers_they_are_table_2s_headings_read_1_based():
@@ -38,26 +40,24 @@ def test_at_32_layers_they_are_table_2s_headings_read_1_based():
         "mid-late": "15-24",
         "late": "21-31",
     }
-    shown = {
-        name: f"{window[0] + 1}-{window[-1] + 1}" for name, window in paper_windows(32).items()
-    }
+    shown = {name: f"{window[0] + 1}-{window[-1] + 1}" for name, window in named(32, TEXT).items()}
     assert shown == headings | {"all": "1-32"}
 
 
 def test_the_authors_code_has_windows_of_its_own_under_the_same_names():
     inclusive = [(0, 9), (5, 14), (11, 20), (15, 24), (21, 31), (0, 31)]
-    windows = paper_windows(32, AUTHORS)
+    windows = named(32, AUTHORS)
     assert [(window[0], window[-1]) for window in windows.values()] == inclusive
-    assert list(windows) == list(paper_windows(32))
-    differing = [name for name, window in windows.items() if window != paper_windows(32)[name]]
+    assert list(windows) == list(named(32, TEXT))
+    differing = [name for name, window in windows.items() if window != named(32, TEXT)[name]]
     assert differing == ["early-mid", "mid", "mid-late", "late"]
 
 
-@given(layers=st.integers(1, 200), bounds=st.sampled_from([PAPER, AUTHORS]))
+@given(layers=st.integers(1, 200), bounds=st.sampled_from([TEXT, AUTHORS]))
 def test_a_window_is_a_nonempty_part_of_the_model_and_its_bounds_are_at_most_half_a_layer_off(
     layers, bounds
 ):
-    windows = paper_windows(layers, bounds)
+    windows = named(layers, bounds)
     assert windows["all"] == range(layers)
     for name, (start, stop) in bounds.items():
         window = windows[name]
@@ -68,21 +68,32 @@ def test_a_window_is_a_nonempty_part_of_the_model_and_its_bounds_are_at_most_hal
             assert window.stop == math.floor(stop * layers / 32 + 0.5)
 
 
+@given(bound=st.integers(0, 60), layers=st.integers(1, 200), of=st.integers(1, 60))
+def test_a_bound_is_scaled_to_the_nearest_layer_and_half_a_layer_up(bound, layers, of):
+    assert scaled(bound, layers, of) == math.floor(Fraction(bound * layers, of) + Fraction(1, 2))
+
+
+def test_windows_may_be_named_in_a_model_of_another_depth():
+    assert named(6, {"first third": (0, 4)}, of=12) == {"first third": range(0, 2)}
+    with pytest.raises(VLMError, match="start < stop <= 12"):
+        named(6, {"too far": (8, 13)}, of=12)
+
+
 def test_a_model_without_layers_has_no_windows():
     with pytest.raises(VLMError, match="0 layers"):
-        paper_windows(0)
+        named(0, TEXT)
 
 
 @pytest.mark.parametrize("window", [(-1, 4), (4, 4), (5, 4), (4, 33)])
 def test_a_window_that_is_none_of_32_layers_is_refused_by_name(window):
     with pytest.raises(VLMError, match="'mine' is"):
-        paper_windows(8, {"early": (0, 10), "mine": window})
+        named(8, {"early": (0, 10), "mine": window})
 
 
 @given(layers=st.integers(1, 50), data=st.data())
 def test_sliding_windows_are_all_runs_of_their_width_in_order(layers, data):
     width = data.draw(st.integers(1, layers))
-    windows = sliding_windows(layers, width)
+    windows = sliding(layers, width)
     runs = [range(a, b) for a in range(layers + 1) for b in range(layers + 1) if b - a == width]
     assert windows == runs
     assert set().union(*windows) == set(range(layers))
@@ -91,7 +102,7 @@ def test_sliding_windows_are_all_runs_of_their_width_in_order(layers, data):
 @pytest.mark.parametrize("width", [0, -1, 9])
 def test_a_width_that_does_not_fit_is_refused(width):
     with pytest.raises(VLMError, match=f"A window of {width} layers does not fit a model of 8"):
-        sliding_windows(8, width)
+        sliding(8, width)
 
 
 def test_each_window_is_an_arm_of_one_block():
@@ -109,7 +120,7 @@ def test_sources_targets_and_heads_that_can_be_read_once_reach_every_arm():
 def test_an_arm_changes_the_prediction_as_its_block_does():
     vlm = tiny_vlm()
     stimulus = vlm.read(picture(), "Is there a dog in this image?")
-    arms = knockouts(stimulus.visual, stimulus.last, paper_windows(len(vlm.layers)).values())
+    arms = knockouts(stimulus.visual, stimulus.last, named(len(vlm.layers), TEXT).values())
     first, both = ([Block(stimulus.visual, stimulus.last, layers)] for layers in ([0], [0, 1]))
     seen, expected = (
         vlm.next_token(stimulus, [arms[0], arms[-1], []]),

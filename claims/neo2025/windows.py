@@ -1,6 +1,6 @@
-"""The paper's windows of layers (section 4.2), for models of 32 layers: 0-based and half-open."""
+"""The paper's windows at 32 layers, 0-based and half-open (see `vlmlib.windows.named`)."""
 
-# Table 2's L1-10, L5-14, L11-20, L15-24, L21-31 of 32 layers, read 1-based.
+# Table 2's L1-10, L5-14, L11-20, L15-24 and L21-31, read 1-based.
 TEXT = {
     "early": (0, 10),
     "early-mid": (4, 14),
@@ -9,7 +9,7 @@ TEXT = {
     "late": (20, 31),
     "all": (0, 32),
 }
-# Those of the authors' code: "early-mid" to "late" are others than the text's.
+# The windows of the authors' code: "early-mid" to "late" are others than the text's.
 AUTHORS = {
     "early": (0, 10),
     "early-mid": (5, 15),
@@ -18,4 +18,3 @@ AUTHORS = {
     "late": (21, 32),
     "all": (0, 32),
 }
-NAMES = tuple(TEXT)
