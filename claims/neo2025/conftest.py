@@ -1,0 +1,216 @@
+"""What the paper's claims are held against: the shipped model, the paper's own models, or those
+that --vlm-model names; recorded rows of any; and the paper's printed figures."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pytest
+from claimlib.plugin import claim_of
+
+from claimlib import Claim, ClaimError, Subject, Trial
+from claims.neo2025 import architectures, sample
+from claims.neo2025.authors import AUTHORS
+from claims.neo2025.pages import pages_of
+from claims.neo2025.protocol import TEXT
+from claims.neo2025.published import Printed, cells
+from claims.neo2025.study import Measured, Recorded, Study
+from fixtures.models import MODELS, SHIPPED, SHIPPED_DATA, STAND_IN, Models, Run, label_of
+from fixtures.plugin import RECORDING, data_of, handle_of, store_folder
+from vlmlib.study import Bench, MeanOf, Recording
+
+INFERRED = (
+    "As published: verdicts from the paper's printed figures alone. It prints no sample sizes; "
+    "they are inferred from the fractions (claims/neo2025/figures.toml says how)."
+)
+PROTOCOLS = {each.name: each for each in (TEXT, AUTHORS)}
+LISTS = ("models", "published", "architectures")
+SEED = 0
+MEAN_IMAGES = 200
+
+
+def pytest_claim_subjects(config: pytest.Config, claim: Claim) -> list[Subject]:
+    check_subjects(claim)
+    named, protocols = config.option.vlm_model, config.option.vlm_protocol
+    recording = config.stash.get(RECORDING, None)
+    if "architectures" in claim.subjects:
+        return [_architecture(each, named) for each in claim.subjects["architectures"]]
+    if recording:
+        asked = recorded_runs_of(claim, recording, named)
+    else:
+        asked = runs_of(claim, named, protocols)
+    others = [run for run in runs_of(claim, None, list(PROTOCOLS)) if run not in asked]
+    known = (replace(subject_of(run, config), asked=False) for run in others)
+    return [*(subject_of(run, config) for run in asked), *known]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "cell" in metafunc.fixturenames:
+        table = claim_of(metafunc.definition).parameters["table"]
+        chosen = dict.fromkeys((each.task, each.arm) for each in cells() if each.table == table)
+        metafunc.parametrize("cell", list(chosen), ids=", ".join)
+
+
+def check_subjects(claim: Claim) -> None:
+    """**Raises:** `ClaimError` for an entry in `subjects` that means nothing here."""
+    where = f"claims.toml, [{claim.id}]: subjects"
+    unknown = claim.subjects.keys() - {*LISTS, "models_only"}
+    if unknown:
+        raise ClaimError(f"{where}: key {min(unknown)!r} is unknown.")
+    if claim.subjects.get("models_only", True) is not True:
+        raise ClaimError(f"{where}: models_only is no true; leave it out where it does not hold.")
+    if not claim.subjects.get("models") and not claim.subjects.get("architectures"):
+        raise ClaimError(f"{where}: has neither models nor architectures; name what it speaks of.")
+    for key in LISTS:
+        _check_names(f"{where}: {key}", claim.subjects.get(key, []))
+
+
+def _check_names(where: str, names: Any) -> None:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ClaimError(f"{where} is {names!r}; expected a list of names.")
+    for name in (part for each in names for part in each.split("+")):
+        if name not in MODELS:
+            raise ClaimError(f"{where}: model {name!r} is none of {', '.join(MODELS)}.")
+
+
+def runs_of(claim: Claim, named: list[str] | None, protocols: list[str] | None) -> list[Run]:
+    """What a claim is held against: the models named, or the shipped one, the published figures and
+    its own models.
+
+    A claim that means nothing on other models runs on its own alone.
+
+    **Raises:** `ClaimError` for a protocol that there is not.
+    """
+    protocols = list(dict.fromkeys(protocols or ["text"]))
+    for name in protocols:
+        if name not in PROTOCOLS:
+            raise ClaimError(f"--vlm-protocol {name}: expected one of {', '.join(PROTOCOLS)}.")
+    models = _models_of(claim, named)
+    published = [] if named else claim.subjects.get("published", [])
+    return [
+        *(Run(model, kind="published") for model in published),
+        *(Run(model, protocol) for model in models for protocol in protocols),
+    ]
+
+
+def _models_of(claim: Claim, named: Sequence[str] | None) -> list[str]:
+    own = claim.subjects["models"]
+    if claim.subjects.get("models_only"):
+        return [model for model in own if not named or set(model.split("+")) <= set(named)]
+    return [model for model in named or [SHIPPED, *own] if label_of(model) not in claim.not_on]
+
+
+def recorded_runs_of(claim: Claim, recording: Recording, named: list[str] | None) -> list[Run]:
+    """The runs in a recording to which a claim applies, of the models named or of all."""
+    wanted = [label_of(model) for model in named or []]
+    by_setting: dict[tuple[str, str], list[str]] = {}
+    for model, data, protocol in recording.subjects:
+        if protocol in PROTOCOLS and (not wanted or model in wanted):
+            by_setting.setdefault((data, protocol), []).append(model)
+    return [
+        Run(model, protocol, "recorded", data)
+        for (data, protocol), models in by_setting.items()
+        for model in _models_of(claim, models)
+    ]
+
+
+def subject_of(run: Run, config: pytest.Config) -> Subject:
+    """What a claim is held against, as reports and pytest are to know it; nothing is loaded."""
+    shipped = run.model == SHIPPED
+    order = int("+" in run.model)  # those of several last, when each model has had its turn
+    note = STAND_IN if shipped else ""
+    match run.kind:
+        case "published":
+            source = "the paper's printed figures"
+            return Subject(run.label, run, source, INFERRED, order=order)
+        case "recorded":
+            source = f"recorded on {run.data}; rows: {config.option.vlm_rows}"
+            return Subject(run.label, run, source, note, order=order)
+    return Subject(
+        label=run.label,
+        value=run,
+        source=_source(run, config),
+        note=note,
+        beside="" if run.protocol == TEXT.name else Run(run.model).label,
+        marks=() if shipped else (pytest.mark.gpu,),
+        order=order,
+    )
+
+
+def _architecture(model: str, named: list[str] | None) -> Subject:
+    return Subject(
+        label=model,
+        value=Run(model),
+        source="the architecture's published dimensions",
+        asked=not named or model in named,
+    )
+
+
+def _source(run: Run, config: pytest.Config) -> str:
+    folder = SHIPPED_DATA if run.model == SHIPPED else config.option.vlm_coco
+    data = folder.name if folder else "no data set"
+    return f"measured on {data}, seed {SEED}; rows: {store_folder(config) / 'rows.sqlite'}"
+
+
+@pytest.fixture(scope="session")
+def study_of(request: pytest.FixtureRequest, models: Models) -> Callable[[Run], Study]:
+    """Makes what answers a run's questions, once; nothing is loaded or opened before it must be."""
+    option = request.config.option
+
+    def recorded(run: Run) -> Study:
+        subject = (run.model, run.data, run.protocol)
+        return Recorded(request.config.stash[RECORDING], subject, run.label)
+
+    def measured(run: Run) -> Study:
+        folder, limit = data_of(run.model, option)
+        images = sample.filter_1(folder, sample.IDENTIFICATION, option.vlm_questions, limit)
+        lens_images = sample.filter_1(folder, sample.LENS, limit=limit)
+        bench = Bench(
+            model=handle_of(run.model, option, models),
+            store=request.getfixturevalue("store"),
+            mean=MeanOf(option.vlm_mean, images.others[:MEAN_IMAGES]),
+            data=images.data,
+            protocol=run.protocol,
+            seed=SEED,
+            label=run.label,
+        )
+        return Measured(bench, images, lens_images, PROTOCOLS[run.protocol], run.label)
+
+    def published(run: Run) -> Study:
+        return Printed(run.model)
+
+    make = {"measured": measured, "recorded": recorded, "published": published}
+    return cache(lambda run: make[run.kind](run))
+
+
+@pytest.fixture
+def subject(claim_subject: Subject, study_of: Callable[[Run], Study]) -> Study:
+    """The model of this test on its data set, its recorded rows, or the paper's figures of it."""
+    return study_of(claim_subject.value)
+
+
+@pytest.fixture
+def subjects(claim_subject: Subject, study_of: Callable[[Run], Study]) -> Iterator[Study]:
+    """The models of this test one after the other."""
+    return map(study_of, claim_subject.value.each())
+
+
+@pytest.fixture
+def architecture(claim_subject: Subject) -> Any:
+    """The model of this test without weights, from its published dimensions."""
+    return architectures.build(claim_subject.value.model)
+
+
+@pytest.fixture
+def printed(claim_subject: Subject) -> Printed:
+    """What the paper prints about the model of this test."""
+    return Printed(claim_subject.value.model)
+
+
+@pytest.fixture
+def trial(request: pytest.FixtureRequest, trial: Trial) -> Iterator[Trial]:
+    """The claim of this test; a page of each measurement that was made goes into the report."""
+    yield trial
+    if "subject" in request.node.funcargs:
+        trial.pages |= pages_of(request.node.funcargs["subject"])
