@@ -11,7 +11,7 @@ from claimlib.shares import exceeds, exists, negligible
 @pytest.mark.claim("numbers-on-background")
 def test_numbers_show_up_on_background_tokens(trial, subject):
     lens = subject.lens
-    trial.check(exists(lens.numbers > 0, lens.first_numbers > 0, trial.claim.at_least))
+    trial.check(exists(lens.numbers > 0, lens.first_numbers > 0, trial.claim.bounds["at_least"]))
 
 
 @pytest.mark.claim("numbers-do-not-matter")
@@ -20,7 +20,7 @@ def test_ablating_the_tokens_that_decode_to_numbers_leaves_the_description(trial
         arm: np.array([not each[arm].right for each in subject.numbers], bool)
         for arm in ("numbers", "+1 buffer")
     }
-    margin = trial.claim.margin
+    margin = trial.claim.bounds["margin"]
     trial.check(
         beside_positive_control(
             negligible(changed["numbers"], margin), changed["+1 buffer"], margin
@@ -31,4 +31,4 @@ def test_ablating_the_tokens_that_decode_to_numbers_leaves_the_description(trial
 @pytest.mark.claim("numbers-persist")
 def test_numbers_persist_after_their_tokens_are_ablated(trial, subject):
     persist = np.array([each["numbers"].detail["still"] > 0 for each in subject.numbers], bool)
-    trial.check(exceeds(persist, trial.claim.threshold))
+    trial.check(exceeds(persist, trial.claim.bounds["threshold"]))
