@@ -1,1 +1,70 @@
-"""The court: samples in, verdicts out."""
+"""The court: samples in, verdicts out.
+
+    from claimlib import Totals, exceeds
+
+    print(exceeds(Totals(422, 488), threshold=0.5))
+
+Rules take samples and hand back a `Verdict`; claims are data in a claims.toml; a pytest plugin
+holds the one against the other. A name is imported when it is first asked for, since pytest imports
+the plugin in every run.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from claimlib.claims import Claim, Paper, Subject, Trial, load_claims
+    from claimlib.controls import beside_negative_control, beside_positive_control
+    from claimlib.curves import increases_along, mean_within, peaks_within
+    from claimlib.errors import ClaimError, ClaimRefuted, ClaimUndecided, ClaimWarning
+    from claimlib.paired import greater
+    from claimlib.samples import Mean, Totals
+    from claimlib.shares import agrees, exceeds, exists, negligible
+    from claimlib.verdicts import Outcome, Verdict, fact, holm, in_every_setting
+
+_MODULES = {
+    "claims": ("Claim", "Paper", "Subject", "Trial", "load_claims"),
+    "controls": ("beside_negative_control", "beside_positive_control"),
+    "curves": ("increases_along", "mean_within", "peaks_within"),
+    "errors": ("ClaimError", "ClaimRefuted", "ClaimUndecided", "ClaimWarning"),
+    "paired": ("greater",),
+    "samples": ("Mean", "Totals"),
+    "shares": ("agrees", "exceeds", "exists", "negligible"),
+    "verdicts": ("Outcome", "Verdict", "fact", "holm", "in_every_setting"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "Claim",
+    "ClaimError",
+    "ClaimRefuted",
+    "ClaimUndecided",
+    "ClaimWarning",
+    "Mean",
+    "Outcome",
+    "Paper",
+    "Subject",
+    "Totals",
+    "Trial",
+    "Verdict",
+    "agrees",
+    "beside_negative_control",
+    "beside_positive_control",
+    "exceeds",
+    "exists",
+    "fact",
+    "greater",
+    "holm",
+    "in_every_setting",
+    "increases_along",
+    "load_claims",
+    "mean_within",
+    "negligible",
+    "peaks_within",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -228,6 +228,7 @@ def _smallest(excludes: Callable[[float], bool]) -> float:
         return SMALLEST_P
     if not excludes(1 - SMALLEST_P):
         return 1.0
+
     def sign(exponent: float) -> float:
         return 1.0 if excludes(10**exponent) else -1.0
 

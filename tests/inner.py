@@ -5,14 +5,14 @@ import contextlib
 import shutil
 import sqlite3
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from fixtures.claims import load_refutations
+from claimlib.claims import CLAIMS, REFUTATIONS
+from tests.neo2025 import FOLDER, PLUGIN
 from tests.tiny import tiny_vlm
 from vlmlib import save_mean
 
@@ -38,7 +38,8 @@ def test_planted(trial, subject):
 
 
 class Inner:
-    """Runs of pytest, under this project's pytest.ini, in a folder of their own and on one store.
+    """Runs of pytest, under this project's pytest.ini, in a folder of their own, with the real
+    paper's claims and subjects, and on one store.
 
     - `own`: options for a tiny random model of one's own on three scenes, with a mean token that
         needs no computing.
@@ -61,9 +62,7 @@ class Inner:
 
     def verdict(self, count: int, *options: str) -> pytest.RunResult:
         """Run a claim of more than 50 % that this many of 100 images speak for."""
-        return self.body(
-            f"trial.check(exceeds(Totals({count}, 100), trial.claim.threshold))", *options
-        )
+        return self.body(f"trial.check(exceeds(Totals({count}, 100), 0.5))", *options)
 
     def body(
         self, body: str, *options: str, claim: str = "object-buffer-polling"
@@ -77,7 +76,7 @@ class Inner:
 
     def run(self, *arguments: str) -> pytest.RunResult:
         """Run pytest."""
-        common = ["-p", "fixtures.plugin", f"--vlm-store={self.store}"]
+        common = [*PLUGIN, "-p", "fixtures.plugin", f"--vlm-store={self.store}"]
         common += [part for name in OTHER_PLUGINS for part in ("-p", f"no:{name}")]
         return self.pytester.runpytest_inprocess(*common, *arguments, no_reraise_ctrlc=True)
 
@@ -136,20 +135,18 @@ def inner(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.delenv("VLM_REQUIRE_GPU", raising=False)
     pytester.makefile(".ini", pytest=(ROOT / "pytest.ini").read_text())
+    pytester.makeconftest('pytest_plugins = ["claims.neo2025.conftest"]')
+    shutil.copy(FOLDER / CLAIMS, pytester.path)
     width = tiny_vlm().model.config.text_config.hidden_size
     return Inner(pytester, tmp_path_factory.mktemp("inner"), tiny_checkpoint, mean_file(width))
 
 
 @pytest.fixture
-def known(inner: Inner, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Puts this text in the place of known_refutations.toml."""
+def known(inner: Inner) -> Callable[[str], None]:
+    """Puts this text into known_refutations.toml."""
 
     def known(text: str) -> None:
-        file = inner.folder / "known_refutations.toml"
-        file.write_text(text)
-        monkeypatch.setattr(
-            "fixtures.plugin.load_refutations", partial(load_refutations, file=file)
-        )
+        (inner.pytester.path / REFUTATIONS).write_text(text)
 
     return known
 

@@ -10,20 +10,27 @@ from pathlib import Path
 
 import pytest
 
-from claimlib.shares import Totals, exceeds
-from claimlib.verdicts import in_every_setting
-from fixtures.claims import (
-    CLAIMS_FILE,
+from claimlib.claims import (
+    CLAIMS,
     NUMBERS,
-    ClaimRefuted,
-    ClaimUndecided,
+    REFUTATIONS,
+    Subject,
     Trial,
     load_claims,
     load_refutations,
 )
-from vlmlib import VLMError
+from claimlib.errors import ClaimError, ClaimRefuted, ClaimUndecided
+from claimlib.shares import Totals, exceeds
+from claimlib.verdicts import in_every_setting
+from claims.neo2025.conftest import check_subjects
+from tests.neo2025 import FOLDER, NEO2025
 
-CLAIMS = load_claims()
+HEAD = """
+[paper]
+title = "t"
+url = "u"
+version = "1"
+"""
 GOOD = """
 [a-claim]
 statement = "s"
@@ -33,9 +40,6 @@ kind = "exceeds"
 threshold = 0.5
 bound_source = "the paper"
 control = "none"
-models = ["llava-1.5-7b"]
-published = []
-shipped = true
 """
 # The bounds of each kind, as vlmlib's rules take them.
 BOUNDS = {
@@ -53,8 +57,8 @@ VALUES = {"threshold": 0.5, "margin": 0.1, "at_least": 3, "low": 0.25, "high": 0
 
 
 def load(folder: Path, text: str):
-    file = folder / "claims.toml"
-    file.write_text(text)
+    file = folder / CLAIMS
+    file.write_text(HEAD + text)
     return load_claims(file)
 
 
@@ -65,44 +69,38 @@ def with_bounds(kind: str, bounds: dict[str, object]) -> str:
 
 
 def test_every_claim_has_exactly_one_test_and_every_test_a_claim():
-    code = "".join(file.read_text() for file in sorted(CLAIMS_FILE.parent.glob("test_*.py")))
+    code = "".join(file.read_text() for file in sorted(FOLDER.glob("test_*.py")))
     ids = re.findall(r'@pytest\.mark\.claim\("([^"]+)"\)\ndef test_', code)
-    assert sorted(ids) == sorted(CLAIMS)
+    assert sorted(ids) == sorted(NEO2025)
     assert len(ids) == len(re.findall(r"^def test_", code, flags=re.MULTILINE))
 
 
 def test_a_claim_that_means_nothing_on_other_models_does_not_run_on_the_shipped_one():
-    assert {
-        claim.id for claim in CLAIMS.values() if claim.models_only and not claim.not_shipped
-    } == set()
+    only = {name for name, claim in NEO2025.items() if "models_only" in claim.subjects}
+    assert {name for name in only if "emoji-llava" not in NEO2025[name].not_on} == set()
 
 
 def test_published_figures_are_those_of_the_models_that_a_claim_speaks_of():
-    assert {
-        claim.id for claim in CLAIMS.values() if not set(claim.published) <= set(claim.models)
-    } == set()
+    named = [claim.subjects for claim in NEO2025.values()]
+    assert [
+        each for each in named if not set(each.get("published", [])) <= set(each.get("models", []))
+    ] == []
 
 
 def test_known_refutations_are_of_claims_that_there_are():
-    assert {claim for claim, _ in load_refutations(CLAIMS)} <= CLAIMS.keys()
+    assert {claim for claim, _ in load_refutations(NEO2025, FOLDER / REFUTATIONS)} <= NEO2025.keys()
 
 
 def test_an_entry_becomes_a_claim(tmp_path: Path):
     claim = load(tmp_path, GOOD)["a-claim"]
-    assert (claim.id, claim.kind, claim.threshold, claim.models) == (
-        "a-claim",
-        "exceeds",
-        0.5,
-        ("llava-1.5-7b",),
-    )
-    assert (claim.published, claim.not_shipped, claim.models_only) == ((), "", False)
-    text = GOOD.replace("shipped = true", 'not_shipped = "why"\nmodels_only = true')
-    assert (
-        load(tmp_path, text)["a-claim"].not_shipped,
-        load(tmp_path, text)["a-claim"].models_only,
-    ) == ("why", True)
-    both = load(tmp_path, GOOD.replace('["llava-1.5-7b"]', '["llava-1.5-7b+llava-phi-3"]'))
-    assert both["a-claim"].models == ("llava-1.5-7b+llava-phi-3",)
+    assert (claim.id, claim.kind, claim.bounds) == ("a-claim", "exceeds", {"threshold": 0.5})
+    assert (claim.parameters, claim.subjects, claim.not_on) == ({}, {}, {})
+    assert (claim.paper.title, claim.paper.url, claim.paper.version) == ("t", "u", "1")
+    assert claim.paper.file == tmp_path / CLAIMS
+    tables = "parameters = { factor = 2.0 }\nsubjects = { coins = [1] }\nnot_on = { mine = 'why' }"
+    claim = load(tmp_path, GOOD + tables)["a-claim"]
+    assert (claim.parameters, claim.subjects) == ({"factor": 2.0}, {"coins": [1]})
+    assert claim.not_on == {"mine": "why"}
 
 
 @pytest.mark.parametrize("kind", BOUNDS)
@@ -114,7 +112,7 @@ def test_a_kind_has_its_own_bounds_and_no_others(tmp_path: Path, kind):
                 assert load(tmp_path, text)["a-claim"].kind == kind
             else:
                 with pytest.raises(
-                    VLMError, match=rf"\[a-claim\]: bounds are .*; a claim of kind {kind} has "
+                    ClaimError, match=rf"\[a-claim\]: bounds are .*; a claim of kind {kind} has "
                 ):
                     load(tmp_path, text)
 
@@ -142,14 +140,15 @@ def test_a_kind_has_its_own_bounds_and_no_others(tmp_path: Path, kind):
     ],
 )
 def test_a_bound_that_is_none_is_refused(tmp_path: Path, kind, bounds, message):
-    with pytest.raises(VLMError, match=rf"claims.toml, \[a-claim\]: {message}"):
+    with pytest.raises(ClaimError, match=rf"claims.toml, \[a-claim\]: {message}"):
         load(tmp_path, with_bounds(kind, bounds))
 
 
 @pytest.mark.parametrize("share", [0, 0.0, 1, 1.0])
 def test_the_ends_are_shares_too(tmp_path: Path, share):
     assert (
-        load(tmp_path, with_bounds("exceeds", {"threshold": share}))["a-claim"].threshold == share
+        load(tmp_path, with_bounds("exceeds", {"threshold": share}))["a-claim"].bounds["threshold"]
+        == share
     )
 
 
@@ -167,7 +166,7 @@ def test_the_ends_are_shares_too(tmp_path: Path, share):
             r"\[a-claim\]: kind is \['exceeds'\]; expected one of",
         ),
         ('kind = "exceeds"\n', "", r"\[a-claim\]: kind is None; expected one of"),
-        (GOOD, "a-claim = 3", r"\[a-claim\]: kind is 3; expected one of"),
+        (GOOD, "[a-claim.b]\nc = 3", r"\[a-claim\]: kind is None; expected one of"),
         *(
             (f'{key} = "{text}"\n', "", rf"\[a-claim\]: key '{key}' is missing")
             for key, text in {
@@ -178,74 +177,77 @@ def test_the_ends_are_shares_too(tmp_path: Path, share):
             }.items()
         ),
         ('control = "none"\n', "", r"\[a-claim\]: key 'control' is missing"),
-        ('models = ["llava-1.5-7b"]\n', "", r"\[a-claim\]: key 'models' is missing"),
-        ("published = []\n", "", r"\[a-claim\]: key 'published' is missing"),
-        ("shipped = true", "shipped = true\nnote = 1", r"\[a-claim\]: key 'note' is unknown"),
+        ('control = "none"', 'control = "none"\nnote = 1', r"\[a-claim\]: key 'note' is unknown"),
         ('"table 1"', '" "', r"\[a-claim\]: source is ' '; expected some text"),
         ('"table 1"', "1", r"\[a-claim\]: source is 1; expected some text"),
-        ("shipped = true", "", r"\[a-claim\]: needs either shipped = true or not_shipped"),
-        (
-            "shipped = true",
-            "shipped = false",
-            r"\[a-claim\]: needs either shipped = true or not_shipped",
+        *(
+            ('control = "none"', f'control = "none"\n{key} = 3', rf"\[a-claim\]: {key} is 3")
+            for key in ("parameters", "subjects", "not_on")
         ),
         (
-            "shipped = true",
-            "shipped = 1",
-            r"\[a-claim\]: needs either shipped = true or not_shipped",
+            'control = "none"',
+            'control = "none"\nnot_on = { mine = "" }',
+            r"\[a-claim\]: not_on, 'mine' is ''; expected some text",
         ),
-        (
-            "shipped = true",
-            'shipped = true\nnot_shipped = "no"',
-            r"\[a-claim\]: needs either shipped = true or",
-        ),
-        (
-            "shipped = true",
-            'not_shipped = ""',
-            r"\[a-claim\]: not_shipped is ''; expected some text",
-        ),
-        (
-            "shipped = true",
-            "not_shipped = true",
-            r"\[a-claim\]: not_shipped is True; expected some text",
-        ),
-        (
-            "shipped = true",
-            'shipped = true\nmodels_only = "no"',
-            r"\[a-claim\]: models_only is 'no'",
-        ),
-        (
-            '["llava-1.5-7b"]',
-            '["gpt"]',
-            r"\[a-claim\]: model 'gpt' is none of emoji-llava, llava-1.5-7b",
-        ),
-        ('["llava-1.5-7b"]', '["llava-1.5-7b+gpt"]', r"\[a-claim\]: model 'gpt' is none of"),
-        ("published = []", 'published = ["gpt"]', r"\[a-claim\]: model 'gpt' is none of"),
-        ('["llava-1.5-7b"]', "[]", r"\[a-claim\]: models is empty"),
-        ('["llava-1.5-7b"]', '"llava-1.5-7b"', r"\[a-claim\]: models? "),
-        ('["llava-1.5-7b"]', "7", r"\[a-claim\]: models? "),
-        ('["llava-1.5-7b"]', "[7]", r"\[a-claim\]: models? "),
-        ("published = []", "published = 7", r"\[a-claim\]: published "),
         ("[a-claim]", "[a-claim", r"claims.toml' cannot be read as TOML"),
-        ("shipped = true", f"shipped = true\n{GOOD}", r"claims.toml' cannot be read as TOML"),
+        ('control = "none"', f'control = "none"\n{GOOD}', r"claims.toml' cannot be read as TOML"),
     ],
 )
 def test_a_broken_entry_is_named_with_what_is_wrong(tmp_path: Path, old, new, message):
     assert GOOD.count(old) == 1
-    with pytest.raises(VLMError, match=message):
+    with pytest.raises(ClaimError, match=message):
         load(tmp_path, GOOD.replace(old, new))
 
 
 def test_a_file_that_is_missing_or_no_text_is_named(tmp_path: Path):
-    with pytest.raises(VLMError, match=r"missing\.toml' cannot be read as TOML"):
+    with pytest.raises(ClaimError, match=r"missing\.toml' cannot be read as TOML"):
         load_claims(tmp_path / "missing.toml")
     (tmp_path / "claims.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(VLMError, match=r"claims\.toml' cannot be read as TOML"):
+    with pytest.raises(ClaimError, match=r"claims\.toml' cannot be read as TOML"):
         load_claims(tmp_path / "claims.toml")
 
 
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        ("", r"\[paper\]: is None; expected a table with title, url and version"),
+        ("paper = 3", r"\[paper\]: is 3; expected a table"),
+        ("[paper]\ntitle = 't'\nurl = 'u'", r"\[paper\]: key 'version' is missing"),
+        (f"{HEAD}year = 3", r"\[paper\]: key 'year' is unknown"),
+        (HEAD.replace('"t"', "3"), r"\[paper\]: title is 3; expected some text"),
+    ],
+)
+def test_a_paper_without_its_title_or_with_more_is_refused(tmp_path: Path, head, message):
+    file = tmp_path / CLAIMS
+    file.write_text(head + GOOD)
+    with pytest.raises(ClaimError, match=rf"claims.toml, {message}"):
+        load_claims(file)
+
+
+@pytest.mark.parametrize(
+    ("subjects", "message"),
+    [
+        ('{ models = ["gpt"] }', "model 'gpt' is none of emoji-llava, llava-1.5-7b"),
+        ('{ models = ["llava-1.5-7b+gpt"] }', "model 'gpt' is none of"),
+        ('{ models = ["llava-phi-3"], published = ["gpt"] }', "model 'gpt' is none of"),
+        ("{ architectures = ['gpt'] }", "model 'gpt' is none of"),
+        ("{ models = [] }", "has neither models nor architectures"),
+        ("{ models = 'llava-1.5-7b' }", "models is 'llava-1.5-7b'; expected a list of names"),
+        ("{ models = [7] }", "models is .7.; expected a list of names"),
+        ("{ models = ['llava-phi-3'], published = 7 }", "published is 7; expected a list"),
+        ("{ models = ['llava-phi-3'], models_only = 'no' }", "models_only is 'no'; expected true"),
+        ("{ model = ['llava-phi-3'] }", "key 'model' is unknown"),
+    ],
+)
+def test_subjects_that_the_paper_has_not_are_refused(tmp_path: Path, subjects, message):
+    claim = load(tmp_path, f"{GOOD}subjects = {subjects}")["a-claim"]
+    with pytest.raises(ClaimError, match=rf"claims.toml, \[a-claim\], subjects: {message}"):
+        check_subjects(claim)
+
+
 def trial() -> Trial:
-    return Trial(CLAIMS["object-buffer-polling"], "my-llava", "measured somewhere")
+    subject = Subject("my-llava", source="measured somewhere")
+    return Trial(NEO2025["object-buffer-polling"], subject)
 
 
 @pytest.mark.parametrize(("count", "error"), [(10, ClaimRefuted), (55, ClaimUndecided)])

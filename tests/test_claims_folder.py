@@ -7,13 +7,13 @@ cell of the paper's tables is missing, or if a verdict on the paper as published
 
 import pytest
 
-from fixtures.claims import load_claims
+from claimlib.claims import Claim
+from claimlib.plugin import subject_of
 from fixtures.models import SHIPPED
-from fixtures.outcomes import run_of
+from tests.neo2025 import NEO2025 as CLAIMS
 
 pytest_plugins = ["tests.inner"]
 
-CLAIMS = load_claims()
 CELLS = {"table-1-cell", "table-2-cell"}
 # How the claims come out on the paper's printed figures.
 LLAVA, PHI, QWEN, BOTH = "llava-1.5-7b", "llava-phi-3", "qwen2-vl-2b", "llava-1.5-7b+llava-phi-3"
@@ -43,9 +43,22 @@ def claim_of(item: pytest.Function) -> str:
 
 
 def label_of(item: pytest.Function) -> str:
-    run = run_of(item)
-    assert run is not None
-    return run.label
+    subject = subject_of(item)
+    assert subject is not None
+    return subject.label
+
+
+def models_of(claim: Claim) -> list[str]:
+    """The paper's models that a claim speaks of."""
+    return claim.subjects.get("models") or claim.subjects["architectures"]
+
+
+def without_a_gpu(claim: Claim) -> list[str]:
+    """What a claim is held against beside them."""
+    published = claim.subjects.get("published", [])
+    return [f"{model} as published" for model in published] + [SHIPPED] * (
+        SHIPPED not in claim.not_on
+    )
 
 
 def labels(items: list[pytest.Function]) -> dict[str, list[str]]:
@@ -68,11 +81,7 @@ def test_every_claim_has_exactly_one_test_on_every_model_it_speaks_of(inner):
         claim_of(item) for item in items if "architecture" in item.fixturenames
     } == of_architectures
     expected = {
-        claim.id: sorted(
-            [*claim.models, *(f"{model} as published" for model in claim.published)]
-            + [SHIPPED] * (claim.not_shipped == "")
-        )
-        for claim in CLAIMS.values()
+        claim.id: sorted([*models_of(claim), *without_a_gpu(claim)]) for claim in CLAIMS.values()
     }
     assert labels(items) == expected
 
@@ -100,13 +109,7 @@ def test_by_default_nothing_runs_that_needs_a_gpu_or_a_download(inner):
     assert labels(items) == {
         claim.id: found
         for claim in CLAIMS.values()
-        if (
-            found := sorted(
-                [f"{model} as published" for model in claim.published]
-                + [SHIPPED] * (claim.not_shipped == "")
-                + list(claim.models) * (claim.id in ("language-model-share", "visual-token-count"))
-            )
-        )
+        if (found := sorted(without_a_gpu(claim) + claim.subjects.get("architectures", [])))
     }
 
 
@@ -121,9 +124,10 @@ def test_a_model_of_ones_own_is_held_against_what_means_something_on_it(inner):
         for item in inner.items(inner.claims, *inner.own)
         if "architecture" not in item.fixturenames
     ]
-    assert [item.nodeid for item in items if run_of(item) is None] == []
     assert labels(items) == {
-        claim.id: ["my-llava"] for claim in CLAIMS.values() if not claim.models_only
+        claim.id: ["my-llava"]
+        for claim in CLAIMS.values()
+        if not {"models_only", "architectures"} & claim.subjects.keys()
     }
 
 
@@ -132,7 +136,7 @@ def test_the_paper_as_published_comes_out_as_it_did(inner):
     properties = [
         value for each in reports if each.when == "teardown" for value in each.user_properties
     ]
-    found = [value for name, value in properties if name == "verdict"]
+    found = [value for name, value in properties if name == "claimlib.verdict"]
     outcomes: dict[str, dict[str, str]] = {}
     for each in found:
         outcomes.setdefault(each["claim"], {})[each["label"].removesuffix(" as published")] = each[

@@ -16,8 +16,11 @@ from typing import Any
 import pytest
 
 import claims.neo2025.protocol
+from claimlib.claims import BOUNDS, Subject, Trial
+from claimlib.errors import ClaimRefuted, ClaimUndecided
 from claimlib.verdicts import Verdict
 from claims.neo2025 import (
+    study,
     test_attention_flow,
     test_global_features,
     test_localization,
@@ -25,15 +28,13 @@ from claims.neo2025 import (
     test_setup,
 )
 from claims.neo2025.published import Printed
-from claims.neo2025.study import Subject
-from fixtures.claims import BOUNDS, ClaimRefuted, ClaimUndecided, Trial, load_claims
 from tests import planted, worlds
+from tests.neo2025 import NEO2025 as CLAIMS
 from vlmlib import save_mean
 from vlmlib.study.coco import LENS, CocoData
 from vlmlib.study.store import Store
 
 ROOMS = (test_setup, test_localization, test_logit_lens, test_global_features, test_attention_flow)
-CLAIMS = load_claims()
 TESTS: dict[str, Callable[..., None]] = {
     marker.args[0]: function
     for room in ROOMS
@@ -152,7 +153,7 @@ NO_WORDS = {"more-specific", "other-languages"}  # which the category "Yes" has 
 
 def outcome(claim: str, subject: Any, **more: Any) -> tuple[str, list[Verdict]]:
     """S, R or U, as pytest would see it, and the verdict that was handed in."""
-    trial = Trial(CLAIMS[claim], "planted", "made up")
+    trial = Trial(CLAIMS[claim], Subject("planted"))
     given = {"trial": trial, "subject": subject, "cell": CELLS.get(claim), **more}
     asked = inspect.signature(TESTS[claim]).parameters
     try:
@@ -167,12 +168,17 @@ def outcome(claim: str, subject: Any, **more: Any) -> tuple[str, list[Verdict]]:
 world = cache(worlds.world)
 
 
+def last_model(claim: str) -> str:
+    """The last model that a claim speaks of."""
+    subjects = CLAIMS[claim].subjects
+    return (subjects.get("models") or subjects["architectures"])[-1]
+
+
 def in_world(claim: str, name: str) -> tuple[str, list[Verdict]]:
     """In the world "paper" the figures of a claim are those of the last model that it speaks of."""
     made_up = world(name)
     subjects = [
-        SimpleNamespace(**vars(made_up), name=model)
-        for model in CLAIMS[claim].models[-1].split("+")
+        SimpleNamespace(**vars(made_up), name=model) for model in last_model(claim).split("+")
     ]
     printed = Printed(subjects[-1].name)
     return outcome(
@@ -194,7 +200,12 @@ def test_every_claim_is_planted():
     assert set(IN_WORLDS) == set(TESTS) == set(CLAIMS)
     assert (
         set(ON_MODELS)
-        == {name for name, claim in CLAIMS.items() if not claim.models_only} - NO_WORDS
+        == {
+            name
+            for name, claim in CLAIMS.items()
+            if not {"models_only", "architectures"} & claim.subjects.keys()
+        }
+        - NO_WORDS
     )
     assert {CLAIMS[claim].kind for claim in IN_WORLDS} == set(BOUNDS)
 
@@ -266,12 +277,12 @@ def subject_of(tmp_path_factory):
     save_mean(mean, planted.poisoned_mean(), made="by hand")
 
     @cache
-    def subject(name: str) -> Subject:
+    def subject(name: str) -> study.Subject:
         adapter = {"red": "yes"} if name == "EARLY" else None
         vlm = planted.planted(*getattr(planted, name), adapter=adapter)
         limit = 12 if name in ("ELSEWHERE", "LAST_ROW", "POISONED") else None
         own_mean = mean if name == "POISONED" else None
-        return Subject(
+        return study.Subject(
             name,
             vlm,
             CocoData(data, limit=limit),

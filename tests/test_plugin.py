@@ -25,7 +25,6 @@ SUPPORTED = "trial.check(exceeds(Totals(90, 100), 0.5))"
         ("--vlm-limit=0", "--vlm-limit 0: expected at least one image"),
         ("--vlm-limit=-3", "--vlm-limit -3: expected at least one image"),
         ("--vlm-limit=some", "--vlm-limit: invalid int value: 'some'"),
-        ("--vlm-protocol=mine", "--vlm-protocol: invalid choice: 'mine' (choose from "),
     ],
 )
 def test_an_option_that_cannot_be_meant_is_a_usage_error(inner, told, option, message):
@@ -34,10 +33,10 @@ def test_an_option_that_cannot_be_meant_is_a_usage_error(inner, told, option, me
     assert message in told(result)
 
 
-def test_an_id_that_is_not_in_the_file_is_a_usage_error_that_names_the_test(inner, told):
-    result = inner.body("pass", claim="no-such-claim")
-    assert result.ret not in (0, 1)
-    assert "::test_planted: claims.toml has no claim 'no-such-claim'" in told(result)
+def test_a_protocol_that_there_is_not_is_an_error_that_names_those_there_are(inner, told):
+    result = inner.verdict(90, "--vlm-protocol=mine")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert "--vlm-protocol mine: expected one of text, reference" in told(result)
 
 
 def test_naming_a_model_asks_for_it_alone(inner):
@@ -179,13 +178,3 @@ def test_a_claim_whose_test_hands_in_no_verdict_fails(inner):
     result = inner.body("assert subject.name", *inner.own)
     assert result.parseoutcomes() == {"failed": 1}
     result.stdout.fnmatch_lines(["*handed in no verdict: end it with trial.check(verdict)*"])
-
-
-def test_a_claim_whose_test_asks_for_no_subject_is_a_usage_error(inner):
-    result = inner.code(
-        "import pytest\n@pytest.mark.claim('object-buffer-polling')\ndef test_it(trial): pass"
-    )
-    assert result.ret != 0
-    result.stdout.fnmatch_lines(
-        ["*asks for one of the fixtures subject, subjects and architecture*"]
-    )

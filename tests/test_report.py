@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from claimlib.claims import CLAIMS
+from claimlib.report import lines, verdict_page
+from tests.neo2025 import FOLDER, NEO2025
+
 pytest_plugins = ["tests.inner"]
 
 THREE_CLAIMS = """
@@ -41,7 +45,7 @@ def reported(
 ) -> tuple[pytest.RunResult, dict[str, str]]:
     """A run, and the pages that it wrote."""
     folder = inner.folder / "made" / "report"
-    result = inner.code(code, *options, f"--vlm-report={folder}")
+    result = inner.code(code, *options, f"--claims-report={folder}")
     return result, {file.name: file.read_text() for file in folder.iterdir()}
 
 
@@ -96,7 +100,7 @@ def test_no_other_model_is_called_a_stand_in(inner):
 
 
 def test_a_run_without_claims_says_nothing_of_verdicts(inner):
-    result = inner.code("def test_other():\n    pass", f"--vlm-report={inner.folder / 'report'}")
+    result = inner.code("def test_other():\n    pass", f"--claims-report={inner.folder / 'report'}")
     assert result.parseoutcomes() == {"passed": 1}
     result.stdout.no_fnmatch_line("*= verdicts =*")
 
@@ -176,7 +180,117 @@ def test_a_report_that_cannot_be_written_fails_the_run_and_is_told_without_a_tra
 ):
     blocked = tmp_path / "blocked"
     blocked.write_text("no folder")
-    result = inner.verdict(90, "-k", "published", f"--vlm-report={blocked}")
+    result = inner.verdict(90, "-k", "published", f"--claims-report={blocked}")
     assert result.ret != 0
     assert f"The report could not be written to '{blocked}'" in told(result)
     assert "Traceback" not in told(result)
+
+
+def verdict(claim: str, label: str, outcome: str, *, fragile: bool = False, **more) -> dict:
+    """A verdict as a run hands it to its report."""
+    plain = {"file": str(FOLDER / CLAIMS), "note": "", "beside": "", "position": 0, "line": ""}
+    found = {"claim": claim, "label": label, "outcome": outcome, "fragile": fragile}
+    return plain | found | more
+
+
+POLLING, LAST_ROW = NEO2025["object-buffer-polling"], NEO2025["last-visual-row-vqa"]
+
+
+def test_the_verdict_page_has_a_row_per_claim_a_column_per_model_and_marks_what_is_fragile():
+    page = verdict_page(
+        [
+            verdict(LAST_ROW.id, "mine", "refuted"),
+            verdict(POLLING.id, "mine", "supported", fragile=True),
+            verdict(POLLING.id, "yours", "undecided"),
+        ]
+    )
+    assert "one image more or less" in page
+    heading, _, *rows = cells(page)
+    assert heading == ["section", "claim", "statement", "mine", "yours"]
+    assert [row[1] for row in rows] == [f"`{name}`" for name in NEO2025]
+    found = {row[1]: row for row in rows}
+    outcomes = {name: row[3:] for name, row in found.items() if any(row[3:])}
+    assert outcomes == {
+        f"`{POLLING.id}`": ["supported*", "undecided"],
+        f"`{LAST_ROW.id}`": ["refuted", ""],
+    }
+    assert found[f"`{POLLING.id}`"][:3] == [
+        POLLING.section,
+        f"`{POLLING.id}`",
+        POLLING.statement,
+    ]
+
+
+def test_columns_and_findings_follow_the_tests_and_not_the_workers_that_end_first():
+    rows = [
+        verdict(POLLING.id, label, "supported", position=position, line="l")
+        for label, position in (("third", 8), ("first", 2), ("second", 5))
+    ]
+    assert cells(verdict_page(rows))[0][3:] == ["first", "second", "third"]
+    told = [line.strip() for line in lines(rows) if line.startswith("    ")]
+    assert told == ["first: l", "second: l", "third: l"]
+
+
+def test_verdicts_of_one_claims_cells_are_counted():
+    outcomes = ["supported", "supported", "supported", "refuted", "supported"]
+    rows = [
+        verdict(POLLING.id, "mine", outcome, fragile=at == 1) for at, outcome in enumerate(outcomes)
+    ]
+    found = {row[1]: row[3] for row in cells(verdict_page(rows))}
+    assert found[f"`{POLLING.id}`"] == "3 supported, 1 supported*, 1 refuted"
+
+
+def test_notes_stand_once_below_the_verdicts_in_the_order_of_the_subjects():
+    rows = [
+        verdict(POLLING.id, label, "supported", note=note, position=position)
+        for position, (label, note) in enumerate(
+            [("a", "Drawn."), ("b", ""), ("c", "Small."), ("d", "Drawn.")]
+        )
+    ]
+    assert verdict_page(rows).endswith("|\n\nDrawn.\n\nSmall.\n")
+    assert list(lines(rows))[-2:] == ["\nDrawn.", "\nSmall."]
+
+
+@pytest.mark.parametrize(
+    ("label", "beside", "told"),
+    [("mine", "", False), ("emoji-llava", "", True), ("emoji-llava, authors", "emoji-llava", True)],
+)
+def test_why_claims_do_not_apply_is_said_of_a_subject_that_is_there(label, beside, told):
+    page = verdict_page([verdict(POLLING.id, label, "supported", beside=beside)])
+    reasons = [
+        f"- `{claim.id}`: {claim.not_on['emoji-llava']}"
+        for claim in NEO2025.values()
+        if claim.not_on
+    ]
+    assert len(reasons) > 5
+    assert page.endswith("\n".join(reasons) + "\n") is told
+    assert ("Claims that do not apply to emoji-llava:" in page) is told
+    assert (reasons[0] in page) is told
+
+
+def test_the_verdict_page_says_which_verdicts_differ_from_those_of_the_subject_beside():
+    claim, other = POLLING.id, LAST_ROW.id
+    rows = [verdict(claim, "mine", "supported"), verdict(other, "mine", "refuted")]
+
+    def beside(outcome: str, **more) -> list[dict]:
+        found = [verdict(claim, "mine, authors", outcome, beside="mine", **more)]
+        return [*found, verdict(other, "mine, authors", "refuted", beside="mine")]
+
+    heading = "Verdicts on mine, authors that differ from those on mine:"
+    assert "that differ" not in verdict_page(rows)
+    assert "that differ" not in verdict_page(beside("refuted"))
+    assert f"{heading}\n\n- none\n" in verdict_page(rows + beside("supported"))
+    page = verdict_page(rows + beside("undecided", fragile=True))
+    assert f"{heading}\n\n- `{claim}`: supported, here undecided*\n" in page
+    assert f"- `{other}`: refuted" not in page
+
+
+def test_sections_are_sorted_as_numbers_and_names_come_first(tmp_path: Path):
+    file = tmp_path / CLAIMS
+    sections = ["10", "4.10", "abstract", "4.9", "2"]
+    entry = 'statement="s"\nsource="t"\nkind="greater"\nbound_source="b"\ncontrol="c"\n'
+    claims = "".join(f'[c{at}]\n{entry}section="{name}"\n' for at, name in enumerate(sections))
+    file.write_text(f'paper = {{ title="t", url="u", version="1" }}\n{claims}')
+    rows = [verdict(f"c{at}", "x", "supported", file=str(file)) for at in range(5)]
+    told = [line for line in lines(rows) if not line.startswith(" ")]
+    assert told == ["abstract", "section 2", "section 4.9", "section 4.10", "section 10"]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.models import SHIPPED
+from tests.neo2025 import PLUGIN
 from tests.pages import PageSnapshot, same_page
 
 ROOT = Path(__file__).parent.parent
@@ -21,7 +22,15 @@ def test_the_shipped_model_gives_the_committed_tables(
     pytester: pytest.Pytester, tmp_path: Path, snapshot
 ):
     # the inner run must not take over the snapshots
-    options = ["-c", str(ROOT / "pytest.ini"), "-p", "no:syrupy", "--vlm-report", str(tmp_path)]
+    options = [
+        "-c",
+        str(ROOT / "pytest.ini"),
+        *PLUGIN,
+        "-p",
+        "no:syrupy",
+        "--claims-report",
+        str(tmp_path),
+    ]
     pytester.runpytest_inprocess(str(ROOT / "claims"), *options)
     found = {
         page: (tmp_path / f"{SHIPPED}.{page}.md").read_text()

@@ -162,11 +162,11 @@ def test_three(trial, subject):
 
 
 def test_workers_find_what_one_process_finds_and_share_the_store_and_one_fresh_run(inner):
-    alone = inner.code(WORKERS, *inner.own, f"--vlm-report={inner.folder / '1'}")
+    alone = inner.code(WORKERS, *inner.own, f"--claims-report={inner.folder / '1'}")
     rows = "SELECT image, task, arm, tokens FROM results"
     before = inner.query(rows)
     together = inner.code(
-        WORKERS, *inner.own, "-n", "2", "--vlm-fresh", f"--vlm-report={inner.folder / '2'}"
+        WORKERS, *inner.own, "-n", "2", "--vlm-fresh", f"--claims-report={inner.folder / '2'}"
     )
     expected = {"passed": 1, "failed": 1, "undecided": 1}
     assert alone.parseoutcomes() == together.parseoutcomes() == expected

@@ -6,17 +6,14 @@ something else.
 """
 
 import re
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
-from fixtures.claims import load_claims
+from claims.neo2025.conftest import runs_of
 from fixtures.models import MODELS, SHIPPED, Run, label_of, source_of
-from fixtures.plugin import runs_of
+from tests.neo2025 import NEO2025 as CLAIMS
 from vlmlib import VLMError
-
-CLAIMS = load_claims()
 
 
 def test_a_model_is_a_name_a_folder_or_a_hub_id(tmp_path: Path):
@@ -91,5 +88,4 @@ def test_a_label_tells_model_protocol_and_whether_it_is_published(tmp_path: Path
     ],
 )
 def test_what_a_claim_is_held_against(claim, models, protocols, expected):
-    option = Namespace(vlm_model=models, vlm_protocol=protocols)
-    assert [run.label for run in runs_of(CLAIMS[claim], option)] == expected
+    assert [run.label for run in runs_of(CLAIMS[claim], models, protocols)] == expected

@@ -2,8 +2,7 @@
 paper's models?
 
 Pages are read back as a Markdown reader splits them. Fails if a count stands in another row or
-column, if a printed figure stands beside a model that the paper does not study, or if an outcome
-that hangs on one image is not marked.
+column, if a printed figure stands beside a model that the paper does not study.
 """
 
 import re
@@ -26,12 +25,10 @@ from claims.neo2025.pages import (
     lens_page,
     new_pages,
     page,
-    verdict_page,
 )
 from claims.neo2025.published import Printed
 from claims.neo2025.results import Table
-from fixtures.claims import load_claims
-from fixtures.models import INFERRED, SHIPPED, STAND_IN
+from fixtures.models import SHIPPED, STAND_IN
 
 DEPTH = 4
 COLUMNS = pd.Index(["task", "image", "arm", "right", "probability", "tokens"])
@@ -244,73 +241,3 @@ def test_pages_of_no_images_say_so():
         if key != "from -> to"
     }
     assert cells == {"0 of 0"}
-
-
-CLAIMS = load_claims()
-TWO = [CLAIMS["object-buffer-polling"], CLAIMS["last-visual-row-vqa"]]
-
-
-def verdict(claim: str, label: str, outcome: str, fragile: bool = False) -> dict:
-    return {"claim": claim, "label": label, "outcome": outcome, "fragile": fragile}
-
-
-def test_the_verdict_page_has_a_row_per_claim_a_column_per_model_and_marks_what_is_fragile():
-    rows = [
-        verdict("last-visual-row-vqa", "mine", "refuted"),
-        verdict("object-buffer-polling", "mine", "supported", fragile=True),
-        verdict("object-buffer-polling", "llava-1.5-7b, reference", "undecided"),
-    ]
-    first, second = read(verdict_page(rows, TWO))
-    assert first == {
-        "section": TWO[0].section,
-        "claim": "`object-buffer-polling`",
-        "statement": TWO[0].statement,
-        "mine": "supported*",
-        "llava-1.5-7b, reference": "undecided",
-    }
-    assert (second["mine"], second["llava-1.5-7b, reference"]) == ("refuted", "")
-    assert "one image more or less" in verdict_page(rows, TWO)
-
-
-def test_verdicts_of_one_claims_cells_are_counted():
-    outcomes = [
-        ("supported", False),
-        ("supported", True),
-        ("supported", False),
-        ("refuted", False),
-        ("supported", False),
-    ]
-    rows = [verdict(TWO[0].id, "mine", *each) for each in outcomes]
-    [row] = read(verdict_page(rows, TWO[:1]))
-    assert row["mine"] == "3 supported, 1 supported*, 1 refuted"
-
-
-@pytest.mark.parametrize(
-    ("label", "notes"),
-    [("mine", []), (SHIPPED, [STAND_IN]), ("llava-1.5-7b as published", [INFERRED])],
-)
-def test_what_a_verdict_rests_on_is_said_below_where_it_is_the_stand_in_or_the_print(label, notes):
-    text = verdict_page([verdict(TWO[0].id, label, "supported")], list(CLAIMS.values()))
-    assert [note for note in (STAND_IN, INFERRED) if note in text] == notes
-    reasons = [
-        f"- `{claim.id}`: {claim.not_shipped}" for claim in CLAIMS.values() if claim.not_shipped
-    ]
-    assert reasons
-    assert [line for line in text.splitlines() if line in reasons] == (
-        reasons if label == SHIPPED else []
-    )
-
-
-def test_the_verdict_page_says_which_verdicts_the_authors_code_changes():
-    claim, other = TWO[0].id, TWO[1].id
-    rows = [verdict(claim, "mine", "supported"), verdict(other, "mine", "refuted")]
-    same = [
-        verdict(claim, "mine, reference", "supported"),
-        verdict(other, "mine, reference", "refuted"),
-    ]
-    changed = [verdict(claim, "mine, reference", "undecided", fragile=True), same[1]]
-    assert "authors' code changes" not in verdict_page(rows, TWO)
-    assert "authors' code changes:\n\n- none" in verdict_page(rows + same, TWO)
-    page = verdict_page(rows + changed, TWO)
-    assert f"- `{claim}`, mine: supported, by the authors' code undecided*" in page
-    assert f"- `{other}`" not in page

@@ -7,9 +7,9 @@ from functools import cache
 from typing import Any
 
 import pytest
-from claimlib.plugin import claim_of
 
 from claimlib import Claim, ClaimError, Subject, Trial
+from claimlib.plugin import claim_of
 from claims.neo2025 import architectures, sample
 from claims.neo2025.authors import AUTHORS
 from claims.neo2025.pages import pages_of

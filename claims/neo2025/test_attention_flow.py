@@ -7,7 +7,7 @@ from claimlib.curves import peaks_within
 from claimlib.shares import agrees, greater, negligible
 from claimlib.verdicts import in_every_setting
 from claims.neo2025.arms import TO_ROW, WINDOWS
-from claims.neo2025.results import agreement
+from claims.neo2025.cells import agreement
 
 FROM_OBJECT = ("O -> LTP", "O+1 -> LTP", "O+2 -> LTP")
 
@@ -36,7 +36,7 @@ def test_blocking_the_object_hurts_in_mid_to_late_layers(trial, subject):
 
 @pytest.mark.claim("object-to-last-early")
 def test_blocking_the_object_has_no_effect_in_early_layers(trial, subject):
-    table, margin = subject.knockouts, trial.claim.margin
+    table, margin = subject.knockouts, trial.claim.bounds["margin"]
     verdicts = {
         row: has_no_effect(table, f"{row}, early", f"{row}, all", margin) for row in FROM_OBJECT
     }
@@ -50,7 +50,7 @@ def test_blocking_the_context_hurts_in_early_layers(trial, subject):
 
 @pytest.mark.claim("last-visual-row-vqa")
 def test_blocking_attention_into_the_last_visual_row_has_no_effect(trial, subject):
-    table, margin = subject.knockouts, trial.claim.margin
+    table, margin = subject.knockouts, trial.claim.bounds["margin"]
     arms = [f"{row}, {window}" for row in TO_ROW for window in WINDOWS]
     trial.check(
         in_every_setting(
@@ -62,7 +62,7 @@ def test_blocking_attention_into_the_last_visual_row_has_no_effect(trial, subjec
 @pytest.mark.claim("all-layers")
 def test_blocking_the_object_in_all_layers_leaves_the_printed_accuracy(trial, subject, printed):
     table, cell = subject.knockouts, ("VQA", "O+1 -> LTP, all")
-    verdict = agrees(table.lost(*cell), printed.knockouts.lost(*cell), trial.claim.margin)
+    verdict = agrees(table.lost(*cell), printed.knockouts.lost(*cell), trial.claim.bounds["margin"])
     control = table.pair("VQA", "O+1 -> LTP, all", "random = O+1 -> LTP, all")
     trial.check(beside_negative_control(verdict, *control))
 
@@ -78,7 +78,7 @@ def test_blocking_the_object_lowers_the_right_tokens_probability_in_mid_to_late_
 
 @pytest.mark.claim("table-2-cell")
 def test_the_cell_of_table_2_reproduces(trial, subject, cell):
-    trial.check(agreement(subject.knockouts, 2, subject.name, trial.claim.margin)[cell])
+    trial.check(agreement(subject.knockouts, 2, subject.name, trial.claim.bounds["margin"])[cell])
 
 
 @pytest.mark.claim("sliding-peak")
@@ -86,13 +86,15 @@ def test_a_sliding_window_hurts_most_in_middle_to_late_layers(trial, subject):
     table, places = subject.knockouts, subject.sliding_places
     curves = table.curves("VQA", [f"O+1 -> LTP, {window}" for window in places])
     control = table.curves("VQA", [f"random = O+1 -> LTP, {window}" for window in places])
-    verdict = peaks_within(curves, list(places.values()), trial.claim.low, trial.claim.high)
+    verdict = peaks_within(
+        curves, list(places.values()), trial.claim.bounds["low"], trial.claim.bounds["high"]
+    )
     trial.check(beside_negative_control(verdict, curves.mean(1), control.mean(1)))
 
 
 @pytest.mark.claim("sliding-last-row")
 def test_a_sliding_window_into_the_last_visual_row_has_no_effect(trial, subject):
-    table, margin = subject.knockouts, trial.claim.margin
+    table, margin = subject.knockouts, trial.claim.bounds["margin"]
     arms = [f"{row}, {window}" for row in TO_ROW for window in subject.sliding_places]
     trial.check(
         in_every_setting(

@@ -1,7 +1,6 @@
 """Section 4.1, case study: are numbers on background tokens an artifact of the language model's
 processing?"""
 
-import numpy as np
 import pytest
 
 from claimlib.controls import beside_positive_control
@@ -11,16 +10,13 @@ from claimlib.shares import exceeds, exists, negligible
 @pytest.mark.claim("numbers-on-background")
 def test_numbers_show_up_on_background_tokens(trial, subject):
     lens = subject.lens
-    trial.check(exists(lens.numbers > 0, lens.first_numbers > 0, trial.claim.at_least))
+    trial.check(exists(lens.numbers > 0, lens.first_numbers > 0, trial.claim.bounds["at_least"]))
 
 
 @pytest.mark.claim("numbers-do-not-matter")
 def test_ablating_the_tokens_that_decode_to_numbers_leaves_the_description(trial, subject):
-    changed = {
-        arm: np.array([not each[arm].right for each in subject.numbers], bool)
-        for arm in ("numbers", "+1 buffer")
-    }
-    margin = trial.claim.margin
+    changed = subject.numbers.changed
+    margin = trial.claim.bounds["margin"]
     trial.check(
         beside_positive_control(
             negligible(changed["numbers"], margin), changed["+1 buffer"], margin
@@ -30,5 +26,4 @@ def test_ablating_the_tokens_that_decode_to_numbers_leaves_the_description(trial
 
 @pytest.mark.claim("numbers-persist")
 def test_numbers_persist_after_their_tokens_are_ablated(trial, subject):
-    persist = np.array([each["numbers"].detail["still"] > 0 for each in subject.numbers], bool)
-    trial.check(exceeds(persist, trial.claim.threshold))
+    trial.check(exceeds(subject.numbers.persist, trial.claim.bounds["threshold"]))

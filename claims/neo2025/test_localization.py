@@ -9,7 +9,7 @@ from claimlib.curves import increases_along, mean_within
 from claimlib.shares import exceeds, greater, negligible
 from claimlib.verdicts import in_every_setting
 from claims.neo2025.arms import COUNTS, REGIONS
-from claims.neo2025.results import agreement
+from claims.neo2025.cells import agreement
 from claims.neo2025.study import TASKS
 
 # The printed counts nearest to the regions' 12.6, 33.4 and 60 tokens.
@@ -25,7 +25,8 @@ def more_than_elsewhere(table, task, region, threshold):
 def test_ablating_the_object_impairs_identification_in_every_setting(trial, subject):
     table = subject.ablations
     verdicts = {
-        task: more_than_elsewhere(table, task, "object", trial.claim.threshold) for task in TASKS
+        task: more_than_elsewhere(table, task, "object", trial.claim.bounds["threshold"])
+        for task in TASKS
     }
     trial.check(in_every_setting(verdicts))
 
@@ -36,7 +37,8 @@ def test_ablating_the_object_with_a_buffer_takes_away_over_70_percent_in_every_s
 ):
     table = subject.ablations
     verdicts = {
-        task: more_than_elsewhere(table, task, "+1 buffer", trial.claim.threshold) for task in TASKS
+        task: more_than_elsewhere(table, task, "+1 buffer", trial.claim.bounds["threshold"])
+        for task in TASKS
     }
     trial.check(in_every_setting(verdicts))
 
@@ -44,7 +46,9 @@ def test_ablating_the_object_with_a_buffer_takes_away_over_70_percent_in_every_s
 @pytest.mark.claim("object-buffer-polling")
 def test_ablating_the_object_with_a_buffer_of_one_takes_away_most_polling_answers(trial, subject):
     trial.check(
-        more_than_elsewhere(subject.ablations, "polling", "+1 buffer", trial.claim.threshold)
+        more_than_elsewhere(
+            subject.ablations, "polling", "+1 buffer", trial.claim.bounds["threshold"]
+        )
     )
 
 
@@ -118,14 +122,16 @@ def hardly_matter(table, arms, margin):
 
 @pytest.mark.claim("register-negligible")
 def test_register_tokens_hardly_matter(trial, subject):
-    trial.check(hardly_matter(subject.ablations, ["register"], trial.claim.margin))
+    trial.check(hardly_matter(subject.ablations, ["register"], trial.claim.bounds["margin"]))
 
 
 @pytest.mark.claim("random-negligible")
 def test_random_tokens_hardly_matter(trial, subject):
     table, arms = subject.ablations, [f"random {count}" for count in COUNTS if count <= 60]
     trial.check(
-        hardly_matter(table, [arm for arm in arms if table.has(arm)] or arms, trial.claim.margin)
+        hardly_matter(
+            table, [arm for arm in arms if table.has(arm)] or arms, trial.claim.bounds["margin"]
+        )
     )
 
 
@@ -154,7 +160,7 @@ def test_both_models_lose_more_to_the_object_than_to_20_random_tokens(trial, sub
 
 @pytest.mark.claim("token-counts")
 def test_the_regions_hold_as_many_tokens_as_printed(trial, subject, printed):
-    table, margin, verdicts = subject.ablations, trial.claim.margin, {}
+    table, margin, verdicts = subject.ablations, trial.claim.bounds["margin"], {}
     for region, count in printed.token_counts.items():
         low, high = count * (1 - margin), count * (1 + margin)
         verdicts[region] = mean_within(
@@ -165,4 +171,4 @@ def test_the_regions_hold_as_many_tokens_as_printed(trial, subject, printed):
 
 @pytest.mark.claim("table-1-cell")
 def test_the_cell_of_table_1_reproduces(trial, subject, cell):
-    trial.check(agreement(subject.ablations, 1, subject.name, trial.claim.margin)[cell])
+    trial.check(agreement(subject.ablations, 1, subject.name, trial.claim.bounds["margin"])[cell])

@@ -17,8 +17,8 @@ def test_the_language_model_holds_almost_all_parameters(trial, architecture):
     trial.check(
         fact(
             share,
-            share > trial.claim.threshold,
-            required=f"> {trial.claim.threshold:.0%}",
+            share > trial.claim.bounds["threshold"],
+            required=f"> {trial.claim.bounds['threshold']:.0%}",
             unit="%",
         )
     )
@@ -31,8 +31,8 @@ def test_an_image_becomes_as_many_visual_tokens_as_printed(trial, architecture):
     trial.check(
         fact(
             tokens,
-            tokens == trial.claim.threshold,
-            required=f"{trial.claim.threshold} tokens",
+            tokens == trial.claim.bounds["threshold"],
+            required=f"{trial.claim.bounds['threshold']} tokens",
             unit="tokens",
         )
     )
@@ -44,7 +44,7 @@ def test_visual_tokens_have_much_higher_norms_than_text_tokens(trial, subject):
 
     much_higher = norms["visual"] > 2 * norms["text"]
 
-    trial.check(exceeds(much_higher, trial.claim.threshold))
+    trial.check(exceeds(much_higher, trial.claim.bounds["threshold"]))
 
 
 @pytest.mark.claim("mean-token-in-distribution")
@@ -53,7 +53,7 @@ def test_the_mean_token_has_a_norm_that_visual_tokens_have(trial, subject):
 
     inside = (norms["low"] <= norms["mean"]) & (norms["mean"] <= norms["high"])
 
-    trial.check(exceeds(inside, trial.claim.threshold))
+    trial.check(exceeds(inside, trial.claim.bounds["threshold"]))
 
 
 @pytest.mark.claim("adapter-output")
@@ -62,5 +62,5 @@ def test_the_adapters_output_does_not_decode_to_the_class(trial, subject):
 
     decoded, later = lens.share[:, 0] > 0, lens.best > 0
 
-    margin = trial.claim.margin
+    margin = trial.claim.bounds["margin"]
     trial.check(beside_positive_control(negligible(decoded, margin), later, margin))

@@ -1,0 +1,274 @@
+"""Claims as data: what a claims.toml says, what a claim is held against, and its trial."""
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from claimlib.errors import ClaimError, ClaimRefuted, ClaimUndecided
+from claimlib.verdicts import Outcome, Verdict
+
+CLAIMS = "claims.toml"
+REFUTATIONS = "known_refutations.toml"
+TEXTS = ("statement", "section", "source", "kind", "bound_source", "control")
+TABLES = ("parameters", "subjects", "not_on")
+# The bounds that a kind needs; "within" has two or a margin around a printed figure.
+BOUNDS = {
+    "exceeds": ({"threshold"},),
+    "negligible": ({"margin"},),
+    "greater": (set(),),
+    "agrees": ({"margin"},),
+    "exists": ({"at_least"},),
+    "increases": (set(),),
+    "peaks": ({"low", "high"},),
+    "within": ({"low", "high"}, {"margin"}),
+    "fact": ({"threshold"},),
+}
+NUMBERS = ("threshold", "margin", "at_least", "low", "high")
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Whose claims a claims.toml holds: its table `[paper]`. `file`: that claims.toml."""
+
+    title: str
+    url: str
+    version: str
+    file: Path
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One empirical claim: an entry of a claims.toml.
+
+    - `kind`, `bounds`: which rule decides it, and the numbers that the rule takes; `bound_source`:
+      where those come from; `control`: what it stands beside, in words.
+    - `parameters`: what its test needs beside the bounds; `subjects`: what it is held against, as
+      the paper's own conftest.py reads it.
+    - `not_on`: why it is not run on a subject, by label.
+    """
+
+    id: str
+    statement: str
+    section: str
+    source: str
+    kind: str
+    bound_source: str
+    control: str
+    paper: Paper
+    bounds: Mapping[str, float] = field(default_factory=dict, hash=False)
+    parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    subjects: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    not_on: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a claim is held against: a model, a data set, a printed table.
+
+    - `label`: its name in test ids, known refutations and reports; `value`: whatever the paper's
+      fixtures make of it.
+    - `source`: where its figures come from, told in findings; `note`: a caveat that every report
+      prints once.
+    - `beside`: the label of another subject; reports list the verdicts that differ from its.
+    - `asked`: False for one that exists, but is not run in this session.
+    - `marks`: of pytest, for its tests; `order`: those of a higher one run later.
+    """
+
+    label: str
+    value: Any = None
+    source: str = ""
+    note: str = ""
+    beside: str = ""
+    asked: bool = True
+    marks: tuple[Any, ...] = field(default=(), hash=False)
+    order: int = 0
+
+
+@dataclass
+class Trial:
+    """A claim on a subject: the place where a test hands in its verdict.
+
+    `pages`: result pages that go into the report beside the verdicts, as Markdown by name.
+    """
+
+    claim: Claim
+    subject: Subject
+    verdicts: list[Verdict] = field(default_factory=list)
+    pages: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The subject's name in reports."""
+        return self.subject.label
+
+    def check(self, verdict: Verdict) -> None:
+        """End the test with this verdict.
+
+        **Raises:** `ClaimRefuted` or `ClaimUndecided`, with the whole finding as the message.
+        """
+        self.verdicts.append(verdict)
+        if verdict.outcome == Outcome.REFUTED:
+            raise ClaimRefuted(self._finding(verdict))
+        if verdict.outcome == Outcome.UNDECIDED:
+            raise ClaimUndecided(self._finding(verdict))
+
+    def _finding(self, verdict: Verdict) -> str:
+        claim = self.claim
+        lines = [
+            f"{claim.id} on {self.label}: {verdict}",
+            *(f"    {name}: {part}" for name, part in verdict.parts),
+            f"  claimed: {claim.statement} (section {claim.section}: {claim.source})",
+            f"  bound: {claim.bound_source}",
+        ]
+        return "\n".join([*lines, f"  {self.subject.source}"] if self.subject.source else lines)
+
+
+def load_claims(file: Path) -> dict[str, Claim]:
+    """Read and validate a claims.toml.
+
+    **Returns:** its claims by id, in their order.
+
+    **Raises:** `ClaimError` that names the entry and what is wrong with it.
+
+    !!! example
+
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "claims.toml"
+        >>> _ = file.write_text('''
+        ... [paper]
+        ... title = "On coins"
+        ... url = "https://example.org/coins"
+        ... version = "2"
+        ...
+        ... [mostly-heads]
+        ... statement = "The coin falls on heads more often than not."
+        ... section = "1"
+        ... source = "table 1"
+        ... kind = "exceeds"
+        ... threshold = 0.5
+        ... bound_source = "the quotation"
+        ... control = "none"
+        ... ''')
+        >>> load_claims(file)["mostly-heads"].bounds
+        {'threshold': 0.5}
+    """
+    content = _read(file)
+    paper = _paper(file, content.pop("paper", None))
+    return {
+        name: _claim(f"{file.name}, [{name}]", name, entry, paper)
+        for name, entry in content.items()
+    }
+
+
+def load_refutations(claims: Mapping[str, Claim], file: Path) -> dict[tuple[str, str], str]:
+    """Known refutations with their reasons, by claim and label: known_refutations.toml.
+
+    **Returns:** none where there is no such file.
+
+    **Raises:** `ClaimError` for a claim that does not exist, or a reason that is none.
+
+    !!! example
+
+        >>> load_refutations({}, Path("no-such-folder") / "known_refutations.toml")
+        {}
+    """
+    reasons = {}
+    for name, entry in _read(file).items() if file.exists() else ():
+        where = f"{file.name}, [{name}]"
+        if name not in claims:
+            raise ClaimError(f"{where}: {CLAIMS} has no claim of this id.")
+        if not isinstance(entry, dict):
+            raise ClaimError(
+                f'{where}: is {entry!r}; expected a table of "label" = "why the claim is refuted".'
+            )
+        for label, reason in entry.items():
+            if not _is_text(reason):
+                raise ClaimError(
+                    f"{where}: the reason for {label!r} is {reason!r}; expected why the claim is "
+                    "refuted."
+                )
+            reasons[name, label] = reason
+    return reasons
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ClaimError(f"{str(file)!r} cannot be read as TOML: {error}.") from error
+
+
+def _paper(file: Path, entry: Any) -> Paper:
+    where = f"{file.name}, [paper]"
+    if not isinstance(entry, dict):
+        raise ClaimError(f"{where}: is {entry!r}; expected a table with title, url and version.")
+    _check_keys(where, entry, required={"title", "url", "version"})
+    for key, value in entry.items():
+        _check_text(where, key, value)
+    return Paper(file=file, **entry)
+
+
+def _claim(where: str, name: str, entry: Any, paper: Paper) -> Claim:
+    kind = entry.get("kind") if isinstance(entry, dict) else entry
+    if not isinstance(kind, str) or kind not in BOUNDS:
+        raise ClaimError(f"{where}: kind is {kind!r}; expected one of {', '.join(BOUNDS)}.")
+    bounds = {key: entry[key] for key in NUMBERS if key in entry}
+    if bounds.keys() not in BOUNDS[kind]:
+        expected = " or ".join(" and ".join(sorted(each)) or "no bound" for each in BOUNDS[kind])
+        raise ClaimError(
+            f"{where}: bounds are {sorted(bounds)}; a claim of kind {kind} has {expected}."
+        )
+    _check_keys(where, entry, required={*TEXTS, *bounds}, optional=TABLES)
+    for key in TEXTS:
+        _check_text(where, key, entry[key])
+    for key, value in bounds.items():
+        _check_bound(where, kind, key, value)
+    if "low" in bounds and bounds["low"] >= bounds["high"]:
+        raise ClaimError(
+            f"{where}: low is {bounds['low']!r}; expected less than high, {bounds['high']!r}."
+        )
+    tables = {key: _table(where, key, entry.get(key, {})) for key in TABLES}
+    for label, reason in tables["not_on"].items():
+        _check_text(where, f"not_on, {label!r}", reason)
+    fields: dict[str, Any] = {key: entry[key] for key in TEXTS} | tables
+    return Claim(id=name, paper=paper, bounds=bounds, **fields)
+
+
+def _check_keys(
+    where: str, entry: Mapping[str, Any], required: set[str], optional: tuple[str, ...] = ()
+) -> None:
+    wrong = required.symmetric_difference(entry) - set(optional)
+    if wrong:
+        key = min(wrong)
+        raise ClaimError(f"{where}: key {key!r} is {'unknown' if key in entry else 'missing'}.")
+
+
+def _check_text(where: str, key: str, value: Any) -> None:
+    if not _is_text(value):
+        raise ClaimError(f"{where}: {key} is {value!r}; expected some text.")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _table(where: str, key: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ClaimError(f"{where}: {key} is {value!r}; expected a table.")
+    return value
+
+
+def _check_bound(where: str, kind: str, key: str, value: Any) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if key == "at_least" or kind == "fact":
+        if (
+            not number
+            or not 0 < value < math.inf
+            or (key == "at_least" and not isinstance(value, int))
+        ):
+            raise ClaimError(f"{where}: {key} is {value!r}; expected a positive number.")
+    elif not number or not 0 <= value <= 1:
+        raise ClaimError(f"{where}: {key} is {value!r}; expected a share between 0.0 and 1.0.")

@@ -1,0 +1,306 @@
+"""The pytest plugin: tests of claims, each held against the subjects that the nearest conftest
+names.
+
+It is imported in every pytest run of an environment, so that it imports no rule before a claim is
+collected or reported.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from claimlib.errors import ClaimError, ClaimRefuted, ClaimUndecided, ClaimWarning
+
+if TYPE_CHECKING:
+    from claimlib.claims import Claim, Subject, Trial
+
+Refutations = Mapping[tuple[str, str], str]
+LOADED = pytest.StashKey["dict[Path, tuple[dict[str, Claim], Refutations]]"]()
+TESTED = pytest.StashKey[dict[tuple[Path, str], str]]()
+POSITION = pytest.StashKey[int]()
+FOUND = pytest.StashKey["Found"]()
+NO_CLAIM = "asks for trial but tests no claim: mark it with @pytest.mark.claim(id)"
+NO_TRIAL = "tests a claim but does not ask for the fixture trial, to which it hands its verdict"
+NO_VERDICT = "The test of a claim handed in no verdict: end it with trial.check(verdict)."
+
+
+class Hooks:
+    """What the conftest of a paper may implement."""
+
+    @pytest.hookspec(firstresult=True)
+    def pytest_claim_subjects(  # type: ignore[empty-body]
+        self, config: pytest.Config, claim: "Claim"
+    ) -> "list[Subject] | None":
+        """What a claim is held against; without an answer it is one subject, "here".
+
+        The conftest that is nearest to the test answers first. Subjects with `asked=False` are not
+        run; a claim that has no other is deselected.
+        """
+
+
+class Found:
+    """Verdicts and pages of a run, gathered where they are reported (with pytest-xdist: from all
+    workers)."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.pages: dict[str, str] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "teardown":
+            kept: list[Any] = report.user_properties
+            self.rows += [value for name, value in kept if name == "claimlib.verdict"]
+            for name, value in kept:
+                if name == "claimlib.pages":
+                    self.pages |= value
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("claims", "claims and their verdicts")
+    group.addoption(
+        "--claims-strict",
+        action="store_true",
+        help="an undecided claim fails, and so does a known refutation of no subject",
+    )
+    group.addoption(
+        "--claims-report",
+        type=Path,
+        metavar="DIR",
+        help="write verdicts and result pages there, as Markdown",
+    )
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.add_hookspecs(Hooks)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "claim(id): tests the claim of this id in claims.toml")
+    config.stash[LOADED], config.stash[TESTED], config.stash[FOUND] = {}, {}, Found()
+    config.pluginmanager.register(config.stash[FOUND], "claimlib-found")
+    folder = config.option.claims_report
+    try:
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise pytest.UsageError(
+            f"The report could not be written to {str(folder)!r}: {error}."
+        ) from error
+
+
+@pytest.hookimpl(tryfirst=True)  # so that a subject's label stands first in a test's id
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    marked = metafunc.definition.get_closest_marker("claim") is not None
+    if marked != ("trial" in metafunc.fixturenames):
+        told = NO_TRIAL if marked else NO_CLAIM
+        raise pytest.Collector.CollectError(f"{metafunc.definition.nodeid} {told}.")
+    if marked:
+        try:
+            params = _params(metafunc.definition)
+        except Exception as error:
+            if not _is_told(error):
+                raise
+            raise pytest.Collector.CollectError(f"{metafunc.definition.nodeid}: {error}") from error
+        metafunc.parametrize("claim_subject", params, indirect=True, scope="session")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out claims that are held against nothing here, and let those on one subject follow each
+    other, so that what it needs is made once."""
+    left_out = [item for item in items if _is_claim(item) and subject_of(item) is None]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+    places = [place for place, item in enumerate(items) if _is_claim(item)]
+    for place, item in zip(places, _by_subject([items[place] for place in places]), strict=True):
+        items[place] = item
+        item.stash[POSITION] = place
+
+
+@pytest.fixture(scope="session")
+def claim_subject(request: pytest.FixtureRequest) -> "Subject":
+    """What the claim of this test is held against."""
+    return request.param
+
+
+@pytest.fixture
+def trial(request: pytest.FixtureRequest, claim_subject: "Subject") -> "Iterator[Trial]":
+    """The claim of this test on its subject, to hand the verdict to."""
+    from claimlib.claims import Trial
+    from claimlib.report import row
+
+    node = request.node
+    trial = Trial(claim_of(node), claim_subject)
+    yield trial
+    found = [row(trial, verdict, node.stash[POSITION]) for verdict in trial.verdicts]
+    node.user_properties += [("claimlib.verdict", each) for each in found]
+    if trial.pages:
+        node.user_properties.append(("claimlib.pages", trial.pages))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item):
+    result = yield
+    if _is_claim(item) and not item.funcargs["trial"].verdicts:  # type: ignore[attr-defined]
+        pytest.fail(NO_VERDICT, pytrace=False)
+    return result
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    """Findings and bad input speak for themselves, without a traceback; undecided is neither passed
+    nor failed."""
+    report = yield
+    error = call.excinfo.value if call.excinfo else None
+    if error is None or not _is_claim(item):
+        return report
+    if isinstance(error, ClaimUndecided):
+        _report_undecided(item, report, error)
+    elif isinstance(error, ClaimRefuted) or _is_told(error):
+        report.longrepr = str(error)
+    return report
+
+
+def pytest_report_teststatus(report: pytest.TestReport):
+    if getattr(report, "undecided", False):
+        return "undecided", "?", ("UNDECIDED", {"yellow": True})
+    return None
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    found = config.stash[FOUND]
+    if not found.rows:
+        return
+    from claimlib.report import lines, write
+
+    terminalreporter.section("verdicts")
+    for line in lines(found.rows):
+        terminalreporter.line(line)
+    folder = config.option.claims_report
+    if folder:
+        try:
+            write(folder, found.rows, found.pages)
+        except ClaimError as error:
+            raise pytest.UsageError(str(error)) from error
+        terminalreporter.line(f"\nreport: {folder}")
+
+
+def claim_of(node: pytest.Item) -> "Claim":
+    """The claim that a test is marked with, from the nearest claims.toml above it.
+
+    **Raises:** `ClaimError` where there is no such file or claim.
+    """
+    marker = node.get_closest_marker("claim")
+    assert marker is not None
+    if len(marker.args) != 1 or marker.kwargs:
+        raise ClaimError("the mark claim takes one id: @pytest.mark.claim(id).")
+    claims, _ = _loaded(node)
+    if marker.args[0] not in claims:
+        raise ClaimError(
+            f"claims.toml has no claim {marker.args[0]!r}. It has {', '.join(claims) or 'none'}."
+        )
+    return claims[marker.args[0]]
+
+
+def subject_of(item: pytest.Item) -> "Subject | None":
+    """What a test's claim is held against; None for one that is held against nothing here."""
+    params = item.callspec.params if hasattr(item, "callspec") else {}  # type: ignore[attr-defined]
+    return params.get("claim_subject")
+
+
+def _by_subject(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Tests of claims, those on one subject together, otherwise as they were."""
+    first: dict[str, int] = {}
+    keys = {}
+    for place, item in enumerate(items):
+        subject = subject_of(item)
+        assert subject is not None
+        keys[item] = subject.order, first.setdefault(subject.label, place)
+    return sorted(items, key=keys.__getitem__)
+
+
+def _is_claim(item: pytest.Item) -> bool:
+    return item.get_closest_marker("claim") is not None
+
+
+def _is_told(error: BaseException) -> bool:
+    """Whether an error's message is enough: bad input of ours, or of whoever says so by `told`."""
+    return getattr(type(error), "told", False) or isinstance(error, pytest.UsageError)
+
+
+def _report_undecided(item: pytest.Item, report: Any, error: ClaimUndecided) -> None:
+    if item.config.option.claims_strict:
+        report.outcome = "failed"
+        report.longrepr = f"{error}\n  --claims-strict makes an undecided claim fail"
+    else:
+        path, line, _ = item.location
+        report.outcome, report.longrepr = "skipped", (path, (line or 0) + 1, str(error))
+        report.undecided = True
+
+
+def _loaded(node: pytest.Item) -> "tuple[dict[str, Claim], Refutations]":
+    """The claims and known refutations of the nearest claims.toml above a test."""
+    from claimlib.claims import CLAIMS, REFUTATIONS, load_claims, load_refutations
+
+    for folder in node.path.parents:
+        if (folder / CLAIMS).is_file():
+            break
+    else:
+        raise ClaimError(f"there is no {CLAIMS} beside this test, nor in a folder above it.")
+    loaded = node.config.stash[LOADED]
+    if folder not in loaded:
+        claims = load_claims(folder / CLAIMS)
+        loaded[folder] = claims, load_refutations(claims, folder / REFUTATIONS)
+    return loaded[folder]
+
+
+def _params(definition: pytest.Function) -> list[Any]:
+    """The subjects of a test as parameters; a known refutation is expected to fail, by
+    `ClaimRefuted` and nothing else."""
+    from claimlib.claims import Subject
+
+    claim, (_, refutations) = claim_of(definition), _loaded(definition)
+    _refuse_a_second_test(definition, claim)
+    answer = definition.ihook.pytest_claim_subjects(config=definition.config, claim=claim)
+    subjects = [Subject("here")] if answer is None else answer
+    reasons = {label: reason for (id_, label), reason in refutations.items() if id_ == claim.id}
+    for orphan in reasons.keys() - {subject.label for subject in subjects}:
+        _warn_of_an_orphan(definition, claim, orphan, [subject.label for subject in subjects])
+    params = []
+    for subject in subjects:
+        marks = list(subject.marks)
+        if reason := reasons.get(subject.label):
+            marks.append(pytest.mark.xfail(raises=ClaimRefuted, strict=True, reason=reason))
+        if subject.asked:
+            params.append(pytest.param(subject, id=subject.label, marks=marks))
+    return params or [pytest.param(None, id="nothing")]
+
+
+def _refuse_a_second_test(definition: pytest.Function, claim: "Claim") -> None:
+    tested = definition.config.stash[TESTED]
+    first = tested.setdefault((claim.paper.file, claim.id), definition.nodeid)
+    if first != definition.nodeid:
+        raise ClaimError(
+            f"{first} tests the claim {claim.id!r} already. Put both into one test, as parts of "
+            "in_every_setting, or give this one a claim of its own."
+        )
+
+
+def _warn_of_an_orphan(
+    definition: pytest.Function, claim: "Claim", orphan: str, labels: list[str]
+) -> None:
+    told = (
+        f"known_refutations.toml, [{claim.id}]: {orphan!r} is no subject of this claim, which has "
+        f"{', '.join(labels) or 'none'}. Take the entry out, or give it a label of these."
+    )
+    if definition.config.option.claims_strict:
+        raise ClaimError(told)
+    try:
+        definition.warn(ClaimWarning(told))
+    except ClaimWarning:  # where warnings are errors
+        raise ClaimError(told) from None

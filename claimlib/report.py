@@ -1,0 +1,178 @@
+"""What a run says at its end: verdicts by section in the terminal, and as pages of Markdown."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from claimlib.claims import Claim, Trial, load_claims
+from claimlib.errors import ClaimError
+from claimlib.verdicts import Verdict
+
+Row = Mapping[str, Any]
+FRAGILE = "`*`: one image more or less would change this."
+
+
+def row(trial: Trial, verdict: Verdict, position: int) -> dict[str, Any]:
+    """A verdict as plain data, which can travel between processes.
+
+    **Arguments:** `position`: of its test in the run.
+    """
+    return {
+        "file": str(trial.claim.paper.file),
+        "claim": trial.claim.id,
+        "label": trial.label,
+        "note": trial.subject.note,
+        "beside": trial.subject.beside,
+        "position": position,
+        "outcome": str(verdict.outcome),
+        "line": str(verdict),
+        "fragile": verdict.fragile,
+        "parts": [[name, str(part)] for name, part in verdict.parts],
+    }
+
+
+def lines(rows: Iterable[Row]) -> Iterator[str]:
+    """The findings, grouped by paper, section and claim."""
+    papers = by_paper(rows)
+    for claims, found in papers:
+        if len(papers) > 1:
+            yield f"{claims[0].paper.title}\n"
+        yield from _paper_lines(claims, found)
+
+
+def verdict_page(rows: Iterable[Row]) -> str:
+    """Outcomes by claim (rows) and subject (columns), for each paper; `*` marks those that one
+    image more or less changes.
+
+    Of the tests of one claim on one subject it says how many came out how. Below stand the verdicts
+    that differ from those of the subject beside, notes, and why claims do not apply.
+    """
+    papers = by_paper(rows)
+    pages = (
+        f"## {claims[0].paper.title}\n\n" * (len(papers) > 1) + _paper_page(claims, found)
+        for claims, found in papers
+    )
+    return "\n".join(pages)
+
+
+def write(folder: Path, rows: Sequence[Row], pages: Mapping[str, str]) -> None:
+    """Write verdicts.md, findings.md and the result pages of tests.
+
+    **Raises:** `ClaimError` where a file cannot be written.
+    """
+    findings = "\n".join(f"    {line}" for line in lines(rows))
+    texts = {
+        "verdicts": f"# Verdicts\n\n{verdict_page(rows)}",
+        "findings": f"# Findings\n\n{findings}\n",
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in (texts | dict(pages)).items():
+            (folder / f"{name.replace(', ', '.').replace('/', '-')}.md").write_text(text)
+    except OSError as error:
+        raise ClaimError(f"The report could not be written to {str(folder)!r}: {error}.") from error
+
+
+def by_paper(rows: Iterable[Row]) -> list[tuple[list[Claim], list[Row]]]:
+    """All claims of each paper that has verdicts, and these in the order of their tests."""
+    papers: dict[str, list[Row]] = {}
+    for each in sorted(rows, key=lambda row: row["position"]):
+        papers.setdefault(each["file"], []).append(each)
+    return [(list(load_claims(Path(file)).values()), found) for file, found in papers.items()]
+
+
+def table(rows: Sequence[Mapping[str, str]]) -> str:
+    """Rows with the same keys as a Markdown table.
+
+    !!! example
+
+        >>> print(table([{"claim": "a | b", "mine": "refuted"}]), end="")
+        | claim   | mine    |
+        |:--------|:--------|
+        | a \\| b  | refuted |
+    """
+    columns = [[key, *(each[key] for each in rows)] for key in rows[0]] if rows else []
+    columns = [[cell.replace("|", "\\|") for cell in column] for column in columns]
+    widths = [max(len(head) + 2, *map(len, cells)) for head, *cells in columns]
+    head, *cells = (
+        "| " + " | ".join(map(str.ljust, line, widths)) + " |\n"
+        for line in zip(*columns, strict=True)
+    )
+    rule = "|" + "|".join(":" + "-" * (width + 1) for width in widths) + "|\n"
+    return head + rule + "".join(cells)
+
+
+def _paper_lines(claims: Sequence[Claim], rows: Sequence[Row]) -> Iterator[str]:
+    judged = {each["claim"] for each in rows}
+    sections = {claim.section for claim in claims if claim.id in judged}
+    for section in sorted(sections, key=_place):
+        yield f"section {section}" if section[0].isdigit() else section
+        for claim in claims:
+            if claim.section == section and claim.id in judged:
+                yield f"  {claim.id}: {claim.statement}"
+                found = (each for each in rows if each["claim"] == claim.id)
+                yield from (f"    {each['label']}: {each['line']}" for each in found)
+    yield from (f"\n{note}" for note in _notes(rows))
+
+
+def _place(section: str) -> tuple[bool, list[int], str]:
+    """Sorts named sections, such as the abstract, before numbered ones, and 4.10 after 4.9."""
+    return section[0].isdigit(), [int(number) for number in re.findall(r"\d+", section)], section
+
+
+def _paper_page(claims: Sequence[Claim], rows: Sequence[Row]) -> str:
+    labels = list(dict.fromkeys(each["label"] for each in rows))
+    found: dict[tuple[str, str], list[str]] = {}
+    for each in rows:
+        outcome = each["outcome"] + ("*" if each["fragile"] else "")
+        found.setdefault((each["claim"], each["label"]), []).append(outcome)
+    outcomes = {key: _together(several) for key, several in found.items()}
+    overview = table(
+        [
+            {"section": claim.section, "claim": f"`{claim.id}`", "statement": claim.statement}
+            | {label: outcomes.get((claim.id, label), "") for label in labels}
+            for claim in claims
+        ]
+    )
+    parts = [FRAGILE, overview.rstrip("\n"), *_changes(rows, outcomes), *_notes(rows)]
+    return "\n\n".join([*parts, *_reasons(claims, rows)]) + "\n"
+
+
+def _together(outcomes: Sequence[str]) -> str:
+    if len(outcomes) == 1:
+        return outcomes[0]
+    return ", ".join(f"{count} {outcome}" for outcome, count in Counter(outcomes).items())
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    """What is to be known of the subjects, each said once."""
+    return [note for note in dict.fromkeys(each["note"] for each in rows) if note]
+
+
+def _changes(rows: Sequence[Row], outcomes: Mapping[tuple[str, str], str]) -> Iterator[str]:
+    """Where the verdicts on a subject are others than those on the subject beside it."""
+    beside = {each["label"]: each["beside"] for each in rows if each["beside"]}
+    labels = {label for _, label in outcomes}
+    for label, other in beside.items():
+        if other in labels:
+            changed = [
+                f"- `{claim}`: {outcomes[claim, other]}, here {outcome}"
+                for (claim, each), outcome in outcomes.items()
+                if each == label and outcomes.get((claim, other), outcome) != outcome
+            ]
+            told = "\n".join(changed or ["- none"])
+            yield f"Verdicts on {label} that differ from those on {other}:\n\n{told}"
+
+
+def _reasons(claims: Sequence[Claim], rows: Sequence[Row]) -> Iterator[str]:
+    """Why claims do not apply to a subject, or to the one that it stands beside."""
+    shown = dict.fromkeys(each[key] for each in rows for key in ("label", "beside"))
+    for label in shown:
+        reasons = [
+            f"- `{claim.id}`: {claim.not_on[label]}" for claim in claims if label in claim.not_on
+        ]
+        if reasons:
+            told = "\n".join(reasons)
+            yield f"Claims that do not apply to {label}:\n\n{told}"
