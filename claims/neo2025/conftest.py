@@ -123,7 +123,7 @@ def subject_of(run: Run, config: pytest.Config) -> Subject:
     match run.kind:
         case "published":
             source = "the paper's printed figures"
-            return Subject(run.label, run, source, INFERRED, order=order)
+            return Subject(run.label, run, source, INFERRED)
         case "recorded":
             source = f"recorded on {run.data}; rows: {config.option.vlm_rows}"
             return Subject(run.label, run, source, note, order=order)

@@ -1,0 +1,45 @@
+"""How often is a model loaded? As often as there are models, and not at all where all rows are there.
+
+The paper's three models are made-up checkpoints under their names. Fails if tests of one model do
+not follow each other, if a model is loaded before a row of it is missing, or if one is kept or
+asked for beside another.
+"""
+
+import pytest
+
+from fixtures.models import MODELS
+from vlmlib import VLM
+
+pytest_plugins = ["tests.inner"]
+OWN = ("llava-1.5-7b", "llava-phi-3", "qwen2-vl-2b")
+
+
+@pytest.fixture
+def loads(inner, monkeypatch) -> list[str]:
+    """The sources of all models that are loaded, in their order; the paper's are made up."""
+    for name in OWN:
+        monkeypatch.setitem(MODELS, name, inner.checkpoint_named(name))
+    load, found = VLM.load, []
+
+    def counting(source, **options):
+        found.append(str(source).rpartition("/")[2])
+        return load(source, **options)
+
+    monkeypatch.setattr(VLM, "load", counting)
+    return found
+
+
+def test_each_model_is_loaded_once_and_never_where_all_rows_are_there(inner, loads):
+    options = ("-m", "gpu", *inner.on_scenes)
+    first = inner.run(inner.claims, *options).parseoutcomes()
+    assert sum(first.values()) - first["deselected"] == 204
+    assert "errors" not in first
+    assert sorted(loads) == sorted(OWN)
+    loads.clear()
+    second = inner.run(inner.claims, *options).parseoutcomes()
+    assert (second, loads) == (first, [])
+
+
+def test_a_claim_over_two_models_alone_loads_each_once(inner, loads):
+    inner.run(inner.claims, "-m", "gpu", *inner.on_scenes, "-k", "both_models")
+    assert sorted(loads) == sorted(OWN[:2])
