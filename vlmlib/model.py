@@ -201,8 +201,8 @@ class VLM:
         """What the model says under every arm, decoded greedily.
 
         **Arguments:** as for `next_token`; `max_new_tokens`; `until`: an arm ends once its text
-        holds this string, or once this function of its text is true. Its text then begins the whole
-        one, but for a last character of which some bytes had not come (U+FFFD).
+        holds this string, or once this function of its text is true. Its tokens are then the first
+        of the whole answer's; a character whose bytes are tokens of their own may be cut (U+FFFD).
 
         **Returns:** one text per arm, without special tokens.
 
