@@ -40,9 +40,9 @@ def hooked(vlm: VLM, stimulus: Stimulus, arm: list[Block]) -> Tensor:
     def edit(_module, args, kwargs):
         return args, {**kwargs, "attention_mask": mask}
 
-    attentions = [vlm.model.model.language_model.layers[index].self_attn for index in arm[0].layers]
     handles = [
-        attention.register_forward_pre_hook(edit, with_kwargs=True) for attention in attentions
+        vlm.decoder.attentions[layer].register_forward_pre_hook(edit, with_kwargs=True)
+        for layer in arm[0].layers
     ]
     with common.attached(*handles):
         output = vlm.model(

@@ -13,7 +13,7 @@ from transformers import AutoProcessor, Qwen2VLProcessor
 
 from tests.tiny import PATCH, picture, tiny_processor, tiny_qwen, tiny_vlm
 from vlmlib import VLM, VLMError
-from vlmlib.prompts import PHI3_PROMPT
+from vlmlib.architecture import PHI3_PROMPT
 
 QUESTION = "Is there a dog in this image?"
 

@@ -19,7 +19,7 @@ from transformers import (
 
 from tests.tiny import PATCH, SIDE, picture, randomised, tiny_processor, tiny_qwen, tiny_vlm
 from vlmlib import VLM, Ablate, Block, VLMError
-from vlmlib.checkpoint import ImageTextProcessor
+from vlmlib.architecture import ImageTextProcessor
 
 
 class PrefixProcessor(ImageTextProcessor):

@@ -23,7 +23,7 @@ from transformers import (
 
 from fixtures.emoji_llava.architecture import build_tokenizer
 from vlmlib import VLM, Ablate, Block
-from vlmlib.checkpoint import ImageTextProcessor
+from vlmlib.architecture import ImageTextProcessor
 
 SIDE, PATCH = 16, 4  # 4 x 4 visual tokens
 

@@ -5,17 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
     AutoProcessor,
     AutoTokenizer,
-    BatchFeature,
     PreTrainedModel,
-    Qwen2VLImageProcessorPil,
 )
 
+from vlmlib.architecture import A_HUB_ID, WITHOUT_VIDEO, ImageTextProcessor
 from vlmlib.errors import VLMError
 
 
@@ -42,66 +40,32 @@ def load(
     elif folder.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
         raise VLMError(
             f"There is no folder {name!r}, and it is no hub id of the form organisation/name. "
-            "Check the path, or pass an id such as llava-hf/llava-1.5-7b-hf."
+            f"Check the path, or pass an id such as {A_HUB_ID}."
         )
     try:
         processor = _processor(source, revision)
-        return AutoModelForImageTextToText.from_pretrained(
-            source, revision=revision, dtype=dtype
-        ), processor
+        model = AutoModelForImageTextToText.from_pretrained(source, revision=revision, dtype=dtype)
     except (ImportError, OSError, ValueError) as error:
         raise VLMError(
             f"{name!r} could not be loaded as a vision-language checkpoint: {error} If it is a "
             "hub id, download it where there is a network and pass the folder."
         ) from error
-
-
-class ImageTextProcessor:
-    """An image processor and a tokenizer as one, for checkpoints whose own processor also wants
-    video.
-
-    The image token of the text is repeated once per visual token, which a merge of `merge_size` x
-    `merge_size` patches becomes, as in Qwen2-VL.
-    """
-
-    def __init__(self, image_processor: Any, tokenizer: Any, image_token: str):
-        self.image_processor, self.tokenizer, self.image_token = (
-            image_processor,
-            tokenizer,
-            image_token,
-        )
-
-    def __call__(self, images: Image.Image, text: str, return_tensors: str) -> BatchFeature:
-        inputs = self.image_processor(images, return_tensors=return_tensors)
-        count = int(inputs["image_grid_thw"].prod()) // self.image_processor.merge_size**2
-        inputs.update(
-            self.tokenizer(
-                text.replace(self.image_token, self.image_token * count), return_tensors="pt"
-            )
-        )
-        of_image = inputs["input_ids"] == self.tokenizer.convert_tokens_to_ids(self.image_token)
-        inputs["mm_token_type_ids"] = of_image.long()
-        return inputs
-
-    def apply_chat_template(self, conversation: list[dict], add_generation_prompt: bool) -> str:
-        return self.tokenizer.apply_chat_template(
-            conversation, add_generation_prompt=add_generation_prompt, tokenize=False
-        )
+    return model, processor
 
 
 def _processor(source: str | PathLike[str], revision: str | None) -> Any:
     try:
         return AutoProcessor.from_pretrained(source, revision=revision)
     except ImportError:
-        # Qwen2-VL's processor holds one for videos, which needs torchvision; pictures and text do
-        # not
-        if AutoConfig.from_pretrained(source, revision=revision).model_type != "qwen2_vl":
+        model_type = AutoConfig.from_pretrained(source, revision=revision).model_type
+        if model_type not in WITHOUT_VIDEO:
             raise
-        image_processor = Qwen2VLImageProcessorPil.from_pretrained(
-            source, revision=revision or "main"
+        image_processor, image_token = WITHOUT_VIDEO[model_type]
+        return ImageTextProcessor(
+            image_processor.from_pretrained(source, revision=revision or "main"),
+            AutoTokenizer.from_pretrained(source, revision=revision),
+            image_token,
         )
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
-        return ImageTextProcessor(image_processor, tokenizer, image_token="<|image_pad|>")
 
 
 def _check_folder(folder: Path) -> None:

@@ -30,11 +30,10 @@ def covered_patches(
 
     !!! example
 
-        >>> from transformers import CLIPImageProcessor
-        >>> processor = CLIPImageProcessor(size={"shortest_edge": 8}, crop_size={"height": 8, "width": 8})
-        >>> left = np.zeros((16, 16), bool); left[:, :8] = True
-        >>> covered_patches(processor, left, (2, 2)).tolist()
-        [[True, False], [True, False]]
+        >>> left = np.zeros((32, 32), bool)
+        >>> left[:, :16] = True
+        >>> covered_patches(vlm.processor.image_processor, left, grid=(4, 4)).tolist()[0]
+        [True, True, False, False]
     """
     # padding is grey, not black: what remains after taking an empty mask off is the mask alone
     white, black = (_processed(image_processor, each) for each in (mask, np.zeros_like(mask)))
@@ -55,19 +54,16 @@ def _by_token(
 ) -> Float[np.ndarray, "row col value"]:
     rows, cols = grid
     if values.ndim == 2 and len(values) % (rows * cols) == 0:
-        # Qwen2-VL: one row per patch, and the patches that merge into one token follow one another
+        # one row per patch, and the patches that merge into one token follow one another
         return values.reshape(rows, cols, -1)
-    if (
-        values.ndim == 4
-        and len(values) == 1
-        and values.shape[2] % rows == values.shape[3] % cols == 0
-    ):
+    is_one_picture = values.ndim == 4 and len(values) == 1
+    if is_one_picture and values.shape[2] % rows == values.shape[3] % cols == 0:
         channels, height, width = values.shape[1:]
         patches = values.reshape(channels, rows, height // rows, cols, width // cols)
         return patches.transpose(1, 3, 0, 2, 4).reshape(rows, cols, -1)
     raise VLMError(
         f"The image processor makes pixel values of shape {values.shape}, in which a grid of "
-        f"{rows} x {cols} visual tokens cannot be found. Use one that makes a single picture [1, "
-        "channels, height, width] of sides that the grid divides, or [patches, values] in the "
-        "order of the tokens, as CLIP's, LLaVA's and Qwen2-VL's do."
+        f"{rows} x {cols} visual tokens cannot be found. Use one that makes a single picture "
+        "[1, channels, height, width] of sides that the grid divides, or [patches, values] in the "
+        "order of the tokens."
     )

@@ -17,11 +17,13 @@ from vlmlib.checks import check, check_range
 from vlmlib.decoding import Decoding, check_greedy, describe
 from vlmlib.errors import VLMError
 from vlmlib.interventions import Arm, Tokens, positions
-from vlmlib.prompts import first_token, prefilled
+from vlmlib.prompts import first_token
 from vlmlib.selfcheck import sharing_is_exact
 from vlmlib.stimulus import Stimulus
 
 MAX_TOKENS = 16384
+# What PIL and image processors raise for a broken or an impossible picture.
+UNREADABLE = (OSError, ValueError, SyntaxError, ZeroDivisionError, Image.DecompressionBombError)
 
 
 class VLM:
@@ -122,38 +124,24 @@ class VLM:
         if any(each in question + prefill for each in ("<image>", token)):
             raise VLMError(
                 f"The question {question!r} with the prefill {prefill!r} must not hold an image "
-                "token."
+                f"token ({token})."
             )
-        prompt = prefilled(self.prompt, question, prefill).replace("<image>", token)
-        try:
-            inputs = self.processor(
-                images=image.convert("RGB"), text=prompt, return_tensors="pt"
-            ).to(self.device)
-        except (
-            OSError,
-            ValueError,
-            SyntaxError,
-            ZeroDivisionError,
-            Image.DecompressionBombError,
-        ) as error:
-            size = f"{image.width} x {image.height}"
-            raise VLMError(
-                f"An image of {size} pixels could not be processed: {error}. Check the file."
-            ) from error
+        prompt = architecture.prefilled(self.prompt, question, prefill).replace("<image>", token)
+        inputs = self._inputs(image, prompt)
         received = architecture.decoder_input(self.model, self.decoder, inputs)
         embeddings = received["inputs_embeds"][0]
         if not bool(torch.isfinite(embeddings).all()):
             raise VLMError(
-                "The embeddings of this image and question are not finite. Check the weights and "
-                "their type."
+                "The embeddings of this image and question are not finite. "
+                "Check the weights and their type."
             )
         position_ids = received.get("position_ids")
         if position_ids is None:
             position_ids = torch.arange(len(embeddings), device=self.device)[None]
-        visual = (inputs["input_ids"][0] == self.model.config.image_token_id).nonzero()[:, 0]
+        visual = architecture.visual_of(self.model, inputs["input_ids"][0])
         return Stimulus(
             prompt=prompt,
-            inputs=dict(inputs),
+            inputs=inputs,
             embeddings=embeddings,
             position_ids=position_ids,
             visual=visual,
@@ -201,8 +189,8 @@ class VLM:
         """What the model says under every arm, decoded greedily.
 
         **Arguments:** as for `next_token`; `max_new_tokens`; `until`: an arm ends once its text
-        holds this string, or once this function of its text is true. Its text then begins the whole
-        one, but for a last character of which some bytes had not come (U+FFFD).
+        holds this string, or once this function of its text is true. Its tokens are then the first
+        of the whole answer's; a character whose bytes are tokens of their own may be cut (U+FFFD).
 
         **Returns:** one text per arm, without special tokens.
 
@@ -259,6 +247,17 @@ class VLM:
             'book'
         """
         return first_token(self.processor.tokenizer, stimulus.prompt, answer)
+
+    def _inputs(self, image: Image.Image, prompt: str) -> dict[str, Tensor]:
+        """What the processor makes of an image and a prompt, on the model's device."""
+        try:
+            inputs = self.processor(images=image.convert("RGB"), text=prompt, return_tensors="pt")
+        except UNREADABLE as error:
+            size = f"{image.width} x {image.height}"
+            raise VLMError(
+                f"An image of {size} pixels could not be processed: {error}. Check the file."
+            ) from error
+        return dict(inputs.to(self.device))
 
     def _check(self, stimulus: Stimulus, arms: Sequence[Arm], max_tokens: int = 1) -> None:
         if max_tokens < 1:

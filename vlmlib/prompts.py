@@ -1,11 +1,8 @@
-"""Prompts: the text around a question, and with which token an answer to it begins."""
+"""How an answer follows a prompt: as text, and with which token it begins."""
 
 from typing import Any
 
 from vlmlib.errors import VLMError
-
-VICUNA_PROMPT = "USER: <image>\n{question} ASSISTANT:"
-PHI3_PROMPT = "<|user|>\n<image>{question}<|end|>\n<|assistant|>\n"
 
 
 def joined(prompt: str, continuation: str) -> str:
@@ -21,21 +18,6 @@ def joined(prompt: str, continuation: str) -> str:
     return f"{prompt} {continuation}" if needs_space else prompt + continuation
 
 
-def prefilled(prompt: str, question: str, prefill: str) -> str:
-    """A family's prompt with its question, and the beginning of the answer after it.
-
-    The paper's authors put a space before " It is a" for both of their families, also after
-    LLaVA-Phi-3's line end.
-
-    !!! example
-
-        >>> prefilled(VICUNA_PROMPT, "What is on the bed?", "It is a")
-        'USER: <image>\\nWhat is on the bed? ASSISTANT: It is a'
-    """
-    asked = prompt.replace("{question}", question)
-    return f"{asked} {prefill}" if prefill and prompt == PHI3_PROMPT else joined(asked, prefill)
-
-
 def first_token(tokenizer: Any, prompt: str, answer: str) -> int:
     """The id of the first piece of an answer, as a model would have to produce it after this
     prompt.
@@ -48,7 +30,8 @@ def first_token(tokenizer: Any, prompt: str, answer: str) -> int:
 
     !!! example
 
-        >>> vlm.processor.tokenizer.convert_ids_to_tokens(first_token(vlm.processor.tokenizer, "ASSISTANT:", "book"))
+        >>> tokenizer = vlm.processor.tokenizer
+        >>> tokenizer.convert_ids_to_tokens(first_token(tokenizer, "ASSISTANT:", "book"))
         '▁book'
     """
 
