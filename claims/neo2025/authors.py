@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from claims.neo2025 import windows
-from claims.neo2025.protocol import Question, Text
+from claims.neo2025.protocol import TEXT, Question, Text
 from vlmlib import VLM, Answer, Description, Polling, Stimulus, VLMError, integrated_gradients
 from vlmlib.interventions import Arm
 from vlmlib.lens import Lens
@@ -125,6 +125,7 @@ class Authors(Text):
 
 
 AUTHORS = Authors()
+PROTOCOLS: dict[str, Text] = {each.name: each for each in (TEXT, AUTHORS)}
 
 
 def _cut(example: Example, left: int, top: int, side: int) -> Bool[np.ndarray, "side side"]:

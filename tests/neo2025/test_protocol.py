@@ -6,7 +6,7 @@ model's own forward. Fails if a departure of the authors' code is lost, reaches 
 or is another than it was seen to be.
 """
 
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from claims.neo2025 import windows
-from claims.neo2025.protocol import PROTOCOLS, REFERENCE, TEXT
+from claims.neo2025.authors import AUTHORS, PROTOCOLS
+from claims.neo2025.protocol import TASKS, TEXT, Identification, attributions_of
 from tests.tiny import SIDE, picture, tiny_processor, tiny_qwen, tiny_vlm
 from vlmlib import VLM, VQA, Ablate, Block, Description, Polling, Stimulus, VLMError, mean_embedding
-from vlmlib.study.coco import Example
+from vlmlib.study import Example, Object
 
 FAMILIES = {"llava": tiny_vlm, "qwen": tiny_qwen}
 IMAGES = tiny_processor().image_processor
@@ -29,16 +30,21 @@ boxes = st.tuples(*[st.integers(0, 29)] * 4)
 @pytest.fixture(scope="module", params=FAMILIES)
 def vlm(request) -> VLM:
     vlm = FAMILIES[request.param]()
-    vlm.decoder.norm.weight.data.copy_(
-        torch.linspace(0.5, 2, vlm.d_model)
-    )  # ones would hide a norm too many
+    # ones would hide a norm too many
+    vlm.decoder.norm.weight.data.copy_(torch.linspace(0.5, 2, vlm.d_model))
     return vlm
 
 
-def example(
-    mask: np.ndarray, polygons=(), category: str = "dog", questions=("What is on the bed?",)
-) -> Example:
-    return Example(1, category, "cat", tuple(questions), mask, tuple(polygons), Path())
+def example(mask: np.ndarray, questions=("What is on the bed?",)) -> Example:
+    """An image whose target is annotated by a mask."""
+    target = Object("dog", mask, mask.shape)
+    return Example("1", picture(), [target], "dog", questions)
+
+
+def outlined(height: int, width: int, *outlines: tuple[float, ...]) -> Example:
+    """An image whose target is annotated by polygons."""
+    target = Object("dog", [list(map(float, each)) for each in outlines], (height, width))
+    return Example("1", picture(), [target], "dog")
 
 
 def seen(height: int, width: int, grid=(4, 4)) -> Stimulus:
@@ -46,16 +52,8 @@ def seen(height: int, width: int, grid=(4, 4)) -> Stimulus:
     3."""
     visual = torch.arange(3, 3 + grid[0] * grid[1])
     length = len(visual) + 5
-    return Stimulus(
-        "",
-        {},
-        torch.zeros(length, 2),
-        torch.arange(length)[None],
-        visual,
-        grid,
-        (height, width),
-        IMAGES,
-    )
+    embeddings, positions = torch.zeros(length, 2), torch.arange(length)[None]
+    return Stimulus("", {}, embeddings, positions, visual, grid, (height, width), IMAGES)
 
 
 def cells(stimulus: Stimulus, tokens: torch.Tensor) -> list[int]:
@@ -107,10 +105,11 @@ def scripted() -> Scripted:
     return Scripted(tiny_vlm().model, tiny_processor())
 
 
-def test_the_two_protocols_go_by_their_names_and_have_the_windows_of_text_and_code():
-    assert {"text": TEXT, "reference": REFERENCE} == PROTOCOLS
-    assert (TEXT.windows, REFERENCE.windows) == (windows.TEXT, windows.AUTHORS)
-    assert (TEXT.most_images, REFERENCE.most_images) == (None, 1000)
+def test_the_two_protocols_go_by_their_names_and_have_their_own_windows():
+    assert {"text": TEXT, "authors": AUTHORS} == PROTOCOLS
+    assert (TEXT.windows, AUTHORS.windows) == (windows.TEXT, windows.AUTHORS)
+    assert (TEXT.most_images, AUTHORS.most_images) == (None, 1000)
+    assert {(each.steps, each.max_new_tokens) for each in PROTOCOLS.values()} == {(50, 200)}
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
@@ -136,20 +135,21 @@ def test_noise_covers_the_masks_bounding_box_and_nothing_else(protocol, mask, po
     assert np.array_equal(np.asarray(image), np.asarray(picture(seed + 1, (33, 30))))
 
 
-def test_the_authors_noise_repeats_one_patch_of_14_pixels_and_the_texts_does_not():
+def test_the_authors_noise_alone_repeats_one_patch_of_14_pixels():
     image, mask = picture(1, (60, 50)), box_mask(50, 60, (3, 5, 48, 52))
     boxes = {
         name: np.asarray(each.painted_out(image, mask, np.random.default_rng(4)))[3:48, 5:52]
         for name, each in PROTOCOLS.items()
     }
-    repeated = boxes["reference"]
+    repeated = boxes["authors"]
     assert np.array_equal(repeated[14:], repeated[:-14])
     assert np.array_equal(repeated[:, 14:], repeated[:, :-14])
     assert len(np.unique(repeated.reshape(-1, 3), axis=0)) == 14 * 14
     assert (boxes["text"][14:] == boxes["text"][:-14]).mean() < 0.02
 
 
-def test_every_task_asks_the_papers_question_and_vqa_only_where_there_is_one():
+def test_every_task_asks_the_papers_question_and_vqa_only_where_it_is():
+    """VQA asks nothing about an image without a question."""
     nothing = np.zeros((2, 2), bool)
     with_question, without = example(nothing), example(nothing, questions=())
     for protocol in PROTOCOLS.values():
@@ -161,7 +161,7 @@ def test_every_task_asks_the_papers_question_and_vqa_only_where_there_is_one():
             protocol.question("vqa", with_question)
 
 
-def test_the_description_alone_is_requested_in_other_words_by_the_authors_code(vlm):
+def test_only_the_description_is_requested_in_other_words_by_the_authors(vlm):
     questions = [Description("dog"), Polling("dog"), VQA("What is on the bed?", "dog")]
     prompts = {
         name: [each.read(vlm, q, picture()).prompt for q in questions]
@@ -169,17 +169,18 @@ def test_the_description_alone_is_requested_in_other_words_by_the_authors_code(v
     }
     own = [question.read(vlm, picture()).prompt for question in questions]
     assert prompts["text"] == own
-    assert prompts["reference"] == [
+    assert prompts["authors"] == [
         own[0].replace("Describe the image.", "Describe this image."),
         *own[1:],
     ]
-    assert prompts["reference"][0] != own[0]
+    assert prompts["authors"][0] != own[0]
 
 
 @pytest.mark.parametrize(
     "question", [Polling("dog"), VQA("What is on the bed?", "dog")], ids=["polling", "VQA"]
 )
-def test_the_text_judges_as_the_task_does_with_the_probability_of_the_right_token(vlm, question):
+def test_the_text_judges_as_the_task_does(vlm, question):
+    """With the probability of the right token."""
     stimulus = TEXT.read(vlm, question, picture())
     arms = arms_of(vlm, stimulus)
     logits = vlm.next_token(stimulus, arms)
@@ -189,7 +190,7 @@ def test_the_text_judges_as_the_task_does_with_the_probability_of_the_right_toke
     assert [each.probability for each in said] == pytest.approx(
         logits.softmax(-1)[:, token].tolist(), rel=1e-5
     )
-    assert [each.answer for each in said] == [
+    assert [each.text for each in said] == [
         vlm.processor.tokenizer.decode(row.argmax()).strip() for row in logits
     ]
     assert len({each.probability for each in said}) == len(arms)
@@ -212,9 +213,8 @@ def test_the_texts_right_answers_are_yes_and_the_names_first_piece(scripted):
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
-def test_a_description_is_right_if_it_names_the_category_in_200_tokens_and_ends_there(
-    protocol, scripted
-):
+def test_a_description_is_right_if_it_names_the_category_in_200_tokens(protocol, scripted):
+    """And it ends there."""
     question = Description("car")
     stimulus = protocol.read(scripted, question, picture())
     filler = ["a"] * 199
@@ -223,8 +223,17 @@ def test_a_description_is_right_if_it_names_the_category_in_200_tokens_and_ends_
     )
     said = protocol.ask(scripted, question, stimulus, [[]] * 4)
     assert [each.right for each in said] == [True, False, False, True]
-    assert [each.answer for each in said] == ["a" * 199 + " car", "a" * 200, "truck", "hotcar"]
+    assert [each.text for each in said] == ["a" * 199 + " car", "a" * 200, "truck", "hotcar"]
     assert {each.probability for each in said} == {None}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
+def test_a_description_is_as_long_as_the_protocol_lets_it_be(protocol, scripted):
+    question, filler = Description("car"), ["a"] * 3
+    stimulus = protocol.read(scripted, question, picture())
+    scripted.says([*filler, "▁car"], [*filler, "a", "▁car"])
+    said = replace(protocol, max_new_tokens=4).ask(scripted, question, stimulus, [[]] * 2)
+    assert [each.text for each in said] == ["aaa car", "aaaa"]
 
 
 def test_a_description_is_what_the_model_says(vlm):
@@ -232,28 +241,27 @@ def test_a_description_is_what_the_model_says(vlm):
     stimulus = TEXT.read(vlm, question, picture(4))
     arms = arms_of(vlm, stimulus)[:2]
     said = TEXT.ask(vlm, question, stimulus, arms)
-    assert [each.answer for each in said] == vlm.describe(stimulus, arms, 200)
+    assert [each.text for each in said] == vlm.describe(stimulus, arms, 200)
     assert not any(each.right for each in said)
 
 
 def test_the_authors_code_looks_for_yes_anywhere_in_ten_tokens(scripted):
     question = Polling("dog")
-    stimulus = REFERENCE.read(scripted, question, picture())
+    stimulus = AUTHORS.read(scripted, question, picture())
     ninth, tenth = ["a"] * 9, ["a"] * 10
     scripted.says(["▁No", "▁Yes"], [*ninth, "yes"], [*tenth, "yes"], ["e", "yes"], ["▁No"])
-    said = REFERENCE.ask(scripted, question, stimulus, [[]] * 5)
+    said = AUTHORS.ask(scripted, question, stimulus, [[]] * 5)
     assert [each.right for each in said] == [True, True, False, True, False]
 
 
-def test_the_authors_code_takes_the_beginning_of_the_names_first_piece_and_nothing_for_right(
-    scripted,
-):
+def test_the_authors_code_takes_any_beginning_of_the_names_first_piece(scripted):
+    """For right; nothing at all is one, too."""
     question = VQA("What is on the bed?", "car")
-    stimulus = REFERENCE.read(scripted, question, picture())
+    stimulus = AUTHORS.read(scripted, question, picture())
     scripted.says(["▁car"], ["▁ca"], ["c"], ["▁"], ["a"], ["▁carr"], ["▁truck"])
-    said = REFERENCE.ask(scripted, question, stimulus, [[]] * 7)
+    said = AUTHORS.ask(scripted, question, stimulus, [[]] * 7)
     assert [each.right for each in said] == [True, True, True, True, False, False, False]
-    assert said[3].answer == ""
+    assert said[3].text == ""
     assert not any(each.right for each in TEXT.ask(scripted, question, stimulus, [[]] * 7)[1:])
 
 
@@ -261,10 +269,10 @@ def test_the_authors_code_takes_the_beginning_of_the_names_first_piece_and_nothi
     "question", [Polling("dog"), VQA("What is on the bed?", "dog")], ids=["polling", "VQA"]
 )
 def test_the_authors_probability_is_that_of_what_the_clean_run_says(vlm, question):
-    stimulus = REFERENCE.read(vlm, question, picture())
+    stimulus = AUTHORS.read(vlm, question, picture())
     arms = arms_of(vlm, stimulus)
     probabilities = vlm.next_token(stimulus, arms).softmax(-1)
-    said = [each.probability for each in REFERENCE.ask(vlm, question, stimulus, arms)]
+    said = [each.probability for each in AUTHORS.ask(vlm, question, stimulus, arms)]
     assert said == pytest.approx(probabilities[:, probabilities[0].argmax()].tolist(), rel=1e-5)
     assert said[0] == pytest.approx(float(probabilities[0].max()))
     assert said != pytest.approx(
@@ -274,10 +282,10 @@ def test_the_authors_probability_is_that_of_what_the_clean_run_says(vlm, questio
 
 def test_the_authors_polling_is_of_the_models_own_ten_tokens(vlm):
     question = Polling("dog")
-    stimulus = REFERENCE.read(vlm, question, picture())
+    stimulus = AUTHORS.read(vlm, question, picture())
     arms = arms_of(vlm, stimulus)
     texts = vlm.describe(stimulus, arms, 10)
-    said = REFERENCE.ask(vlm, question, stimulus, arms)
+    said = AUTHORS.ask(vlm, question, stimulus, arms)
     assert [each.right for each in said] == ["yes" in text.lower() for text in texts]
 
 
@@ -287,10 +295,8 @@ def plain_contributions(
     """Integrated gradients over the visual tokens and `span` more, one forward of the model's own
     stack per step."""
     stimulus = vlm.read(image, question)
-    at = [
-        *stimulus.visual.tolist(),
-        *range(int(stimulus.visual[-1]) + 1, int(stimulus.visual[-1]) + 1 + span),
-    ]
+    end = int(stimulus.visual[-1]) + 1
+    at = [*stimulus.visual.tolist(), *range(end, end + span)]
     here, total = stimulus.embeddings[at], torch.zeros(len(at), vlm.d_model)
     for fraction in fractions:
         point = (mean + fraction * (here - mean)).requires_grad_()
@@ -303,37 +309,63 @@ def plain_contributions(
     return (here - mean) * total / len(fractions)
 
 
-def test_the_texts_attributions_are_signed_integrated_gradients_of_yes_at_50_midpoints(vlm):
-    image = picture()
-    mean = mean_embedding(vlm, [picture(1)])
-    yes = vlm.first_token(vlm.read(image, "Is there a dog in the image?"), "Yes")
-    fractions = [(step + 0.5) / 50 for step in range(50)]
-    expected = plain_contributions(
-        vlm, "Is there a dog in the image?", image, 0, yes, mean, fractions
-    ).sum(-1)
-    found = TEXT.attributions(vlm, example(np.zeros((16, 22), bool)), image, mean)
+QUESTION = "Is there a dog in the image?"
+NOTHING = np.zeros((16, 22), bool)
+
+
+@pytest.mark.parametrize("steps", [50, 6])
+def test_the_texts_attributions_are_signed_gradients_of_yes(vlm, steps):
+    """Integrated over 50 midpoints, or as many steps as the protocol has."""
+    image, mean = picture(), mean_embedding(vlm, [picture(1)])
+    yes = vlm.first_token(vlm.read(image, QUESTION), "Yes")
+    fractions = [(step + 0.5) / steps for step in range(steps)]
+    expected = plain_contributions(vlm, QUESTION, image, 0, yes, mean, fractions).sum(-1)
+    protocol = TEXT if steps == 50 else replace(TEXT, steps=steps)
+    found = protocol.attributions(vlm, example(NOTHING), image, mean)
     scale = float(expected.abs().max())
     torch.testing.assert_close(torch.tensor(found), expected, rtol=1e-3, atol=1e-4 * scale)
     assert min(found) < 0 < max(found)
 
 
-def test_the_authors_attributions_are_absolute_of_the_first_id_of_yes_and_of_one_position_past_the_image(
-    vlm,
-):
-    image = picture()
-    mean = mean_embedding(vlm, [picture(1)])
+@pytest.mark.parametrize("steps", [50, 6])
+def test_the_authors_attributions_are_absolute_and_one_position_longer(vlm, steps):
+    """Of the first id of "Yes", over points that include both ends."""
+    image, mean = picture(), mean_embedding(vlm, [picture(1)])
     target = vlm.processor.tokenizer("Yes")["input_ids"][0]
-    fractions = [step / 49 for step in range(50)]
-    question = "Is there a dog in the image?"
-    expected = plain_contributions(vlm, question, image, 1, target, mean, fractions).abs().sum(-1)
-    found = REFERENCE.attributions(vlm, example(np.zeros((16, 22), bool)), image, mean)
+    fractions = [step / (steps - 1) for step in range(steps)]
+    expected = plain_contributions(vlm, QUESTION, image, 1, target, mean, fractions).abs().sum(-1)
+    protocol = AUTHORS if steps == 50 else replace(AUTHORS, steps=steps)
+    found = protocol.attributions(vlm, example(NOTHING), image, mean)
     assert len(found) == len(vlm.read(image, "").visual) + 1
-    torch.testing.assert_close(
-        torch.tensor(found), expected, rtol=1e-3, atol=1e-4 * float(expected.max())
-    )
+    atol = 1e-4 * float(expected.max())
+    torch.testing.assert_close(torch.tensor(found), expected, rtol=1e-3, atol=atol)
 
 
-def test_the_first_id_of_yes_is_the_begin_of_sequence_token_where_the_tokenizer_adds_one():
+def test_attributions_that_nobody_computed_are_asked_for_by_their_name():
+    known = example(NOTHING).knowing(attributions=[0.5, -1.0])
+    assert attributions_of(known) == [0.5, -1.0]
+    with pytest.raises(VLMError, match=r"integrated gradients on image 1, which .*`ablations`"):
+        attributions_of(example(NOTHING))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
+@pytest.mark.parametrize("task", TASKS)
+def test_identification_asks_what_its_protocol_asks(vlm, protocol, task):
+    asked, image = Identification(task, protocol), example(NOTHING)
+    question = protocol.question(task, image)
+    stimulus = asked.read(vlm, image)
+    arms = arms_of(vlm, stimulus)
+    assert asked.name == task
+    assert stimulus.prompt == protocol.read(vlm, question, picture()).prompt
+    assert asked.ask(vlm, image, stimulus, arms) == protocol.ask(vlm, question, stimulus, arms)
+
+
+def test_identification_reads_nothing_where_there_is_no_question(vlm):
+    assert Identification("VQA", TEXT).read(vlm, example(NOTHING, questions=())) is None
+
+
+def test_the_first_id_of_yes_is_what_the_tokenizer_begins_with():
+    """The begin-of-sequence token, where it adds one."""
     first = {name: make().processor.tokenizer for name, make in FAMILIES.items()}
     assert first["llava"].encode("Yes")[0] == first["llava"].bos_token_id
     assert first["qwen"].decode(first["qwen"].encode("Yes")[0]) == "Yes"
@@ -343,11 +375,10 @@ def test_the_first_id_of_yes_is_the_begin_of_sequence_token_where_the_tokenizer_
     scores=st.lists(st.floats(-1, 1, width=32), min_size=17, max_size=17, unique=True),
     k=st.integers(0, 16),
 )
-def test_the_most_attributed_tokens_have_the_largest_scores_of_all_that_the_protocol_ranks(
-    scores, k
-):
+def test_the_most_attributed_tokens_have_the_largest_scores(scores, k):
+    """Of all that the protocol ranks."""
     stimulus = seen(16, 16)
-    for protocol, count in ((TEXT, 16), (REFERENCE, 17)):
+    for protocol, count in ((TEXT, 16), (AUTHORS, 17)):
         place = sorted(range(count), key=lambda each: -scores[each])[:k]
         chosen = protocol.most_attributed(stimulus, scores[:count], k)
         assert chosen.tolist() == sorted(3 + each for each in place)
@@ -356,24 +387,23 @@ def test_the_most_attributed_tokens_have_the_largest_scores_of_all_that_the_prot
         )
 
 
-def test_the_authors_code_may_select_the_position_past_the_image_and_the_text_never():
+def test_the_authors_code_alone_may_select_the_position_past_the_image():
     stimulus = seen(16, 16)
     scores = [float(each) for each in range(17)]
-    assert REFERENCE.most_attributed(stimulus, scores, 2).tolist() == [18, 19]
+    assert AUTHORS.most_attributed(stimulus, scores, 2).tolist() == [18, 19]
     assert stimulus.visual[-1] == 18
     with pytest.raises(VLMError, match="17"):
         TEXT.most_attributed(stimulus, scores, 2)
 
 
-def test_where_the_side_is_no_multiple_of_the_grids_the_authors_grid_drifts():
+def test_where_the_grid_does_not_divide_the_side_the_authors_drifts():
     stimulus = seen(22, 22)  # patches of 5 pixels, where 5.5 would fill the side
     far = example(box_mask(22, 22, (20, 20, 22, 22)))
-    assert cells(stimulus, REFERENCE.object_tokens(stimulus, far)) == []
+    assert cells(stimulus, AUTHORS.object_tokens(stimulus, far)) == []
     assert cells(stimulus, TEXT.object_tokens(stimulus, far)) == [15]
-    edge = example(
-        box_mask(22, 22, (0, 15, 5, 17))
-    )  # of pixels 15 and 16; the fourth patch begins at 15, or at 16.5
-    assert cells(stimulus, REFERENCE.object_tokens(stimulus, edge)) == [3]
+    # of pixels 15 and 16; the fourth patch begins at 15, or at 16.5
+    edge = example(box_mask(22, 22, (0, 15, 5, 17)))
+    assert cells(stimulus, AUTHORS.object_tokens(stimulus, edge)) == [3]
     assert cells(stimulus, TEXT.object_tokens(stimulus, edge))[0] == 2
 
 
@@ -384,9 +414,8 @@ def test_where_the_side_is_no_multiple_of_the_grids_the_authors_grid_drifts():
     side=st.integers(1, 4),
     points=st.lists(boxes, max_size=6),
 )
-def test_the_authors_tokens_are_those_whose_whole_pixels_hold_any_of_a_run_length_mask(
-    height, width, side, points
-):
+def test_the_authors_tokens_are_those_whose_pixels_hold_any_of_a_mask(height, width, side, points):
+    """Of a run-length mask, in whole pixels."""
     mask = np.zeros((height, width), bool)
     for row, col, *_ in points:
         mask[row % height, col % width] = True
@@ -398,7 +427,7 @@ def test_the_authors_tokens_are_those_whose_whole_pixels_hold_any_of_a_run_lengt
         for col in range(crop):
             if mask[top + row, left + col] and row // patch < side and col // patch < side:
                 expected.add(row // patch * side + col // patch)
-    found = REFERENCE.object_tokens(stimulus, example(mask))
+    found = AUTHORS.object_tokens(stimulus, example(mask))
     assert cells(stimulus, found) == sorted(expected)
 
 
@@ -407,99 +436,77 @@ def test_the_authors_tokens_are_those_whose_whole_pixels_hold_any_of_a_run_lengt
 def test_where_no_pixel_is_resized_both_protocols_see_the_same_tokens(mask, upright):
     mask = mask.T if upright else mask
     stimulus = seen(*mask.shape)
-    found = [
-        protocol.object_tokens(stimulus, example(mask)).tolist() for protocol in PROTOCOLS.values()
-    ]
-    assert found[0] == found[1]
+    text, authors = (
+        each.object_tokens(stimulus, example(mask)).tolist() for each in PROTOCOLS.values()
+    )
+    assert text == authors
 
 
 @settings(deadline=None, max_examples=60)
 @given(corners=boxes, scale=st.integers(2, 4), aligned=st.booleans())
-def test_where_the_grid_divides_the_side_they_differ_by_tokens_of_less_than_half_a_pixel_alone(
-    corners, scale, aligned
-):
-    side = scale * SIDE
-    bounds = (
-        np.array(corners) % side // (4 * scale if aligned else 1) * (4 * scale if aligned else 1)
-    )
-    box = tuple(
-        int(each)
-        for each in (*np.minimum(bounds[:2], bounds[2:]), *np.maximum(bounds[:2], bounds[2:]))
-    )
-    mask = box_mask(side, side, box)
+def test_where_the_grid_divides_the_side_they_differ_by_thin_tokens(corners, scale, aligned):
+    """By those alone of which no pixel is half covered."""
+    side, unit = scale * SIDE, 4 * scale if aligned else 1
+    bounds = np.array(corners) % side // unit * unit
+    box = [*np.minimum(bounds[:2], bounds[2:]), *np.maximum(bounds[:2], bounds[2:])]
+    mask = box_mask(side, side, tuple(map(int, box)))
     stimulus = seen(side, side)
-    text, reference = (
+    text, authors = (
         set(each.object_tokens(stimulus, example(mask)).tolist()) for each in PROTOCOLS.values()
     )
-    assert text <= reference
+    assert text <= authors
     if aligned:
-        assert text == reference
-    for token in reference - text:
+        assert text == authors
+    for token in authors - text:
         row, col = divmod(token - 3, 4)
         rows, cols = (slice(4 * scale * each, 4 * scale * (each + 1)) for each in (row, col))
         shares = mask[rows, cols].reshape(4, scale, 4, scale).mean((1, 3))
-        assert (
-            shares.max() < 0.7
-        )  # of a pixel after resizing, whose filter reaches a little further than its own area
-
-
-def outlined(*corners: float) -> tuple[float, ...]:
-    return tuple(map(float, corners))
+        # of a pixel after resizing, whose filter reaches a little further than its own area
+        assert shares.max() < 0.7
 
 
 def test_a_polygon_loses_its_corners_outside_the_crop():
-    stimulus, mask = seen(16, 24), np.zeros((16, 24), bool)  # columns 4 to 19 stay
-    mask[2:11, 2:13] = True
-    reaching_out = outlined(2, 2, 12, 2, 12, 10, 2, 10)
-    assert cells(stimulus, TEXT.object_tokens(stimulus, example(mask))) == [
-        0,
-        1,
-        2,
-        4,
-        5,
-        6,
-        8,
-        9,
-        10,
+    stimulus = seen(16, 24)  # columns 4 to 19 stay
+    reaching_out = outlined(16, 24, (2, 2, 13, 2, 13, 11, 2, 11))
+    assert cells(stimulus, TEXT.object_tokens(stimulus, reaching_out)) == [
+        *(0, 1, 2),
+        *(4, 5, 6),
+        *(8, 9, 10),
     ]
-    # the two corners left are the ends of a line at column 8 of the crop
-    found = REFERENCE.object_tokens(stimulus, example(mask, [reaching_out]))
-    assert cells(stimulus, found) == [2, 6, 10]
+    # the two corners left are the ends of a line at column 9 of the crop
+    assert cells(stimulus, AUTHORS.object_tokens(stimulus, reaching_out)) == [2, 6, 10]
 
 
 def test_a_polygon_inside_the_crop_fills_its_tokens_and_several_are_joined():
-    stimulus, mask = seen(16, 24), np.zeros((16, 24), bool)
-    first, second = outlined(4, 0, 7, 0, 7, 3, 4, 3), outlined(13, 9, 18, 9, 18, 14, 13, 14)
-    assert cells(stimulus, REFERENCE.object_tokens(stimulus, example(mask, [first]))) == [0]
-    assert cells(stimulus, REFERENCE.object_tokens(stimulus, example(mask, [first, second]))) == [
-        0,
-        10,
-        11,
-        14,
-        15,
-    ]
+    stimulus = seen(16, 24)
+    first, second = (4, 0, 7, 0, 7, 3, 4, 3), (13, 9, 18, 9, 18, 14, 13, 14)
+    one, both = outlined(16, 24, first), outlined(16, 24, first, second)
+    assert cells(stimulus, AUTHORS.object_tokens(stimulus, one)) == [0]
+    assert cells(stimulus, AUTHORS.object_tokens(stimulus, both)) == [0, 10, 11, 14, 15]
 
 
 @pytest.mark.parametrize(
-    "corners", [(0, 0, 3, 0, 3, 15), (0, 0, 3, 0, 5, 5)], ids=["no corner", "one corner"]
+    "corners", [(0, 0, 23, 0, 23, 15), (0, 0, 3, 0, 12, 12)], ids=["no corner", "one corner"]
 )
-def test_of_a_polygon_with_fewer_than_two_corners_in_the_crop_nothing_is_left(corners):
-    stimulus, mask = seen(16, 24), np.ones((16, 24), bool)
-    assert len(REFERENCE.object_tokens(stimulus, example(mask, [outlined(*corners)]))) == 0
+def test_of_a_polygon_with_too_few_corners_in_the_crop_nothing_is_left(corners):
+    """With fewer than two."""
+    stimulus, cut = seen(16, 24), outlined(16, 24, corners)
+    assert len(TEXT.object_tokens(stimulus, cut)) > 0
+    assert len(AUTHORS.object_tokens(stimulus, cut)) == 0
 
 
-def test_grids_that_are_no_squares_are_refused_by_the_authors_protocol_alone():
+def test_grids_that_are_no_squares_are_refused_by_the_authors_alone():
     stimulus = tiny_qwen().read(picture(), "Hi?")
     assert stimulus.grid == (2, 3)
     whole = example(np.ones((16, 22), bool))
     assert len(TEXT.object_tokens(stimulus, whole)) == 6
     with pytest.raises(VLMError, match=r"square grids.*--vlm-protocol text"):
-        REFERENCE.object_tokens(stimulus, whole)
+        AUTHORS.object_tokens(stimulus, whole)
 
 
 def test_an_image_smaller_than_the_grid_is_refused_with_its_size():
     with pytest.raises(VLMError, match=r"9 x 3 pixels.*--vlm-protocol text"):
-        REFERENCE.object_tokens(seen(3, 9), example(np.ones((3, 9), bool)))
+        AUTHORS.object_tokens(seen(3, 9), example(np.ones((3, 9), bool)))
 
 
 @pytest.mark.parametrize("ablating", [False, True], ids=["clean", "ablated"])
@@ -508,10 +515,10 @@ def test_the_authors_lens_norms_the_last_layer_twice_and_is_the_texts_before(vlm
     value = torch.linspace(-1, 1, vlm.d_model)
     arm = [Ablate(stimulus.visual[:2], value)] if ablating else []
     token = vlm.first_token(stimulus, "dog")
-    text, reference = (each.lens(vlm, stimulus, token, arm) for each in PROTOCOLS.values())
+    text, authors = (each.lens(vlm, stimulus, token, arm) for each in PROTOCOLS.values())
     for name in ("top_ids", "top_probabilities", "rank", "probability"):
-        assert torch.equal(getattr(text, name)[:-1], getattr(reference, name)[:-1])
-    assert reference.tokens == text.tokens == tuple(stimulus.visual.tolist())
+        assert torch.equal(getattr(text, name)[:-1], getattr(authors, name)[:-1])
+    assert authors.tokens == text.tokens == tuple(stimulus.visual.tolist())
 
     embeddings = stimulus.embeddings.clone()
     if ablating:
@@ -522,7 +529,7 @@ def test_the_authors_lens_norms_the_last_layer_twice_and_is_the_texts_before(vlm
     ).last_hidden_state[0]
     eps = vlm.decoder.norm.variance_epsilon
     twice = stack.norm.weight * once / (once.pow(2).mean(-1, keepdim=True) + eps).sqrt()
-    for lens, hidden in ((text, once), (reference, twice)):
+    for lens, hidden in ((text, once), (authors, twice)):
         logits = hidden[stimulus.visual] @ vlm.model.lm_head.weight.T
         expected = logits.softmax(-1)
         torch.testing.assert_close(lens.probability[-1], expected[:, token], rtol=1e-4, atol=1e-7)
@@ -531,4 +538,4 @@ def test_the_authors_lens_norms_the_last_layer_twice_and_is_the_texts_before(vlm
         )
         assert torch.equal(lens.top_ids[-1][:, 0], logits.argmax(-1))
         assert torch.equal(lens.rank[-1], (logits > logits[:, [token]]).sum(-1))
-    assert not torch.allclose(text.probability[-1], reference.probability[-1], rtol=1e-4)
+    assert not torch.allclose(text.probability[-1], authors.probability[-1], rtol=1e-4)

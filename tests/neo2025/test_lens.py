@@ -8,7 +8,8 @@ best layer anywhere.
 """
 
 import json
-from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,18 +18,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from claimlib.shares import Totals
-from claims.neo2025.lens import LensResults, Reader, _auc
-from claims.neo2025.protocol import PROTOCOLS, TEXT
+from claimlib.samples import Totals
+from claims.neo2025 import lens
+from claims.neo2025.authors import AUTHORS, PROTOCOLS
+from claims.neo2025.lens import LensResults, Named, Shown
+from claims.neo2025.protocol import TEXT
 from tests.tiny import picture, tiny_qwen, tiny_vlm
-from vlmlib import VLM, Ablate, mean_embedding, select
-from vlmlib.study.coco import Example
-from vlmlib.study.store import Row
+from vlmlib import VLM, Ablate, VLMError, mean_embedding, select
+from vlmlib.study import Example, Finished, Object, Row
 
 FAMILIES = {"llava": tiny_vlm, "qwen": lambda **more: tiny_qwen(layers=3, **more)}
 SIZE = (24, 24)
 MEAN_NORM = 2.5
 OBJECT, LARGE = (1, 9, 7, 15), (0, 0, 13, 13)  # top, left, bottom, right
+NUMBER_WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -51,18 +54,7 @@ def text_of(vlm: VLM, token: int) -> str:
 
 
 def is_number(text: str) -> bool:
-    return text.isnumeric() or text in [
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-    ]
+    return text.isnumeric() or text in NUMBER_WORDS
 
 
 def probabilities_of(vlm: VLM, stimulus, arm=()) -> torch.Tensor:
@@ -80,16 +72,15 @@ def box_mask(top: int, left: int, bottom: int, right: int) -> np.ndarray:
     return mask
 
 
-class Shown(Example):
-    """An example whose picture is noise of its mask's size."""
-
-    @property
-    def image(self):
-        return picture(3, self.mask.shape[::-1])
-
-
-def example(category: str, absent: str = "a", mask: np.ndarray | None = None) -> Shown:
-    return Shown(1, category, absent, (), box_mask(*OBJECT) if mask is None else mask, (), Path())
+def example(
+    category: str, absent: str = "a", mask: np.ndarray | None = None, also: np.ndarray | None = None
+) -> Example:
+    """Noise of its mask's size, in which an object is annotated, and perhaps something else."""
+    mask = box_mask(*OBJECT) if mask is None else mask
+    masks = {category: mask} if also is None else {category: mask, "something else": also}
+    objects = [Object(name, each, each.shape) for name, each in masks.items()]
+    image = picture(3, mask.shape[::-1])
+    return Example("1", image, objects, category, known={"absent": absent})
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +91,11 @@ def mean(vlm) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def stimulus(vlm):
     return vlm.read(picture(3, SIZE), "Describe the image.")
+
+
+def shown_on(vlm: VLM, image: Example, mean: torch.Tensor, protocol=TEXT) -> Shown:
+    [row] = lens.shown(vlm, mean, image, protocol)
+    return Shown.of(row)
 
 
 def inside(stimulus, mask: np.ndarray) -> np.ndarray:
@@ -122,109 +118,102 @@ def pairs_auc(scores: np.ndarray, of_object: np.ndarray) -> float:
     return sum(wins) / len(wins) if wins else 0.5
 
 
-def test_class_and_absent_class_are_counted_on_the_objects_tokens_layer_by_layer(
-    vlm, stimulus, mean
-):
+def test_class_and_absent_class_are_counted_on_the_objects_tokens(vlm, stimulus, mean):
+    """Layer by layer."""
     mask = box_mask(*LARGE)
     of_object = inside(stimulus, mask)
     word = said_somewhere(vlm, stimulus, mask)
-    rows = {row.arm: row for row in Reader(vlm, TEXT).read(example(word, "b", mask), mask, mean)}
+    found = shown_on(vlm, example(word, "b", mask), mean)
     probabilities = probabilities_of(vlm, stimulus)
     assert 0 < of_object.sum() < len(of_object)
-    for arm, name in (("class", word), ("absent class", "b")):
+    for named, name in ((found.of_class, word), (found.of_absent, "b")):
         token = vlm.first_token(stimulus, name)
         said = [
             [text_of(vlm, each) == text_of(vlm, token) for each in layer]
             for layer in probabilities.argmax(-1)
         ]
-        assert rows[arm].detail["matches"] == [
-            int(np.sum(np.array(row) & of_object)) for row in said
-        ]
+        assert named.category == name
+        assert named.matches == [int(np.sum(np.array(row) & of_object)) for row in said]
         auc = [pairs_auc(scores, of_object) for scores in probabilities[..., token].float().numpy()]
-        assert rows[arm].detail["auc"] == pytest.approx(
-            auc, abs=0.02
-        )  # where rounding makes or breaks a tie
-        assert (rows[arm].tokens, rows[arm].answer) == (of_object.sum(), name)
-    assert sum(rows["class"].detail["matches"]) > 0
-    assert len(rows["class"].detail["matches"]) == len(vlm.layers) + 1
+        assert named.auc == pytest.approx(auc, abs=0.02)  # where rounding makes or breaks a tie
+    assert found.tokens == of_object.sum()
+    assert sum(found.of_class.matches) > 0
+    assert len(found.of_class.matches) == len(vlm.layers) + 1
 
 
-def test_words_are_what_the_objects_tokens_decode_to_in_the_later_half_of_the_states(
-    vlm, stimulus, mean
-):
+def test_words_are_what_the_objects_tokens_decode_to_in_late_states(vlm, stimulus, mean):
+    """In the later half of them."""
     mask = box_mask(*LARGE)
     top = probabilities_of(vlm, stimulus).argmax(-1)[:, inside(stimulus, mask)]
-    late = top[(len(vlm.layers) + 1) // 2 :]
-    rows = {row.arm: row for row in Reader(vlm, TEXT).read(example("a", mask=mask), mask, mean)}
-    assert rows["words"].detail == sorted(
-        {vlm.processor.tokenizer.decode([int(token)]) for token in late.flatten()}
-    )
+    late = top[(len(vlm.layers) + 1) // 2 :].flatten()
+    expected = {vlm.processor.tokenizer.decode([int(token)]) for token in late}
+    assert shown_on(vlm, example("a", mask=mask), mean).words == sorted(expected)
 
 
 @pytest.mark.parametrize(
-    "shown", [OBJECT, (0, 6, 24, 24), (0, 0, 4, 4)], ids=["the object", "more", "something else"]
+    "annotated",
+    [OBJECT, (0, 6, 24, 24), (0, 0, 4, 4)],
+    ids=["the object", "more", "something else"],
 )
-def test_numbers_are_those_of_background_tokens_late_and_first(vlm, stimulus, mean, shown):
-    mask, annotated = box_mask(*OBJECT), box_mask(*shown)
-    row = {row.arm: row for row in Reader(vlm, TEXT).read(example("a"), annotated, mean)}["numbers"]
-    background = ~inside(stimulus, mask) & ~inside(stimulus, annotated)
+def test_numbers_are_those_of_background_tokens_late_and_first(vlm, stimulus, mean, annotated):
+    mask, also = box_mask(*OBJECT), box_mask(*annotated)
+    found = shown_on(vlm, example("a", also=also), mean)
+    background = ~inside(stimulus, mask) & ~inside(stimulus, mask | also)
     top = probabilities_of(vlm, stimulus).argmax(-1)
     number = np.array([[is_number(text_of(vlm, token)) for token in layer] for layer in top])
     late = number[(len(vlm.layers) + 1) // 2 :].any(0)
-    assert row.detail["late"] == np.flatnonzero(late & background).tolist()
-    assert row.detail["first"] == np.flatnonzero(number[0] & background).tolist()
-    assert row.tokens == len(row.detail["late"])
+    assert found.numbers == np.flatnonzero(late & background).tolist()
+    assert found.first_numbers == np.flatnonzero(number[0] & background).tolist()
     assert (late & ~background).any()  # which would be counted, were they background
 
 
 def test_an_image_shown_whole_has_no_background(vlm, mean):
-    whole = np.ones((SIZE[1], SIZE[0]), bool)
-    row = {row.arm: row for row in Reader(vlm, TEXT).read(example("a"), whole, mean)}["numbers"]
-    assert row.detail == {"late": [], "first": []}
+    found = shown_on(vlm, example("a", also=np.ones((SIZE[1], SIZE[0]), bool)), mean)
+    assert (found.numbers, found.first_numbers) == ([], [])
 
 
 def test_some_background_token_says_a_number(vlm, mean):
-    row = {row.arm: row for row in Reader(vlm, TEXT).read(example("a"), box_mask(*OBJECT), mean)}[
-        "numbers"
-    ]
-    assert row.detail["late"]
+    assert shown_on(vlm, example("a"), mean).numbers
 
 
-def test_norms_are_medians_of_visual_and_of_text_tokens_and_the_range_of_the_visual_ones(
-    vlm, stimulus
-):
+def test_norms_are_medians_of_visual_and_text_tokens_and_a_range(vlm, stimulus):
+    """The range is that of the visual ones."""
     mean = torch.zeros(vlm.d_model)
     mean[1] = MEAN_NORM
-    row = {
-        row.arm: row for row in Reader(vlm, TEXT).read(example("a"), box_mask(0, 0, 9, 9), mean)
-    }["norms"]
+    found = shown_on(vlm, example("a"), mean).norms
     norms = np.linalg.norm(stimulus.embeddings.double().numpy(), axis=1)
     at = stimulus.visual.tolist()
     text = [norm for position, norm in enumerate(norms) if position not in at]
     low, high = np.percentile(norms[at], [2.5, 97.5])
     expected = {"low": low, "high": high, "mean": MEAN_NORM}
-    assert {name: row.detail[name] for name in expected} == pytest.approx(expected)
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
     for name, of in (("visual", norms[at]), ("text", text)):
-        middle = sorted(of)[
-            (len(of) - 1) // 2 : len(of) // 2 + 1
-        ]  # of an even number either, or what lies between
-        assert middle[0] - 1e-9 <= row.detail[name] <= middle[-1] + 1e-9
-    assert set(row.detail) == {*expected, "visual", "text"}
+        # of an even number either, or what lies between
+        middle = sorted(of)[(len(of) - 1) // 2 : len(of) // 2 + 1]
+        assert middle[0] - 1e-9 <= found[name] <= middle[-1] + 1e-9
+    assert set(found) == {*expected, "visual", "text"}
 
 
-def test_what_is_read_can_be_stored_and_comes_in_one_order(vlm, mean):
-    rows = Reader(vlm, TEXT).read(example("a"), box_mask(*OBJECT), mean)
-    assert [row.arm for row in rows] == ["class", "absent class", "words", "numbers", "norms"]
-    for row in rows:
-        assert json.loads(json.dumps(row.detail, allow_nan=False)) == row.detail
+def test_what_is_shown_can_be_stored_and_read_back(vlm, mean):
+    [row] = lens.shown(vlm, mean, example("a", "b"), TEXT)
+    stored = json.loads(json.dumps(row.detail, allow_nan=False))
+    assert stored == row.detail
+    found = Shown.of(Row("lens", detail=stored))
+    assert (row.arm, row.tokens, row.answer) == ("lens", found.tokens, "a")
+    assert (found.of_class.category, found.of_absent.category) == ("a", "b")
+    assert isinstance(found.of_class, Named)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 def test_an_image_whose_object_was_cropped_away_is_not_read(protocol):
     vlm, wide = tiny_vlm(), np.zeros((16, 40), bool)
     wide[3:6, :5] = True
+    assert lens.shown(vlm, torch.zeros(16), example("dog", "cat", wide), protocol) == []
 
-    assert Reader(vlm, protocol).read(example("dog", "cat", wide), wide, torch.zeros(16)) == []
+
+def test_an_image_that_shows_every_category_is_named(vlm, mean):
+    with pytest.raises(VLMError, match=r"Image 1 shows every category .*more categories"):
+        lens.shown(vlm, mean, example("a", absent=""), TEXT)
 
 
 def test_the_protocols_own_tokens_and_lens_are_read():
@@ -232,70 +221,84 @@ def test_the_protocols_own_tokens_and_lens_are_read():
     vlm.decoder.norm.weight.data.copy_(torch.linspace(0.5, 2, 16))
     mask = np.zeros((22, 22), bool)
     mask[:11] = True  # half of the rows; the code's third row of patches begins at pixel 10
-    shown = example("a", mask=mask)
-    rows = [
-        Reader(vlm, each).read(shown, shown.mask, torch.zeros(16)) for each in PROTOCOLS.values()
-    ]
-    text, reference = ({row.arm: row for row in each} for each in rows)
-    assert (text["class"].tokens, reference["class"].tokens) == (8, 12)
-    stimulus = vlm.read(shown.image, "Describe the image.")
+    image = example("a", mask=mask)
+    text, authors = (shown_on(vlm, image, torch.zeros(16), each) for each in PROTOCOLS.values())
+    assert (text.tokens, authors.tokens) == (8, 12)
+    stimulus = vlm.read(image.image, "Describe the image.")
     token = vlm.first_token(stimulus, "a")
-    for protocol, found in zip(PROTOCOLS.values(), (text, reference), strict=True):
-        of_object = torch.isin(stimulus.visual, protocol.object_tokens(stimulus, shown)).numpy()
+    for protocol, found in zip(PROTOCOLS.values(), (text, authors), strict=True):
+        of_object = torch.isin(stimulus.visual, protocol.object_tokens(stimulus, image)).numpy()
         scores = protocol.lens(vlm, stimulus, token).probability.numpy()
         auc = [pairs_auc(layer, of_object) for layer in scores]
-        assert found["class"].detail["auc"] == pytest.approx(auc)
+        assert found.of_class.auc == pytest.approx(auc)
 
 
-def scripted_reader(*texts: str) -> Reader:
-    reader = Reader(tiny_vlm(), TEXT)
-    reader.__dict__["vocabulary"] = list(texts)
-    return reader
+class Scripted:
+    """A tokenizer whose tokens have these texts."""
+
+    def __init__(self, *texts: str):
+        self.texts = texts
+
+    def decode(self, tokens: list[int]) -> str:
+        return "".join(self.texts[token] for token in tokens)
+
+
+def saying(*texts: str) -> Any:
+    """A model of which no more than its vocabulary is known."""
+    processor = SimpleNamespace(tokenizer=Scripted(*texts))
+    return SimpleNamespace(processor=processor, decoder=SimpleNamespace(vocab=len(texts)))
 
 
 def test_numbers_are_digits_of_any_script_and_the_words_one_to_ten():
     texts = ["7", "42", "½", "四", "two", "ten", "", "a", "eleven", "4x", "tw", "-", "3.5", "٣"]
-    found = scripted_reader(*texts)._numbers(np.arange(len(texts))[None])[0]
-    assert [text for text, number in zip(texts, found, strict=True) if number] == [
-        "7",
-        "42",
-        "½",
-        "四",
-        "two",
-        "ten",
-        "٣",
-    ]
+    found = lens._numbers(saying(*texts), np.arange(len(texts))[None])[0]
+    numbers = [text for text, number in zip(texts, found, strict=True) if number]
+    assert numbers == ["7", "42", "½", "四", "two", "ten", "٣"]
 
 
 def test_tokens_of_one_text_are_the_same_but_for_empty_ones():
-    reader = scripted_reader("dog", "dogs", "dog", "", "")
-    top = np.array([[0, 1, 2], [3, 4, 2]])
-    assert reader._same_text(top, 0).tolist() == [[True, False, True], [False, False, True]]
-    assert not reader._same_text(top, 3).any()
+    """A match is a token of the class's first piece, whatever its number; here of the last three
+    tokens."""
+    vlm = saying("dog", "dogs", " Dog", "", " ")
+    top = torch.tensor([[0, 0, 1, 2], [0, 3, 4, 2]])
+    read = SimpleNamespace(top_ids=top[..., None], probability=torch.zeros(2, 4))
+    protocol: Any = SimpleNamespace(lens=lambda *_: read)
+    of_object = np.array([False, True, True, True])
+
+    def matches(token: int) -> list[int]:
+        vlm.first_token = lambda *_: token
+        stimulus: Any = None
+        named, shown = lens._named(vlm, stimulus, "dog", of_object, protocol)
+        assert shown.tolist() == top.tolist()
+        return named.matches
+
+    assert matches(0) == matches(2) == [2, 1]
+    assert matches(1) == [1, 0]
+    assert matches(3) == matches(4) == [0, 0]
 
 
 def test_the_vocabulary_is_read_without_spaces_and_case(vlm):
-    vocabulary, words = Reader(vlm, TEXT).vocabulary, vlm.processor.tokenizer.get_vocab()
-    assert len(vocabulary) == vlm.decoder.vocab
+    tokenizer = vlm.processor.tokenizer
+    texts, words = lens.vocabulary(tokenizer, vlm.decoder.vocab), tokenizer.get_vocab()
+    assert len(texts) == vlm.decoder.vocab
     spaced = "▁Yes" if "▁Yes" in words else "\u0120Yes"
-    assert {vocabulary[words[word]] for word in ("yes", spaced)} == {"yes"}
+    assert {texts[words[word]] for word in ("yes", spaced)} == {"yes"}
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
-def test_ablating_numbers_is_described_and_read_beside_ablating_the_object(protocol):
+def test_ablating_numbers_is_described_and_read_beside_the_object(protocol):
     vlm = tiny_vlm()
     words = vlm.processor.tokenizer.get_vocab()
     vlm.model.lm_head.weight.data[[index for word, index in words.items() if word.isdigit()]] *= 2
     # a mean that says a number itself, and so little that layers make something else of some of its
     # tokens
-    shown, mean = example("a"), 0.01 * vlm.model.lm_head.weight[words["0"]]
-    chosen = [0, 3, 7, 14]
-    rows = Reader(vlm, protocol).ablate_numbers(shown, chosen, mean)
-    stimulus = vlm.read(
-        shown.image, "Describe the image." if protocol is TEXT else "Describe this image."
-    )
+    mean, chosen = 0.01 * vlm.model.lm_head.weight[words["0"]], [0, 3, 7, 14]
+    image = example("a").knowing(numbers=chosen)
+    rows = lens.without_numbers(vlm, mean, image, protocol)
+    request = "Describe this image." if protocol is AUTHORS else "Describe the image."
+    stimulus = vlm.read(image.image, request)
     ablate = Ablate(stimulus.visual[chosen], mean)
-    region = Ablate(select.buffer(stimulus, protocol.object_tokens(stimulus, shown), 1), mean)
+    region = Ablate(select.buffer(stimulus, protocol.object_tokens(stimulus, image), 1), mean)
     texts = vlm.describe(stimulus, [[], [ablate], [region]])
     assert [(row.arm, row.answer, row.right) for row in rows] == [
         (name, text, text == texts[0])
@@ -318,7 +321,7 @@ small = arrays(np.float64, (3, 6), elements=st.integers(0, 3).map(float))
 @given(scores=small, of_object=arrays(bool, 6))
 def test_the_area_under_the_curve_is_the_share_of_pairs_that_are_in_order(scores, of_object):
     if of_object.any():
-        assert _auc(scores, of_object).tolist() == pytest.approx(
+        assert lens._auc(scores, of_object).tolist() == pytest.approx(
             [pairs_auc(row, of_object) for row in scores]
         )
 
@@ -326,36 +329,36 @@ def test_the_area_under_the_curve_is_the_share_of_pairs_that_are_in_order(scores
 @given(scores=small, of_object=arrays(bool, 6))
 def test_the_area_is_turned_round_with_the_scores_and_knows_only_their_order(scores, of_object):
     if of_object.any():
-        np.testing.assert_allclose(_auc(-scores, of_object), 1 - _auc(scores, of_object))
-        np.testing.assert_allclose(_auc(np.exp(scores), of_object), _auc(scores, of_object))
+        np.testing.assert_allclose(lens._auc(-scores, of_object), 1 - lens._auc(scores, of_object))
+        np.testing.assert_allclose(
+            lens._auc(np.exp(scores), of_object), lens._auc(scores, of_object)
+        )
 
 
-def rows_of(
+def image_of(
     matches, absent=None, tokens=4, words=(), late=(), first=(), names=("dog", "cat"), norm=1.0
-) -> list[Row]:
+) -> Finished:
+    """What is kept of an image; the class's area grows along the layers, the absent one's falls."""
+    curve = [each / 8 for each in range(len(matches))]
     absent = [0] * len(matches) if absent is None else absent
-    curve = [float(each) / 8 for each in range(len(matches))]
-    return [
-        Row(
-            "class", tokens=tokens, answer=names[0], detail={"matches": list(matches), "auc": curve}
-        ),
-        Row(
-            "absent class",
-            tokens=tokens,
-            answer=names[1],
-            detail={"matches": list(absent), "auc": curve[::-1]},
-        ),
-        Row("words", detail=list(words)),
-        Row("numbers", tokens=len(late), detail={"late": list(late), "first": list(first)}),
-        Row("norms", detail={"visual": norm, "text": norm / 2}),
-    ]
+    detail = {
+        "tokens": tokens,
+        "of_class": {"category": names[0], "matches": list(matches), "auc": curve},
+        "of_absent": {"category": names[1], "matches": list(absent), "auc": curve[::-1]},
+        "words": list(words),
+        "numbers": list(late),
+        "first_numbers": list(first),
+        "norms": {"visual": norm, "text": norm / 2},
+    }
+    return Finished("1", "1", [Row("lens", tokens=tokens, answer=names[0], detail=detail)])
 
 
+CROPPED = Finished("2", "2", [])
 IMAGES = [
-    rows_of([0, 1, 4, 4, 0], tokens=4, words=["puppy", "grass"], late=[3, 5], first=[5], norm=3.0),
-    [],
-    rows_of([0, 0, 0, 0, 0], [0, 0, 1, 0, 0], tokens=2, words=["sky"], names=("cat", "bed")),
-    rows_of(
+    image_of([0, 1, 4, 4, 0], words=["puppy", "grass"], late=[3, 5], first=[5], norm=3.0),
+    CROPPED,
+    image_of([0, 0, 0, 0, 0], [0, 0, 1, 0, 0], tokens=2, words=["sky"], names=("cat", "bed")),
+    image_of(
         [1, 0, 0, 0, 1],
         [0, 1, 0, 0, 0],
         tokens=10,
@@ -364,16 +367,17 @@ IMAGES = [
         names=("cup", "cat"),
         norm=2.0,
     ),
-    rows_of([0, 0, 3, 5, 2], tokens=5, words=[], names=("bed", "dog")),
+    image_of([0, 0, 3, 5, 2], tokens=5, names=("bed", "dog")),
 ]
 
 
 @pytest.fixture(scope="module")
 def found() -> LensResults:
-    return LensResults.of(IMAGES, 5)
+    return LensResults.of(IMAGES)
 
 
-def test_shares_are_of_each_images_own_tokens_and_images_without_an_object_are_left_out(found):
+def test_shares_are_of_each_images_own_tokens(found):
+    """Images without an object are left out."""
     np.testing.assert_allclose(
         found.share, [[0, 0.25, 1, 1, 0], [0] * 5, [0.1, 0, 0, 0, 0.1], [0, 0, 0.6, 1, 0.4]]
     )
@@ -399,7 +403,8 @@ def test_what_is_said_of_each_image_stays_in_its_order(found):
     }
 
 
-def test_the_best_layer_is_the_largest_share_and_the_middle_of_equals_of_images_with_a_match(found):
+def test_the_best_layer_has_the_largest_share_and_is_the_middle_of_equals(found):
+    """Of images that have any match."""
     assert found.best.tolist() == [1.0, 0.0, 0.1, 1.0]
     assert found.absent_best.tolist() == [0.0, 0.5, 0.1, 0.0]
     assert found.best_depth.tolist() == [2.5 / 4, 2 / 4, 3 / 4]
@@ -407,10 +412,11 @@ def test_the_best_layer_is_the_largest_share_and_the_middle_of_equals_of_images_
 
 def test_the_total_counts_each_image_as_one_draw(found):
     assert found.best_total == Totals(2, 4)  # of a sum of 2.1
-    assert LensResults.of([rows_of([0, 3])] * 7, 2).best_total == Totals(5, 7)  # of 5.25
+    assert LensResults.of([image_of([0, 3])] * 7).best_total == Totals(5, 7)  # of 5.25
 
 
-def test_naming_says_on_which_images_a_word_names_the_category_and_the_absent_one(found):
+def test_naming_says_on_which_images_a_word_names_the_category(found):
+    """And on which the absent one."""
     asked = []
 
     def names(category: str, word: str) -> bool:
@@ -425,20 +431,20 @@ def test_naming_says_on_which_images_a_word_names_the_category_and_the_absent_on
     assert ("cup", "cats") in asked
 
 
-@pytest.mark.parametrize("images", [[], [[]], [[], []]], ids=["none", "one cropped away", "two"])
+@pytest.mark.parametrize(
+    "images", [[], [CROPPED], [CROPPED, CROPPED]], ids=["none", "one cropped away", "two"]
+)
 def test_no_images_are_empty_results(images):
-    found = LensResults.of(images, 5)
-    assert (
-        found.share.shape
-        == found.absent_share.shape
-        == found.auc.shape
-        == found.absent_auc.shape
-        == (0, 5)
-    )
+    """Of one state, since nothing says how many there are."""
+    found = LensResults.of(images)
+    for curves in (found.share, found.absent_share, found.auc, found.absent_auc):
+        assert curves.shape == (0, 1)
     assert (found.best.shape, found.best_depth.shape, found.numbers.shape) == ((0,), (0,), (0,))
+    assert set(found.norms) == {"visual", "text", "low", "high", "mean"}
+    assert {each.shape for each in found.norms.values()} == {(0,)}
     assert found.best_total == Totals(0, 0)
     assert [each.tolist() for each in found.naming(lambda *_: True)] == [[], []]
-    assert found.states == 5
+    assert found.states == 1
 
 
 @given(
@@ -447,7 +453,7 @@ def test_no_images_are_empty_results(images):
     )
 )
 def test_best_and_its_depth_are_what_a_search_finds(curves):
-    found = LensResults.of([rows_of(curve.tolist(), tokens=3) for curve in curves], curves.shape[1])
+    found = LensResults.of([image_of(curve.tolist(), tokens=3) for curve in curves])
     for image, curve in enumerate(curves.tolist()):
         assert found.best[image] == pytest.approx(max(curve) / 3)
     with_match = [curve for curve in curves.tolist() if any(curve)]

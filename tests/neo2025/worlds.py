@@ -13,40 +13,38 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
+from claims.neo2025 import arms
 from claims.neo2025.architectures import build
 from claims.neo2025.arms import COUNTS, REGIONS, TO_LAST, TO_ROW, WINDOWS, sliding
 from claims.neo2025.lens import LensResults
 from claims.neo2025.lexicon import load_lexicon
+from claims.neo2025.protocol import TASKS
 from claims.neo2025.published import cells, load_figures
-from claims.neo2025.results import Table
-from claims.neo2025.study import TASKS
+from claims.neo2025.study import NumberAblations
 from tests.tiny import tiny_vlm
-from vlmlib.study.store import Row
+from vlmlib.study import Table
 
 WORLDS = ("paper", "nothing", "everywhere", "opposite")
 N = 400  # images
-DEPTH, STATES = 8, 29
+DEPTH, STATES, VISUAL = 8, 29, 576
 PRINTED = {
     (cell.task, cell.arm): cell.lost.share
     for cell in cells()
     if (cell.table, cell.model) in ((1, "llava-phi-3"), (2, "llava-1.5-7b"))
 }
-NEAREST = {
-    "object": 10,
-    "+1 buffer": 40,
-    "+2 buffer": 60,
-}  # as many tokens as a region has, of those printed
-ABLATIONS = [*REGIONS, "register", *(f"elsewhere {region}" for region in REGIONS)]
-ABLATIONS += [
-    f"{by} {k}"
-    for by in ("gradient", "random")
-    for k in (*COUNTS, *(f"= {region}" for region in REGIONS))
+# As many tokens as a region has, of those printed.
+NEAREST = dict(zip(REGIONS, (10, 40, 60), strict=True))
+ABLATIONS = [
+    *REGIONS,
+    arms.REGISTER,
+    *map(arms.elsewhere, REGIONS),
+    *map(arms.gradient, (*COUNTS, *REGIONS)),
+    *map(arms.random, (*COUNTS, *REGIONS)),
 ]
-ROWS = [*TO_LAST, *(f"random = {row}" for row in TO_LAST), *TO_ROW]
-SLIDING = dict(
-    zip(sliding(DEPTH), (0.0, 0.02, 0.1, 0.15, 0.12, 0.05), strict=True)
-)  # figure 8 prints none
-KNOCKOUTS = [f"{row}, {window}" for row in ROWS for window in (*WINDOWS, *SLIDING)]
+ROWS = [*TO_LAST, *map(arms.random, TO_LAST), *TO_ROW]
+# Figure 8 prints none.
+SLIDING = dict(zip(sliding(DEPTH), (0.0, 0.02, 0.1, 0.15, 0.12, 0.05), strict=True))
+KNOCKOUTS = [arms.knockout(row, window) for row in ROWS for window in (*WINDOWS, *SLIDING)]
 
 
 def paper(task: str, arm: str) -> float:
@@ -61,7 +59,8 @@ def paper(task: str, arm: str) -> float:
     if arm.startswith("gradient = "):
         return PRINTED[task, f"gradient {NEAREST[arm.removeprefix('gradient = ')]}"]
     if arm.startswith(("random ", "register")):
-        return 0.03  # what the paper calls negligible; printed are up to 9 %, which at N images may be ten points
+        # what the paper calls negligible; printed are up to 9 %, which at N images may be ten points
+        return 0.03
     return PRINTED[task, arm]
 
 
@@ -97,40 +96,43 @@ SHARES = {each.__name__: each for each in (paper, nothing, everywhere, opposite)
 
 
 def world(name: str) -> SimpleNamespace:
-    """What claims ask a subject for, in this world."""
+    """What claims ask a study for, in this world."""
     small = name in ("nothing", "opposite")
     return SimpleNamespace(
+        label=name,
+        data="nowhere",
+        made=[],
         ablations=_table(name, TASKS, ABLATIONS),
         knockouts=_table(name, ("VQA",), KNOCKOUTS),
         sliding_places={
             each: (layers.start + layers.stop) / 2 / DEPTH
             for each, layers in sliding(DEPTH).items()
         },
-        visual_tokens=576,
+        visual_tokens=VISUAL,
         lens=_lens(name),
         numbers=_numbers(name),
         architecture=tiny_vlm().model if small else build("llava-1.5-7b"),
     )
 
 
-def _table(name: str, tasks: tuple[str, ...], arms: list[str]) -> Table:
+def _table(name: str, tasks: tuple[str, ...], names: list[str]) -> Table:
     """Where one arm takes more answers away than another, it takes the same ones and more."""
     order, spread = (np.arange(N) + 0.5) / N, 0.2 * np.sin(np.arange(N))
     tokens = {"paper": 1, "everywhere": 1, "nothing": 0, "opposite": 2}[name]
     frames = []
     for task in tasks:
-        for arm in ("clean", *arms):
+        for arm in ("clean", *names):
             lost = 0.0 if arm == "clean" else SHARES[name](task, arm)
-            count = load_figures().tokens.get(arm, 0) * tokens * (1 + spread)
-            right, probability = order >= lost, 0.9 - 0.5 * lost * (1 + spread)
             columns = {
-                "image": np.arange(N),
-                "right": right,
-                "probability": probability,
-                "tokens": count,
+                "example": np.arange(N).astype(str),
+                "cluster": np.arange(N).astype(str),
+                "right": order >= lost,
+                "probability": 0.9 - 0.5 * lost * (1 + spread),
+                "tokens": load_figures().tokens.get(arm, 0) * tokens * (1 + spread),
             }
-            frames.append(pd.DataFrame(columns).assign(task=task, arm=arm, answer=""))
-    return Table.of(pd.concat(frames), {task: {} for task in tasks})
+            frames.append(pd.DataFrame(columns).assign(task=task, arm=arm, visual=VISUAL))
+    yields = {"filter 1": N, "filter 2": N, "asked": N, "counted": N}
+    return Table(pd.concat(frames, ignore_index=True), dict.fromkeys(tasks, yields))
 
 
 def _lens(name: str) -> LensResults:
@@ -175,8 +177,9 @@ def _lens(name: str) -> LensResults:
     )
 
 
-def _numbers(name: str) -> list[dict[str, Row]]:
-    same, object_matters = name != "opposite", name != "nothing"
-    still = 1 if name in ("paper", "everywhere") else 0
-    rows = {"clean": Row("clean", True), "numbers": Row("numbers", same, detail={"still": still})}
-    return [rows | {"+1 buffer": Row("+1 buffer", not object_matters)}] * 40
+def _numbers(name: str) -> NumberAblations:
+    changed = {"numbers": name == "opposite", "+1 buffer": name != "nothing"}
+    return NumberAblations(
+        {arm: np.full(40, each) for arm, each in changed.items()},
+        persist=np.full(40, name in ("paper", "everywhere")),
+    )

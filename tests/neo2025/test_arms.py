@@ -2,10 +2,15 @@
 
 Oracles: distances on the grid, edges listed one by one, the names that the paper's tables print.
 Fails if a row ablates or blocks other tokens than its name says, if a random row has another size
-than its region, or if one arm's draw hangs on another arm, on their order or on nothing at all.
+than its region, if one arm's draw hangs on another arm, on their order or on nothing at all, or if
+another module puts the name of an arm together.
 """
 
+import ast
+import re
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,21 +20,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claims.neo2025 import arms as designs
-from claims.neo2025.arms import (
-    COUNTS,
-    REGIONS,
-    TO_LAST,
-    TO_ROW,
-    Scene,
-    ablations,
-    knockouts,
-    sliding,
-    tokens_of,
-)
-from claims.neo2025.protocol import PROTOCOLS, REFERENCE, TEXT
+from claims.neo2025.arms import COUNTS, REGIONS, TO_LAST, TO_ROW, ablations, knockouts, sliding
+from claims.neo2025.authors import AUTHORS, PROTOCOLS
+from claims.neo2025.protocol import Text
 from claims.neo2025.published import Printed
 from tests.tiny import picture, tiny_processor, tiny_qwen, tiny_vlm
 from vlmlib import VLM, Ablate, Block, Stimulus, VLMError, mean_embedding
+from vlmlib.interventions import touched
+from vlmlib.study import Example, Object, Scene
 from vlmlib.windows import named
 
 FAMILIES = {"llava": tiny_vlm, "qwen": tiny_qwen}
@@ -37,30 +35,38 @@ START = 3  # text tokens before the image
 PROCESSOR = tiny_processor().image_processor
 
 
+class Given(Text):
+    """The text's protocol, which finds the target's tokens where a test has put them."""
+
+    def scene(self, scene: Scene) -> Scene:
+        return scene
+
+
+GIVEN = Given()
+
+
 def scene_of(
-    rows: int, cols: int, places=(), depth: int = 4, seed=(0, 7), protocol=TEXT, attributed=True
+    rows: int, cols: int, places=(), depth: int = 4, seed=(0, 7), attributions=True, more: int = 0
 ) -> Scene:
     """An image of rows x cols visual tokens whose object is at some places of the grid; scores grow
-    along the image."""
+    along the image, of which there may be some more."""
     visual = torch.arange(START, START + rows * cols)
     length = START + len(visual) + 3
     embeddings = torch.randn(length, 2, generator=torch.Generator().manual_seed(rows))
     embeddings /= embeddings.norm(dim=-1, keepdim=True)
-    embeddings[visual[0]] *= (
-        50 if rows % 2 else 0
-    )  # a register token, or one that lies as far below
+    # a register token, or one that lies as far below
+    embeddings[visual[0]] *= 50 if rows % 2 else 0
     positions = torch.arange(length)[None]
-    stimulus = Stimulus(
-        "", {}, embeddings, positions, visual, (rows, cols), (rows, cols), PROCESSOR
-    )
-    tokens = visual[sorted({place % len(visual) for place in places})]
-    scores = (
-        [float(each) for each in range(len(visual) + (protocol is REFERENCE))]
-        if attributed
-        else None
-    )
+    grid = (rows, cols)
+    stimulus = Stimulus("", {}, embeddings, positions, visual, grid, grid, PROCESSOR)
+    mask = np.zeros(rows * cols, bool)
+    mask[[place % len(visual) for place in places]] = True
+    target = Object("dog", mask.reshape(grid), grid)
+    scores = [float(each) for each in range(len(visual) + more)]
+    known = {"attributions": scores} if attributions else {}
+    example = Example("7", picture(), [target], "dog", known=known)
     vlm: VLM = SimpleNamespace(layers=range(depth))  # pyright: ignore[reportAssignmentType]
-    return Scene(vlm, stimulus, tokens, torch.zeros(2), scores, protocol, seed)
+    return Scene(vlm, stimulus, example, visual[mask], torch.zeros(2), seed)
 
 
 scenes = st.builds(
@@ -95,7 +101,7 @@ def ablated(scene: Scene) -> dict[str, set[int]]:
     """What each arm of table 1 ablates, every one of them a single ablation at the embeddings, by
     the mean."""
     found = {}
-    for name, arm in ablations(scene).items():
+    for name, arm in ablations(scene, GIVEN).items():
         [only] = arm
         assert isinstance(only, Ablate)
         assert only.layer == 0
@@ -116,54 +122,52 @@ def blocked(scene: Scene, window: str = "all") -> dict[str, set[tuple[int, int]]
     suffix = f", {window}"
     return {
         name.removesuffix(suffix): edges_of(arm)
-        for name, arm in knockouts(scene).items()
+        for name, arm in knockouts(scene, GIVEN).items()
         if name.endswith(suffix)
     }
 
 
-def test_the_arms_of_table_1_bear_the_names_of_its_rows_and_of_their_controls():
-    names = set(ablations(scene_of(24, 24, range(300, 304))))
+def test_the_arms_of_table_1_bear_its_rows_names_and_their_controls():
+    names = set(ablations(scene_of(24, 24, range(300, 304)), GIVEN))
     fitted = {f"{kind} = {region}" for kind in ("gradient", "random") for region in REGIONS}
     elsewhere = {f"elsewhere {region}" for region in REGIONS}
     printed = {arm for _, arm in Printed("llava-1.5-7b").ablations.cells}
     assert names == printed | fitted | elsewhere
 
 
-def test_the_arms_of_table_2_bear_the_names_of_its_cells_and_of_figure_8s():
+def test_the_arms_of_table_2_bear_its_cells_names_and_figure_8s():
     scene = scene_of(24, 24, [300], depth=32)
     printed = {arm for _, arm in Printed("llava-1.5-7b").knockouts.cells}
     rows = [*TO_LAST, *TO_ROW, *(f"random = {row}" for row in TO_LAST)]
     windows = ["early", "early-mid", "mid", "mid-late", "late", "all", *sliding(32)]
-    names = set(knockouts(scene))
+    names = set(knockouts(scene, GIVEN))
     assert printed < names
     assert names == {f"{row}, {window}" for row in rows for window in windows}
 
 
 @settings(deadline=None, max_examples=60)
 @given(scene=scenes)
-def test_each_region_is_the_object_with_what_lies_near_and_registers_are_the_outlying_norms(scene):
+def test_regions_lie_near_the_object_and_registers_outlie(scene):
+    """Each region is the object with what lies near, and registers are the outlying norms."""
     found = ablated(scene)
     assert {name: found[name] for name in REGIONS} == regions_of(scene)
     assert found["object"] == set(scene.object.tolist())
     visual = scene.stimulus.visual.tolist()
     if len(visual) != 5:  # of which one alone lies at two deviations, but for rounding
-        assert found["register"] == set(
-            visual[:1] if scene.stimulus.grid[0] % 2 and len(visual) > 5 else []
-        )
+        has_one = scene.stimulus.grid[0] % 2 and len(visual) > 5
+        assert found["register"] == set(visual[:1] if has_one else [])
 
 
 @settings(deadline=None, max_examples=60)
 @given(scene=scenes)
-def test_gradient_and_random_tokens_are_as_many_as_their_name_says_and_counts_beyond_the_image_are_left_out(
-    scene,
-):
+def test_gradient_and_random_tokens_are_as_many_as_their_name_says(scene):
+    """Counts that the image does not have are left out."""
     found, visual = ablated(scene), scene.stimulus.visual.tolist()
     sizes = {str(k): k for k in COUNTS if k <= len(visual)}
     sizes |= {f"= {name}": len(region) for name, region in regions_of(scene).items()}
     for name, size in sizes.items():
-        assert found[f"gradient {name}"] == set(
-            visual[len(visual) - size :]
-        )  # the scores grow along the image
+        # the scores grow along the image
+        assert found[f"gradient {name}"] == set(visual[len(visual) - size :])
         assert len(found[f"random {name}"]) == size
         assert found[f"random {name}"] <= set(visual)
     assert {name for name in found if name.startswith(("gradient", "random"))} == {
@@ -173,7 +177,8 @@ def test_gradient_and_random_tokens_are_as_many_as_their_name_says_and_counts_be
 
 @settings(deadline=None, max_examples=60)
 @given(scene=scenes)
-def test_a_shape_elsewhere_is_the_region_moved_and_absent_where_it_has_no_place(scene):
+def test_a_shape_elsewhere_is_the_region_moved(scene):
+    """It is absent where the image has no other place for it."""
     found, (rows, cols) = ablated(scene), scene.stimulus.grid
     for name, region in regions_of(scene).items():
         at = {divmod(token - START, cols) for token in region}
@@ -197,7 +202,7 @@ def test_a_shape_elsewhere_is_the_region_moved_and_absent_where_it_has_no_place(
 @given(scene=scenes)
 def test_an_image_has_the_same_arms_each_time(design, scene):
     first, again = (
-        {name: [repr(each) for each in arm] for name, arm in design(given).items()}
+        {name: [repr(each) for each in arm] for name, arm in design(given, GIVEN).items()}
         for given in (scene, replace(scene, seed=list(scene.seed)))
     )
     assert first == again
@@ -211,11 +216,10 @@ def test_other_images_and_other_seeds_draw_other_tokens():
         tuple(ablated(scene_of(6, 6, [20], seed=(0, n)))["elsewhere object"]) for n in range(20)
     }
     assert len(elsewhere) > 5
-    sources = [blocked(scene_of(6, 6, [20], seed=(0, n))) for n in (7, 8)]
-    assert [
-        sources[0][f"random = {row}"] == sources[1][f"random = {row}"] for row in TO_LAST[1:]
-    ] == [False] * 3
-    assert all(sources[0][row] == sources[1][row] for row in (*TO_LAST, *TO_ROW))
+    one, other = (blocked(scene_of(6, 6, [20], seed=(0, n))) for n in (7, 8))
+    for row in TO_LAST[1:]:
+        assert one[f"random = {row}"] != other[f"random = {row}"]
+    assert all(one[row] == other[row] for row in (*TO_LAST, *TO_ROW))
 
 
 def test_arms_of_one_image_draw_apart_from_one_another():
@@ -223,34 +227,28 @@ def test_arms_of_one_image_draw_apart_from_one_another():
     assert len(found["random 5"]) == len(found["random = object"]) == 5
     assert found["random 5"] != found["random = object"]
     assert not found["random 5"] <= found["random 10"]
-    assert (
-        len(
-            {
-                tuple(scene_of(6, 6).generator(name).integers(99, size=9))
-                for name in ("a", "b", "random 5")
-            }
-        )
-        == 3
-    )
+    names = ("a", "b", "random 5")
+    drawn = {tuple(scene_of(6, 6).generator(name).integers(99, size=9)) for name in names}
+    assert len(drawn) == 3
 
 
 @pytest.mark.parametrize("counts", [(10,), (20, 10, 7), (36, 250, 5)])
-def test_an_arm_draws_the_same_whatever_other_arms_there_are_and_in_any_order(counts, monkeypatch):
+def test_an_arm_draws_the_same_whatever_other_arms_there_are(counts, monkeypatch):
+    """In whatever order they come."""
     scene = scene_of(6, 6, [20])
     before = ablated(scene)
     monkeypatch.setattr(designs, "COUNTS", counts)
     after = ablated(scene)
     assert set(before) ^ set(after)
-    assert {name: after[name] for name in set(before) & set(after)} == {
-        name: before[name] for name in set(before) & set(after)
-    }
+    for name in set(before) & set(after):
+        assert after[name] == before[name], name
 
 
 def test_an_arm_draws_the_same_whatever_is_drawn_before_it(monkeypatch):
     scene = scene_of(6, 6, [20])
-    before = {name: edges_of(arm) for name, arm in knockouts(scene).items()}
+    before = {name: edges_of(arm) for name, arm in knockouts(scene, GIVEN).items()}
     monkeypatch.setattr(designs, "TO_LAST", ("renamed", *TO_LAST[1:]))
-    after = {name: edges_of(arm) for name, arm in knockouts(scene).items()}
+    after = {name: edges_of(arm) for name, arm in knockouts(scene, GIVEN).items()}
     kept = set(before) & set(after)
     assert any(name.startswith("random = O+2") for name in kept)
     assert {name: before[name] for name in kept} == {name: after[name] for name in kept}
@@ -263,7 +261,7 @@ def test_a_draw_does_not_hang_on_the_process_that_makes_it():
 
 @settings(deadline=None, max_examples=60)
 @given(scene=scenes)
-def test_knockouts_into_the_last_token_block_each_rows_sources_from_the_last_position(scene):
+def test_knockouts_into_the_last_token_block_each_rows_sources(scene):
     found, last, visual = blocked(scene), scene.stimulus.last, set(scene.stimulus.visual.tolist())
     assert last == max(visual) + 3
     sources = {
@@ -282,7 +280,8 @@ def test_knockouts_into_the_last_token_block_each_rows_sources_from_the_last_pos
 
 @settings(deadline=None, max_examples=60)
 @given(scene=scenes)
-def test_knockouts_into_the_last_visual_row_block_the_edges_that_a_causal_model_has(scene):
+def test_knockouts_into_the_last_visual_row_block_causal_edges(scene):
+    """Those edges that a causal model has."""
     found, visual = blocked(scene), scene.stimulus.visual.tolist()
     row = visual[-scene.stimulus.grid[1] :]
     assert found["O+1 -> LVR"] == {(s, t) for s in near(scene, 1) for t in row if s <= t}
@@ -291,32 +290,34 @@ def test_knockouts_into_the_last_visual_row_block_the_edges_that_a_causal_model_
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 @pytest.mark.parametrize("depth", [2, 8, 28, 32])
-def test_knockouts_stand_in_the_protocols_windows_and_in_the_sliding_ones(protocol, depth):
-    arms = knockouts(scene_of(4, 4, [5], depth=depth, protocol=protocol))
+def test_knockouts_stand_in_the_protocols_windows_and_sliding_ones(protocol, depth):
+    arms = knockouts(scene_of(4, 4, [5], depth=depth), protocol)
     expected = named(depth, protocol.windows) | sliding(depth)
     for row in (*TO_LAST, *TO_ROW, "random = O -> LTP"):
-        mine = {
-            name.removeprefix(f"{row}, "): arm
-            for name, arm in arms.items()
-            if name.startswith(f"{row}, ")
-        }
-        layers = {window: arm[0].layers for window, arm in mine.items()}
+        start = f"{row}, "
+        mine = {name: arm for name, arm in arms.items() if name.startswith(start)}
+        layers = {name.removeprefix(start): arm[0].layers for name, arm in mine.items()}
         assert layers == {name: tuple(window) for name, window in expected.items()}
 
 
 def test_the_protocols_windows_at_32_layers_are_the_texts_and_the_codes():
-    found = {
-        name: [
-            arm[0].layers
-            for arm in knockouts(scene_of(4, 4, [5], depth=32, protocol=each)).values()
-        ][:6]
-        for name, each in PROTOCOLS.items()
-    }
-    ends = {
-        name: [(layers[0], layers[-1]) for layers in windows] for name, windows in found.items()
-    }
+    ends = {}
+    for name, protocol in PROTOCOLS.items():
+        arms = list(knockouts(scene_of(4, 4, [5], depth=32), protocol).values())[:6]
+        ends[name] = [(arm[0].layers[0], arm[0].layers[-1]) for arm in arms]
     assert ends["text"] == [(0, 9), (4, 13), (10, 19), (14, 23), (20, 30), (0, 31)]
-    assert ends["reference"] == [(0, 9), (5, 14), (11, 20), (15, 24), (21, 31), (0, 31)]
+    assert ends["authors"] == [(0, 9), (5, 14), (11, 20), (15, 24), (21, 31), (0, 31)]
+
+
+def test_a_window_and_its_layers_are_read_off_an_arms_name():
+    for row in (*TO_LAST, *TO_ROW, "random = I-(O+1) -> LTP"):
+        for window in (*designs.WINDOWS, *sliding(8)):
+            assert designs.window_of(designs.knockout(row, window)) == window
+    for depth in (1, 8, 32):
+        for window, layers in sliding(depth).items():
+            assert designs.layers_of(window) == layers
+    for other in (*designs.WINDOWS, "", "L", "L1", "L1-", "L1-b", "1-10", "object", "register"):
+        assert designs.layers_of(other) is None
 
 
 def test_at_32_layers_there_are_23_sliding_windows_of_10():
@@ -354,29 +355,36 @@ def test_an_object_that_was_cropped_away_has_arms_that_change_nothing():
     assert edges["I-(O+1) -> LTP"] == everything
 
 
-def test_how_many_tokens_an_arm_touches_are_ablated_ones_or_sources_each_once():
+def test_an_arm_touches_each_ablated_token_and_each_source_once():
     value = torch.zeros(2)
-    assert tokens_of([]) == 0
-    assert tokens_of([Ablate([4, 5, 6], value)]) == 3
-    assert tokens_of([Block([4, 5], to=9, layers=[0])]) == 2
-    assert tokens_of([Block([4], to=[8], layers=[0]), Block([4, 5], to=[9], layers=[0])]) == 2
-    assert (
-        tokens_of(
-            [Ablate([4, 5], value), Ablate([5, 6], value, layer=1), Block([6, 7], to=9, layers=[0])]
-        )
-        == 4
-    )
+    first, second = Ablate([4, 5], value), Ablate([5, 6], value, layer=1)
+    assert len(touched([])) == 0
+    assert len(touched([Ablate([4, 5, 6], value)])) == 3
+    assert len(touched([Block([4, 5], to=9, layers=[0])])) == 2
+    assert len(touched([Block([4], to=[8], layers=[0]), Block([4, 5], to=[9], layers=[0])])) == 2
+    assert len(touched([first, second, Block([6, 7], to=9, layers=[0])])) == 4
 
 
 def test_a_design_that_needs_gradients_says_so_where_there_are_none():
-    with pytest.raises(VLMError, match=r"integrated gradients: .*attributed=True"):
-        ablations(scene_of(4, 4, [5], attributed=False))
-    assert knockouts(scene_of(4, 4, [5], attributed=False))
+    scene = scene_of(4, 4, [5], attributions=False)
+    with pytest.raises(VLMError, match=r"integrated gradients on image 7.*knowing\(attributions="):
+        ablations(scene)
+    assert knockouts(scene)
 
 
-def test_gradient_tokens_of_the_authors_protocol_may_lie_one_past_the_image():
-    found = ablated(scene_of(4, 4, [5], protocol=REFERENCE))
-    assert found["gradient 5"] == set(range(START + 12, START + 17))
+def test_gradient_tokens_of_the_authors_may_lie_one_past_the_image():
+    [arm] = ablations(scene_of(4, 4, [5], more=1), AUTHORS)["gradient 5"]
+    assert set(arm.tokens) == set(range(START + 12, START + 17))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
+def test_the_object_is_where_the_protocol_finds_it(protocol):
+    """Whatever stands in the scene."""
+    scene = scene_of(4, 4, [5, 6], more=int(protocol is AUTHORS))
+    moved = replace(scene, object=scene.stimulus.visual[:1])
+    [ablated] = ablations(moved, protocol)["object"]
+    [blocked] = knockouts(moved, protocol)["O -> LTP, all"]
+    assert ablated.tokens == blocked.source == (START + 5, START + 6)
 
 
 @pytest.fixture(
@@ -384,38 +392,121 @@ def test_gradient_tokens_of_the_authors_protocol_may_lie_one_past_the_image():
     params=[(family, name) for family in FAMILIES for name in PROTOCOLS],
     ids="-".join,
 )
-def measured(request) -> tuple[VLM, Scene]:
-    """A real stimulus of each family under each protocol, its object in the middle or cropped
-    away."""
+def measured(request) -> tuple[VLM, Scene, Text]:
+    """A real stimulus of each family under each protocol, its object in the middle."""
     family, protocol = request.param
     vlm, image = FAMILIES[family](), picture(3, (24, 24))
-    stimulus, mean = (
-        vlm.read(image, "Is there a dog in this image?"),
-        mean_embedding(vlm, [picture(1)]),
-    )
+    stimulus = vlm.read(image, "Is there a dog in this image?")
+    mean = mean_embedding(vlm, [picture(1)])
     mask = np.zeros((24, 24), bool)
     mask[9:13, 9:13] = True
-    scores = (
-        np.random.default_rng(0)
-        .normal(size=len(stimulus.visual) + (protocol == "reference"))
-        .tolist()
-    )
-    return vlm, Scene(
-        vlm, stimulus, stimulus.tokens_of(mask), mean, scores, PROTOCOLS[protocol], (0, 7)
-    )
+    count = len(stimulus.visual) + (protocol == "authors")
+    scores = np.random.default_rng(0).normal(size=count).tolist()
+    example = Example("7", image, [Object("dog", mask, (24, 24))], "dog")
+    example = example.knowing(attributions=scores)
+    scene = Scene(vlm, stimulus, example, stimulus.tokens_of(mask), mean, (0, 7))
+    return vlm, scene, PROTOCOLS[protocol]
 
 
 @pytest.mark.parametrize("cropped", [False, True], ids=["inside", "cropped"])
 @pytest.mark.parametrize("design", [ablations, knockouts])
-def test_every_arm_runs_and_those_that_touch_anything_change_the_prediction(
-    measured, design, cropped
-):
-    vlm, scene = measured
-    arms = design(replace(scene, object=scene.object[:0]) if cropped else scene)
+def test_every_arm_runs_and_changes_what_is_predicted(measured, design, cropped):
+    """Those that touch nothing change nothing."""
+    vlm, scene, protocol = measured
+    if cropped:
+        nothing = Object("dog", np.zeros((24, 24), bool), (24, 24))
+        scene = replace(scene, example=replace(scene.example, objects=[nothing]))
+    arms = design(scene, protocol)
     clean, *logits = vlm.next_token(scene.stimulus, [[], *arms.values()])
     assert torch.isfinite(torch.stack(logits)).all()
     for (name, arm), found in zip(arms.items(), logits, strict=True):
-        if not tokens_of(arm):
+        if not touched(arm):
             assert torch.equal(found, clean), name
         elif "-> LVR" not in name:
             assert not torch.allclose(found, clean, rtol=1e-6, atol=1e-6), name
+
+
+PAPER = Path(designs.__file__).parent
+# What an arm's name begins or ends with, where it is put together: a count, "= " and a region or a
+# row, a row and a window. Placeholders of f-strings stand as the code in their braces.
+PUT_TOGETHER = re.compile(
+    r"(gradient|random|elsewhere) .*"
+    r"|(\S+ -> (LTP|LVR)|\{[^{}]*\brow\b[^{}]*\}), .*"
+    rf"|[^,]*, (\{{[^{{}}]*\bwindow\b[^{{}}]*\}}|{'|'.join(designs.WINDOWS)})"
+)
+
+
+def names_put_together(code: str) -> list[str]:
+    """Every string of a module that is an arm's name put together; docstrings are none."""
+    tree = ast.parse(code)
+    inner = {id(part) for node in ast.walk(tree) for part in parts_of(node)}
+    texts = [text_of(node) for node in ast.walk(tree) if id(node) not in inner]
+    return [text for text in texts if text and PUT_TOGETHER.fullmatch(text)]
+
+
+def parts_of(node: ast.AST) -> Iterator[ast.AST]:
+    """What counts as a part of another string, or for nothing: a docstring."""
+    if isinstance(node, ast.JoinedStr):
+        yield from node.values
+    elif isinstance(node, ast.Expr):
+        yield node.value
+
+
+def text_of(node: ast.AST) -> str | None:
+    """A string as it stands in the code, placeholders as {code}."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr():
+            return "".join(text_of(part) or "" for part in node.values)
+        case ast.FormattedValue():
+            return f"{{{ast.unparse(node.value)}}}"
+    return None
+
+
+OTHERS = [file for file in sorted(PAPER.glob("*.py")) if file.name != "arms.py"]
+
+
+@pytest.mark.parametrize("file", OTHERS, ids=lambda file: file.name)
+def test_no_other_module_puts_an_arms_name_together(file):
+    assert names_put_together(file.read_text()) == []
+
+
+def test_arms_itself_is_where_they_are_put_together():
+    assert len(names_put_together((PAPER / "arms.py").read_text())) == 4
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'f"gradient {count}"',
+        'f"random = {region}"',
+        '"random = O -> LTP"',
+        '"elsewhere " + region',
+        '"random %d" % count',
+        '"gradient {}".format(count)',
+        'table.lost("VQA", "O+1 -> LTP, all")',
+        'f"O+1 -> LTP, {each}"',
+        'f"{row}, {window}"',
+        'f"{self.row}, {self.column}"',
+        'f"{each}, mid-late"',
+    ],
+)
+def test_a_name_that_is_put_together_elsewhere_is_found(code):
+    assert len(names_put_together(f"def one(table, self, row):\n    return {code}\n")) == 1
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        '"""random tokens, as many as a region has"""',
+        'knockout("O+1 -> LTP", "all")',
+        'f"{where}, {key!r}"',
+        'f"{task}, {arm}"',
+        '{"random": 3}',
+        'f"no cell, such as {row}, {window}, of table 2"',
+        'f"{file}, row {row!r}, {window}"',
+    ],
+)
+def test_what_is_no_name_of_an_arm_is_left_alone(code):
+    assert names_put_together(f"def one(task, arm, row):\n    {code}\n") == []

@@ -12,6 +12,7 @@ position: the scene is the table's blue, so that there is context to block, too.
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,27 +26,18 @@ from transformers import (
     LlavaProcessor,
 )
 
+from claims.neo2025 import sample
+from claims.neo2025.protocol import TEXT, Text
+from claims.neo2025.study import Measured
 from fixtures.emoji_llava.architecture import build_tokenizer
 from vlmlib import VLM
+from vlmlib.study import Bench, MeanOf, Store, loaded
 
 GRID, PATCH = 12, 4
 LAYERS, HEADS, HEAD_WIDTH = 4, 2, 4
 IMAGES, EMPTY_IMAGES = 30, 6
-NAMES = [
-    "text",
-    "visual",
-    "red",
-    "blue",
-    "found",
-    "bottom",
-    "carried",
-    "seen",
-    "scene",
-    "yes",
-    "number",
-    "ended",
-]
-NAMES += ["poison"]
+NAMES = ["text", "visual", "red", "blue", "found", "bottom", "carried", "seen", "scene", "yes"]
+NAMES += ["number", "ended", "poison"]
 WIDTH = 16
 # What the vision tower says of a patch: each number stands with its negative beside it, so that a
 # layer norm, which takes the mean away, leaves it; the constant is so large that the norm divides
@@ -133,15 +125,27 @@ def planted(*parts: Attend | Write, adapter: dict[str, str] | None = None) -> VL
             _wire_head(decoder.layers[part.layer].self_attn, heads[part.layer], part)
             heads[part.layer] += 1
         else:
-            mlp = decoder.layers[part.layer].mlp
-            mlp.gate_proj.weight[0, _at(part.reads)], mlp.up_proj.weight[0, _at(part.reads)] = (
-                10.0,
-                1.0,
-            )
-            mlp.down_proj.weight[_at(part.writes), 0] = (
-                part.amount / 80
-            )  # 28 * 2.8, what a token of two names gives
+            _wire_mlp(decoder.layers[part.layer].mlp, part)
     return VLM(model, processor)
+
+
+def study_of(
+    vlm: VLM,
+    folder: Path,
+    store: Store,
+    limit: int | None = None,
+    lens_limit: int | None = None,
+    questions: Path | None = None,
+    mean: Path | None = None,
+    protocol: Text = TEXT,
+    name: str = "planted",
+) -> Measured:
+    """A study of a planted model on the images of a folder (see `write_data`)."""
+    images = sample.filter_1(folder, sample.IDENTIFICATION, questions, limit)
+    lens_images = sample.filter_1(folder, sample.LENS, limit=lens_limit)
+    handle, made_from = loaded(vlm, name), MeanOf(mean, images.others)
+    bench = Bench(handle, store, made_from, images.data, protocol.name)
+    return Measured(bench, images, lens_images, protocol)
 
 
 def poisoned_mean() -> torch.Tensor:
@@ -161,10 +165,16 @@ def _wire_head(attention, head: int, part: Attend) -> None:
     here = head * HEAD_WIDTH
     attention.q_proj.weight[here + 1, _at(part.query)] = 4.0
     attention.k_proj.weight[here + 1, _at(part.key)] = 4.0
-    attention.v_proj.weight[here, _at(part.key)] = (
-        1 / 2.83
-    )  # what a token of two names has after the norm
+    # what a token of two names has after the norm
+    attention.v_proj.weight[here, _at(part.key)] = 1 / 2.83
     attention.o_proj.weight[_at(part.writes), here] = part.amount
+
+
+def _wire_mlp(mlp, part: Write) -> None:
+    mlp.gate_proj.weight[0, _at(part.reads)] = 10.0
+    mlp.up_proj.weight[0, _at(part.reads)] = 1.0
+    # 28 * 2.8, what a token of two names gives
+    mlp.down_proj.weight[_at(part.writes), 0] = part.amount / 80
 
 
 def _wire_vision_tower(model: LlavaForConditionalGeneration) -> None:
@@ -186,10 +196,8 @@ def _wire_vision_tower(model: LlavaForConditionalGeneration) -> None:
     attention = layer.self_attn
     attention.q_proj.weight[0, plus["first"]] = attention.k_proj.weight[0, plus["red"]] = 8.0
     attention.v_proj.weight[0, plus["red"]] = 1.0
-    attention.out_proj.weight[plus["found"], 0], attention.out_proj.weight[minus["found"], 0] = (
-        1.0,
-        -1.0,
-    )
+    attention.out_proj.weight[plus["found"], 0] = 1.0
+    attention.out_proj.weight[minus["found"], 0] = -1.0
 
 
 def _wire_adapter(adapter, more: dict[str, str]) -> None:
@@ -200,19 +208,14 @@ def _wire_adapter(adapter, more: dict[str, str]) -> None:
         ("red", "red", 0.4, 0.4),
         ("blue", "blue", 0.4, 0.3),
     ]
-    rows += [
-        ("bottom", "bottom", 0.5, 0.5),
-        ("found", "found", 0.4, 0.13),
-    ]  # found is three times as large
+    # found is three times as large
+    rows += [("bottom", "bottom", 0.5, 0.5), ("found", "found", 0.4, 0.13)]
     for row, (seen, name, threshold, above) in enumerate(rows):
-        adapter.linear_1.weight[row, 2 * SEEN.index(seen)], adapter.linear_1.bias[row] = (
-            steep,
-            -steep * threshold,
-        )
+        adapter.linear_1.weight[row, 2 * SEEN.index(seen)] = steep
+        adapter.linear_1.bias[row] = -steep * threshold
         for written in (name, more.get(name, name)):
-            adapter.linear_2.weight[_at(written), row] = (2.0 if written == "yes" else 1.0) / (
-                steep * above
-            )
+            amount = 2.0 if written == "yes" else 1.0
+            adapter.linear_2.weight[_at(written), row] = amount / (steep * above)
 
 
 def _processor() -> LlavaProcessor:
@@ -264,30 +267,17 @@ def write_data(folder: Path) -> Path:
     without either."""
     for each in ("annotations", "table"):
         (folder / each).mkdir(parents=True)
-    images, annotations = [], []
+    images, annotations, side = [], [], GRID * PATCH
     for index in range(IMAGES + EMPTY_IMAGES):
         file, shown = f"{index}.png", index < IMAGES
         top, left = (1, 8)[index % 2] * PATCH, (3 + index // 2 % 6) * PATCH
-        Image.fromarray(scene(top, left, blue=180 + index, shown=shown)).save(
-            folder / "table" / file
-        )
-        images.append(
-            {"id": index, "file_name": file, "width": GRID * PATCH, "height": GRID * PATCH}
-        )
+        drawn = Image.fromarray(scene(top, left, blue=180 + index, shown=shown))
+        drawn.save(folder / "table" / file)
+        images.append({"id": index, "file_name": file, "width": side, "height": side})
         if shown:
-            bottom, right = top + 3 * PATCH, left + 3 * PATCH
-            outline = [left, top, right, top, right, bottom, left, bottom]
-            entry = {
-                "id": index,
-                "image_id": index,
-                "category_id": 1,
-                "segmentation": [outline],
-                "iscrowd": 0,
-            }
-            annotations.append(entry | {"area": (3 * PATCH) ** 2})
-    categories = [
-        {"id": at, "name": name} for at, name in enumerate(("Yes", "dog", "cat"), start=1)
-    ]
+            annotations.append(_annotation(index, top, left))
+    names = enumerate(("Yes", "dog", "cat"), start=1)
+    categories = [{"id": at, "name": name} for at, name in names]
     content = {"images": images, "annotations": annotations, "categories": categories}
     (folder / "annotations" / "instances_table.json").write_text(json.dumps(content))
     bounds = {"area": "pixels", "above": 100, "below": 200, "annotations_below": 4}
@@ -296,6 +286,18 @@ def write_data(folder: Path) -> Path:
     questions = {str(index): ["What is on the plate?"] for index in range(IMAGES)}
     (folder / "questions.json").write_text(json.dumps(questions))
     return folder
+
+
+def _annotation(index: int, top: int, left: int) -> dict[str, Any]:
+    bottom, right = top + 3 * PATCH, left + 3 * PATCH
+    return {
+        "id": index,
+        "image_id": index,
+        "category_id": 1,
+        "segmentation": [[left, top, right, top, right, bottom, left, bottom]],
+        "iscrowd": 0,
+        "area": (3 * PATCH) ** 2,
+    }
 
 
 def scene(top: int, left: int, blue: int, shown: bool = True) -> np.ndarray:

@@ -1,0 +1,444 @@
+"""What a study measures, on planted models (tests/neo2025/planted.py) of which it is known what must
+come out; and that recorded rows give the same.
+
+Fails if an image counts that should not, a question is asked that does not exist or passes for
+another, the mean token is made from the wrong images, a row says something else than what its arm
+did, or a recording gives another array than the measurement that it is of.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from claims.neo2025.authors import AUTHORS
+from claims.neo2025.lens import LensResults
+from claims.neo2025.protocol import TASKS, TEXT
+from claims.neo2025.published import Printed
+from claims.neo2025.study import (
+    PAGES,
+    Measured,
+    NumberAblations,
+    Recorded,
+    Study,
+    sliding_places,
+    visual_tokens,
+)
+from tests.neo2025 import planted, worlds
+from vlmlib import VLM, Ablate, Polling, VLMError, save_mean
+from vlmlib.study import Finished, Recording, Row, Store, Table
+from vlmlib.study.example import open_image
+
+IMAGES = 6
+QUICK = replace(TEXT, steps=2)
+ALL = {"asked": IMAGES, "counted": IMAGES}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return planted.write_data(tmp_path_factory.mktemp("planted") / "data")
+
+
+@pytest.fixture
+def study_of(folder, tmp_path):
+    """A planted model on the first images."""
+
+    def study(parts, limit=IMAGES, **more) -> Measured:
+        vlm = planted.planted(*parts)
+        return planted.study_of(vlm, folder, store, limit, limit, **more)
+
+    store = Store(tmp_path / "store")
+    yield study
+    store.close()
+
+
+def object_and_background(scene):
+    background = scene.stimulus.visual[-1:]
+    return {
+        "object": [Ablate(scene.object, scene.mean)],
+        "corner": [Ablate(background, scene.mean)],
+        "nothing": [],
+    }
+
+
+def test_where_the_object_is_read_its_ablation_alone_takes_answers_away(study_of):
+    """Every one of them, under every task."""
+    study = study_of(planted.LOCAL)
+    for task in TASKS:
+        table = study.measure(task, object_and_background)
+        assert table.counts == {task: ALL}
+        lost = [table.lost(task, arm).tolist() for arm in ("object", "corner", "nothing")]
+        assert lost == [[True] * IMAGES, [False] * IMAGES, [False] * IMAGES]
+        assert table.tokens("object").tolist() == [9.0] * IMAGES
+        assert table.tokens("nothing").tolist() == [0.0] * IMAGES
+
+
+def test_no_image_counts_that_a_model_gets_right_without_the_object(study_of):
+    study = study_of(planted.BLIND, protocol=QUICK)
+    table = study.measure("polling", object_and_background)
+    assert table.counts["polling"] == {"asked": 0, "counted": 0}
+    assert len(table.lost("polling", "object")) == 0
+    none = {"filter 1": IMAGES, "filter 2": 0, "asked": 0, "counted": 0}
+    assert study.ablations.counts == dict.fromkeys(TASKS, none)
+    assert study.knockouts.counts == {"VQA": none}
+
+
+def test_images_without_a_question_are_not_asked_one(study_of, tmp_path):
+    questions = tmp_path / "questions.json"
+    questions.write_text(json.dumps({"1": ["What is on the plate?"], "4": ["What is it?"]}))
+    study = study_of(planted.LOCAL, questions=questions)
+    polling, vqa = (study.measure(task, object_and_background) for task in ("polling", "VQA"))
+    assert (polling.counts["polling"]["asked"], vqa.counts["VQA"]["asked"]) == (IMAGES, 2)
+    assert set(vqa.rows["example"]) == {"1", "4"}
+    assert study.knockouts.counts["VQA"] == {
+        "filter 1": IMAGES,
+        "filter 2": IMAGES,
+        "asked": 2,
+        "counted": 2,
+    }
+
+
+def test_two_questions_about_an_image_are_two_examples_of_one_cluster(study_of, tmp_path):
+    questions = tmp_path / "questions.json"
+    asked = {"1": ["What is on the plate?", "What is it?"], "4": ["What is it?"]}
+    questions.write_text(json.dumps(asked))
+    table = study_of(planted.LOCAL, questions=questions).knockouts
+    assert list(dict.fromkeys(table.rows["example"])) == ["1", "1, question 2", "4"]
+    assert list(dict.fromkeys(table.rows["cluster"])) == ["1", "4"]
+    assert table.counts["VQA"]["asked"] == len(table.lost("VQA", "O -> LTP, all")) == 3
+    assert table.tokens("O -> LTP, all").tolist() == [9.0, 9.0]
+
+
+def test_an_image_that_is_answered_wrong_does_not_count(study_of):
+    """And is asked nothing else."""
+    study = study_of(planted.LOCAL)
+    vlm = study.bench.model.load()
+    prefill_ends_with = vlm.processor.tokenizer.convert_tokens_to_ids("▁a")
+    ended = planted.NAMES.index("ended")
+    vlm.model.get_input_embeddings().weight[prefill_ends_with, ended] = 5.0
+    polling, vqa = (study.measure(task, object_and_background) for task in ("polling", "VQA"))
+    assert polling.counts["polling"] == ALL
+    assert vqa.counts["VQA"] == {"asked": IMAGES, "counted": 0}
+    asked = "SELECT DISTINCT arm FROM results WHERE task = 'VQA'"
+    assert study.bench.store.database.execute(asked).fetchall() == [("clean",)]
+
+
+def test_tables_say_how_many_images_passed_each_filter(study_of):
+    study = study_of(planted.LOCAL, limit=3, protocol=replace(QUICK, most_images=2))
+    assert [each.id for each in study.kept] == ["0", "1"]
+    expected = {"filter 1": 3, "filter 2": 2, "asked": 2, "counted": 2}
+    assert study.ablations.counts == dict.fromkeys(TASKS, expected)
+    assert study.knockouts.counts == {"VQA": expected}
+
+
+def test_the_mean_comes_from_images_that_the_filter_leaves_out(study_of):
+    study = study_of(planted.LOCAL)
+    vlm, others = study.bench.model.load(), study.images.others
+    read = [vlm.read(open_image(path), "") for path in others]
+    expected = torch.cat([each.embeddings[each.visual] for each in read]).mean(0)
+    assert len(others) == planted.EMPTY_IMAGES
+    torch.testing.assert_close(study.bench.mean_token(), expected)
+
+
+def test_the_mean_is_that_of_a_file_where_one_is_given(study_of, tmp_path):
+    file = tmp_path / "mean.safetensors"
+    save_mean(file, planted.poisoned_mean(), made="by hand")
+    study = study_of(planted.POISONED, mean=file)
+    assert torch.equal(study.bench.mean_token(), planted.poisoned_mean())
+    table = study.measure("polling", object_and_background)
+    assert table.lost("polling", "corner").tolist() == [True] * IMAGES
+
+
+def test_the_lens_shows_the_class_from_the_layer_on_that_writes_it(study_of):
+    """And numbers after the object."""
+    lens = study_of(planted.LOCAL).lens
+    assert lens.share.tolist() == [[0.0, 0.0, 0.0, 1.0, 1.0]] * IMAGES
+    assert lens.absent_share.sum() == 0
+    assert (lens.numbers > 0).all()
+    assert (lens.first_numbers == 0).all()
+    assert lens.categories == ["Yes"] * IMAGES
+    assert set(lens.absent) == {"dog", "cat"}
+
+
+def test_numbers_count_on_the_background_alone(study_of):
+    """All tokens from the object's first one on say a number, its own included."""
+    number = planted.Attend(2, "visual", "red", "number")
+    lens = study_of((planted.SCENE, planted.READ, number)).lens
+    assert lens.numbers.tolist() == [120, 36, 119, 35, 118, 34]
+
+
+def number_rows(study: Measured) -> list[tuple[Any, ...]]:
+    """(arm, answer, right, tokens, still) of each row of ablating numbers."""
+    asked = """SELECT arm, answer, right, tokens, json_extract(detail, '$.still') FROM results
+        WHERE task = 'ablating numbers'"""
+    return study.bench.store.database.execute(asked).fetchall()
+
+
+def test_numbers_are_ablated_where_there_are_any(study_of):
+    study = study_of(planted.LOCAL)
+    found = study.numbers
+    assert found.changed["numbers"].tolist() == [False] * IMAGES
+    assert found.changed["+1 buffer"].tolist() == [True] * IMAGES
+    assert found.persist.tolist() == [True] * IMAGES
+    rows = number_rows(study)
+    assert len(rows) == 3 * IMAGES
+    for arm, answer, right, tokens, still in rows:
+        assert (answer, right) == {"+1 buffer": ("No", 0)}.get(arm, ("Yes", 1))
+        assert still == tokens
+        assert (tokens is not None and tokens > 0) == (arm == "numbers")
+
+
+def test_where_no_token_says_a_number_none_is_ablated(study_of):
+    study = study_of(planted.EARLY)
+    assert (len(study.numbers.persist), number_rows(study)) == (0, [])
+    assert {arm: len(each) for arm, each in study.numbers.changed.items()} == {
+        "numbers": 0,
+        "+1 buffer": 0,
+    }
+
+
+def test_numbers_that_their_own_tokens_say_do_not_persist(study_of):
+    """The last visual row says them, whose place the mean token hardly has."""
+    study = study_of((planted.SCENE, planted.READ, planted.Write(2, "bottom", "number")))
+    assert study.numbers.persist.tolist() == [False] * IMAGES
+    ablated = [(tokens, still) for arm, _, _, tokens, still in number_rows(study) if tokens]
+    assert ablated == [(12, 0)] * IMAGES
+
+
+def test_each_image_counts_once_in_what_ablating_numbers_did():
+    rows = [
+        [Row("clean", True), Row("numbers", same, detail={"still": still}), Row("+1 buffer", other)]
+        for same, still, other in ((True, 0, False), (False, 3, False), (True, 1, True))
+    ]
+    found = NumberAblations.of([Finished(str(at), "", each) for at, each in enumerate(rows)])
+    assert found.changed["numbers"].tolist() == [False, True, False]
+    assert found.changed["+1 buffer"].tolist() == [True, True, False]
+    assert found.persist.tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("arms", [["object", "random 5"], ["random 5"]])
+def test_an_arm_that_was_run_on_no_image_is_named_among_those_there_are(arms, study_of):
+    table = study_of(planted.LOCAL).measure("polling", object_and_background)
+    message = r"'random 5' for polling\. Measured were: clean, corner, nothing, object"
+    with pytest.raises(VLMError, match=message):
+        table.curves("polling", arms)
+
+
+def test_a_task_that_there_is_not_is_named(study_of):
+    with pytest.raises(VLMError, match="no task 'counting'"):
+        study_of(planted.LOCAL).measure("counting", object_and_background)
+
+
+def test_a_task_of_ones_own_is_asked_as_it_asks(study_of):
+    """Any value with a name, `read` and `ask`."""
+    table = study_of(planted.LOCAL).measure(Counting(), object_and_background)
+    assert table.counts == {"counting": ALL}
+    assert table.lost("counting", "object").tolist() == [True] * IMAGES
+
+
+class Counting:
+    """How many objects there are, of which the model knows one; it says so with "Yes"."""
+
+    name = "counting"
+
+    def read(self, vlm, example):
+        return vlm.read(example.image, "How many?")
+
+    def ask(self, vlm, example, stimulus, arms):
+        return TEXT.ask(vlm, Polling(example.category), stimulus, arms)
+
+
+def test_figure_8s_windows_stand_where_their_middles_are(study_of):
+    study = study_of(planted.LOCAL, limit=1)
+    places = {"L1-1": 0.125, "L2-2": 0.375, "L3-3": 0.625, "L4-4": 0.875}
+    assert study.sliding_places == sliding_places(study.knockouts) == places
+    made_up = worlds.world("paper")
+    assert sliding_places(made_up.knockouts) == made_up.sliding_places
+
+
+def test_an_image_has_as_many_visual_tokens_as_its_rows_say(study_of):
+    assert study_of(planted.LOCAL, limit=1, protocol=QUICK).visual_tokens == planted.GRID**2
+    assert visual_tokens(worlds.world("paper").ablations) == worlds.VISUAL
+
+
+def test_of_no_images_there_are_no_windows_and_at_most_one_token(study_of):
+    study = study_of(planted.BLIND, protocol=QUICK)
+    assert (study.sliding_places, study.visual_tokens) == ({}, 1)
+
+
+@pytest.fixture(scope="module", params=["text", "authors"])
+def both(request, folder, tmp_path_factory) -> tuple[Measured, Path]:
+    """A study that has measured everything, and the file of its rows, alone in a folder; some of its
+    images have two questions, and some none."""
+    place = tmp_path_factory.mktemp(request.param)
+    asked = {str(at): ["What is on the plate?", "What is it?"][: at % 3] for at in range(IMAGES)}
+    (place / "questions.json").write_text(json.dumps(asked))
+    study = planted.study_of(
+        planted.planted(*planted.LOCAL),
+        folder,
+        Store(place / "store"),
+        IMAGES,
+        IMAGES,
+        place / "questions.json",
+        protocol=replace({"text": TEXT, "authors": AUTHORS}[request.param], steps=2),
+    )
+    for name in (*PAGES, "numbers"):
+        assert getattr(study, name) is not None
+    study.bench.store.close()
+    file = tmp_path_factory.mktemp("recorded") / "rows.sqlite"
+    shutil.copy(study.bench.store.path, file)
+    return study, file
+
+
+@pytest.fixture
+def stored(both) -> Iterator[Measured]:
+    """The same measured once more over its store, where no row is missing and the model refuses to
+    be loaded."""
+
+    def refuse() -> VLM:
+        raise AssertionError("The model was loaded.")
+
+    study, bench = both[0], both[0].bench
+    store = Store(bench.store.path.parent)
+    bench = replace(bench, store=store, model=replace(bench.model, load=refuse))
+    yield Measured(bench, study.images, study.lens_images, study.protocol)
+    store.close()
+
+
+@pytest.fixture
+def recorded(both, monkeypatch) -> Recorded:
+    """The same from the file, where there is neither a model nor an image."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("Judging asked for a model or an image.")
+
+    monkeypatch.setattr(VLM, "load", refuse)
+    monkeypatch.setattr("vlmlib.study.example.open_image", refuse)
+    recording = Recording(both[1])
+    [subject] = recording.subjects
+    assert subject == ("planted", "data", both[0].protocol.name)
+    return Recorded(recording, subject)
+
+
+@pytest.mark.parametrize("name", ["ablations", "knockouts"])
+def test_recorded_tables_are_the_measured_ones(name, both, recorded):
+    table, again = getattr(both[0], name), getattr(recorded, name)
+    pd.testing.assert_frame_equal(again.rows, table.rows)
+    assert len(table.rows) > 100
+    assert (again.counts, again.arms) == (table.counts, table.arms)
+    for task in table.counts:
+        for ask in ("curves", "doubt"):
+            names = [arm for arm in table.arms if "clean" not in arm]
+            if task == "generative" and ask == "doubt":
+                continue  # texts have no probability
+            mine, its = (getattr(each, ask)(task, names) for each in (table, again))
+            np.testing.assert_array_equal(its, mine)
+
+
+def test_the_recorded_lens_is_the_measured_one(both, recorded):
+    lens, again = both[0].lens, recorded.lens
+    for field in fields(LensResults):
+        mine, its = getattr(lens, field.name), getattr(again, field.name)
+        if field.name == "norms":
+            assert its.keys() == mine.keys()
+            mine, its = list(mine.values()), list(its.values())
+        np.testing.assert_array_equal(its, mine, err_msg=field.name)
+    assert lens.share.shape == (IMAGES, planted.LAYERS + 1)
+
+
+def test_recorded_number_ablations_are_the_measured_ones(both, recorded):
+    numbers, again = both[0].numbers, recorded.numbers
+    np.testing.assert_array_equal(again.persist, numbers.persist)
+    assert again.changed.keys() == numbers.changed.keys()
+    for arm, changed in numbers.changed.items():
+        np.testing.assert_array_equal(again.changed[arm], changed)
+    assert len(numbers.persist) == IMAGES
+
+
+def test_recorded_windows_and_tokens_are_the_measured_ones(both, recorded):
+    assert recorded.sliding_places == both[0].sliding_places
+    assert len(recorded.sliding_places) == planted.LAYERS
+    assert recorded.visual_tokens == both[0].visual_tokens == planted.GRID**2
+
+
+def test_a_recording_tells_what_it_is_of_and_that_it_is_one(recorded):
+    assert (recorded.name, recorded.data, recorded.label) == (
+        "planted",
+        "data",
+        "planted, recorded",
+    )
+
+
+def test_a_recording_keeps_as_many_images_as_its_protocol_does(recorded):
+    """The authors' runs stop at a thousand images that pass filter 2."""
+    assert recorded.knockouts.counts["VQA"]["filter 2"] == IMAGES
+    assert recorded.protocol.most_images == {"text": None, "authors": 1000}[recorded.protocol.name]
+    del recorded.knockouts
+    recorded.protocol = replace(recorded.protocol, most_images=2)
+    assert recorded.knockouts.counts["VQA"]["filter 2"] == 2
+
+
+def test_what_was_not_recorded_has_no_images(both):
+    study = Recorded(Recording(both[1]), ("another", "data", "text"), "mine")
+    none = {"filter 1": 0, "filter 2": 0, "asked": 0, "counted": 0}
+    assert study.ablations.counts == dict.fromkeys(TASKS, none)
+    assert len(study.knockouts.lost("VQA", "O -> LTP, all")) == 0
+    assert (len(study.lens.best), len(study.numbers.persist)) == (0, 0)
+    assert (study.sliding_places, study.visual_tokens, study.label) == ({}, 1, "mine")
+
+
+def test_what_is_in_the_store_is_judged_without_the_model(both, stored):
+    for name in ("ablations", "knockouts"):
+        pd.testing.assert_frame_equal(getattr(stored, name).rows, getattr(both[0], name).rows)
+    np.testing.assert_array_equal(stored.lens.share, both[0].lens.share)
+    np.testing.assert_array_equal(stored.numbers.persist, both[0].numbers.persist)
+
+
+def test_the_model_is_loaded_at_the_first_row_that_is_missing(stored):
+    assert stored.kept
+    with pytest.raises(AssertionError, match="was loaded"):
+        stored.measure("polling", object_and_background)
+
+
+def test_a_study_names_what_it_has_made_and_nothing_else(both, stored):
+    recorded = Recorded(Recording(both[1]), ("planted", "data", both[0].protocol.name))
+    for each in (stored, recorded):
+        assert each.made == []
+        assert each.lens is not None
+        assert each.made == ["lens"]
+        assert each.sliding_places
+        assert each.made == ["knockouts", "lens"]
+        assert each.visual_tokens
+        assert each.numbers is not None
+        assert each.made == list(PAGES)
+    assert Printed("llava-1.5-7b").made == []
+
+
+def test_measured_recorded_and_printed_are_studies(both):
+    """Also for the type checker, which reads the annotation."""
+    measured = both[0]
+    recorded = Recorded(Recording(both[1]), ("planted", "data", "text"))
+    studies: list[Study] = [measured, recorded, Printed("llava-1.5-7b")]
+    asked = [name for name in vars(Study) if not name.startswith("_")]
+    assert {"name", "label", "data", "ablations", "knockouts", "lens", "made"} == set(asked)
+    for study in studies:
+        assert [name for name in asked if name not in dir(study)] == []
+        assert all(isinstance(getattr(study, name), str) for name in ("name", "label", "data"))
+        assert isinstance(study.made, list)
+
+
+def test_a_table_of_printed_counts_answers_as_one_of_images_does():
+    """What the protocol says of `ablations` and `knockouts`."""
+    for table in (Printed("llava-1.5-7b").ablations, worlds.world("paper").ablations):
+        assert table.has("object")
+        assert len(table.pair("polling", "object", "elsewhere object")) == 2
+        for answer in (table.lost("polling", "object"), table.curves("polling", ["object"])):
+            assert answer is not None
+    assert isinstance(worlds.world("paper").ablations, Table)
