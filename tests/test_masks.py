@@ -4,12 +4,15 @@ Fails if an edge is allowed that the model, an arm's start, a block or another a
 forbidden without reason.
 """
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlmlib import Block
+from vlmlib.layout import Layout
 from vlmlib.masks import Masks
 from vlmlib.plan import Pass
 
@@ -57,10 +60,14 @@ def defined(case: dict, layer: int) -> torch.Tensor:
     return mask
 
 
-def made(case: dict, eager: bool = False) -> Masks:
-    run = Pass(tuple(range(len(case["starts"]))), tuple(case["starts"]), case["packed"])
+def laid_out(starts: Sequence[int], packed: bool) -> Layout:
+    return Layout.of(Pass(tuple(range(len(starts))), tuple(starts), packed), LENGTH, "cpu")
+
+
+def made(case: dict, additive: torch.dtype | None = None) -> Masks:
     arms = [[Block(*block)] for block in case["blocks"]]
-    return Masks(run, arms, LENGTH, case["windows"], HEADS, eager, torch.float32, "cpu")
+    layout = laid_out(case["starts"], case["packed"])
+    return Masks(layout, arms, case["windows"], HEADS, additive)
 
 
 @settings(max_examples=150, deadline=None)
@@ -75,25 +82,29 @@ def test_every_edge_is_as_defined(case):
 @settings(max_examples=30, deadline=None)
 @given(drawn())
 def test_an_additive_mask_is_zero_where_the_boolean_one_allows_and_lowest_elsewhere(case):
-    boolean, additive = made(case), made(case, eager=True)
+    boolean, additive = made(case), made(case, additive=torch.float32)
     for layer in range(LAYERS):
         values = additive.layer(layer)
         assert torch.equal(values == 0, boolean.layer(layer))
         assert bool(((values == 0) | (values == torch.finfo(torch.float32).min)).all())
 
 
+@settings(max_examples=80, deadline=None)
+@given(drawn())
+def test_an_arms_positions_are_where_the_layout_says(case):
+    layout = laid_out(case["starts"], case["packed"])
+    lasts = zip(*layout.lasts(), strict=True)
+    for arm, (start, last) in enumerate(zip(case["starts"], lasts, strict=True)):
+        row, columns = layout.at(arm, range(start, LENGTH))
+        assert row == (0 if case["packed"] else arm)
+        assert layout.queries[columns].tolist() == list(range(start, LENGTH))
+        assert set(layout.query_owners[columns].tolist()) == {arm if case["packed"] else 0}
+        assert last == (row, columns[-1])
+
+
 def test_layers_that_block_the_same_share_one_mask():
     block = Block([1], to=LENGTH - 1, layers=[0, 1])
-    masks = Masks(
-        Pass((0,), (LENGTH - 1,), True),
-        [[block]],
-        LENGTH,
-        [None] * 3,
-        HEADS,
-        False,
-        torch.float32,
-        "cpu",
-    )
+    masks = Masks(laid_out([LENGTH - 1], packed=True), [[block]], [None] * LAYERS, HEADS)
     assert masks.layer(0) is masks.layer(1)
     assert not torch.equal(masks.layer(1), masks.layer(2))
 
@@ -107,7 +118,5 @@ def test_layers_that_block_the_same_share_one_mask():
     ],
 )
 def test_only_whole_sequences_without_a_block_are_left_to_the_model(starts, arms, own):
-    masks = Masks(
-        Pass((0, 1), starts, False), arms, LENGTH, [None] * 3, HEADS, False, torch.float32, "cpu"
-    )
+    masks = Masks(laid_out(starts, packed=False), arms, [None] * LAYERS, HEADS)
     assert masks.are_the_models_own is own

@@ -1,11 +1,15 @@
-"""Interventions on vision-language models: describe what to change, then ask what the model
-predicts.
+"""The instrument: interventions on vision-language models, executed exactly.
 
-from vlmlib import VLM, Ablate, Block, select, mean_embedding
+Describe what to change, then ask what the model predicts.
 
-vlm = VLM.load("fixtures/emoji_llava") stimulus = vlm.read(image, "Is there a dog in this image?")
-tokens = stimulus.tokens_of(mask) logits = vlm.next_token(stimulus, [[], [Ablate(tokens, mean)],
-[Block(tokens, to=stimulus.last, layers=vlm.layers)]])
+    from vlmlib import VLM, Ablate, Block, mean_embedding
+
+    vlm = VLM.load("fixtures/emoji_llava")
+    stimulus = vlm.read(image, "Is there a dog in this image?")
+    tokens = stimulus.tokens_of(mask)
+    ablated = [Ablate(tokens, mean_embedding(vlm, images))]
+    blocked = [Block(tokens, to=stimulus.last, layers=vlm.layers)]
+    logits = vlm.next_token(stimulus, [[], ablated, blocked])
 """
 
 from vlmlib import select, windows

@@ -43,8 +43,7 @@ def decoder_of(model: PreTrainedModel) -> Decoder:
     if model.config.is_encoder_decoder or unembed is None or not has_all:
         raise VLMError(
             f"{name} has no single causal language model that is fed by placeholder tokens, which "
-            "is what visual "
-            f"tokens and their attention edges are here. {USE}"
+            f"is what visual tokens and their attention edges are here. {USE}"
         )
     crossing = [
         index for index, layer in enumerate(stack.layers) if not hasattr(layer, "self_attn")
@@ -58,9 +57,8 @@ def decoder_of(model: PreTrainedModel) -> Decoder:
     text = model.config.get_text_config()
     if text._attn_implementation not in ("sdpa", "eager"):
         raise VLMError(
-            f"This model's attention runs as {text._attn_implementation!r}, which takes no mask of "
-            "edges. Load it with "
-            'attn_implementation="sdpa" or "eager".'
+            f"This model's attention runs as {text._attn_implementation!r}, which takes no mask "
+            'of edges. Load it with attn_implementation="sdpa" or "eager".'
         )
     window = getattr(text, "sliding_window", None)
     kinds = getattr(text, "layer_types", None)
@@ -149,8 +147,7 @@ def grid_of(inputs: Mapping[str, Tensor], count: int, image_processor: Any) -> t
     ):
         raise VLMError(
             f"{count} visual tokens are not the square grid of one picture, so regions of the "
-            "image cannot be found "
-            f"among them. {USE}"
+            f"image cannot be found among them. {USE}"
         )
     return side, side
 

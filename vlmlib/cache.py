@@ -29,8 +29,9 @@ def sharing(clean: list[KeysAndValues], length: int, rows: int) -> Cache:
 
     !!! example
 
-        >>> clean = [(torch.zeros(1, 2, 9, 4), torch.zeros(1, 2, 9, 4))]
-        >>> sharing(clean, length=7, rows=3).update(torch.ones(3, 2, 1, 4), torch.ones(3, 2, 1, 4), 0)[0].shape
+        >>> clean, new = torch.zeros(1, 2, 9, 4), torch.ones(3, 2, 1, 4)
+        >>> cache = sharing([(clean, clean)], length=7, rows=3)
+        >>> cache.update(new, new, layer_idx=0)[0].shape
         torch.Size([3, 2, 8, 4])
     """
     return Cache(
@@ -41,18 +42,17 @@ def sharing(clean: list[KeysAndValues], length: int, rows: int) -> Cache:
 class _Shared(DynamicLayer):
     def __init__(self, keys: Keys, values: Keys, rows: int):
         super().__init__()
-        self.prefix, self.is_initialized = (
-            (keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1)),
-            True,
-        )
+        self.shared_keys = keys.expand(rows, -1, -1, -1)
+        self.shared_values = values.expand(rows, -1, -1, -1)
+        self.is_initialized = True
 
     def update(self, key_states: Keys, value_states: Keys, *args, **kwargs) -> KeysAndValues:
-        return torch.cat([self.prefix[0], key_states], -2), torch.cat(
-            [self.prefix[1], value_states], -2
-        )
+        keys = torch.cat([self.shared_keys, key_states], -2)
+        values = torch.cat([self.shared_values, value_states], -2)
+        return keys, values
 
     def get_seq_length(self) -> int:
-        return self.prefix[0].shape[-2]
+        return self.shared_keys.shape[-2]
 
 
 class Branches(Cache):
@@ -62,9 +62,10 @@ class Branches(Cache):
 
     !!! example
 
-        >>> branches = Branches([(torch.zeros(1, 2, 9, 4), torch.zeros(1, 2, 9, 4))], rows=3, capacity=12)
+        >>> clean, new = torch.zeros(1, 2, 9, 4), torch.ones(2, 2, 1, 4)
+        >>> branches = Branches([(clean, clean)], rows=3, capacity=12)
         >>> branches.begin(slice(0, 2), start=7)
-        >>> branches.update(torch.ones(2, 2, 1, 4), torch.ones(2, 2, 1, 4), 0)[0].shape
+        >>> branches.update(new, new, layer_idx=0)[0].shape
         torch.Size([2, 2, 8, 4])
     """
 
@@ -82,12 +83,13 @@ class Branches(Cache):
         """From here on all rows are written, from position `length`, and the clean run is let
         go."""
         for layer in self.branches:
-            layer.rows, layer.filled, layer.prefix = slice(None), length, ()
+            layer.resume(length)
 
     def keep(self, rows: Tensor) -> None:
         """Drop all rows but these."""
         for layer in self.branches:
-            layer.room = (layer.room[0][rows], layer.room[1][rows])
+            keys, values = layer.room
+            layer.room = (keys[rows], values[rows])
 
 
 class _Branch(DynamicLayer):
@@ -107,13 +109,15 @@ class _Branch(DynamicLayer):
         for room, prefix in zip(self.room, self.prefix, strict=True):
             room[rows, :, :start] = prefix[:, :, :start]
 
+    def resume(self, length: int) -> None:
+        self.rows, self.filled = slice(None), length
+        self.prefix = ()
+
     def update(self, key_states: Keys, value_states: Keys, *args, **kwargs) -> KeysAndValues:
         begin, self.filled = self.filled, self.filled + key_states.shape[-2]
-        keys, values = (
-            self.room[0][self.rows, :, : self.filled],
-            self.room[1][self.rows, :, : self.filled],
-        )
-        keys[:, :, begin:], values[:, :, begin:] = key_states, value_states
+        keys, values = (room[self.rows, :, : self.filled] for room in self.room)
+        keys[:, :, begin:] = key_states
+        values[:, :, begin:] = value_states
         return keys, values
 
     def get_seq_length(self) -> int:

@@ -42,8 +42,7 @@ def load(
     elif folder.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
         raise VLMError(
             f"There is no folder {name!r}, and it is no hub id of the form organisation/name. "
-            "Check the path, or "
-            "pass an id such as llava-hf/llava-1.5-7b-hf."
+            "Check the path, or pass an id such as llava-hf/llava-1.5-7b-hf."
         )
     try:
         processor = _processor(source, revision)
@@ -52,9 +51,8 @@ def load(
         ), processor
     except (ImportError, OSError, ValueError) as error:
         raise VLMError(
-            f"{name!r} could not be loaded as a vision-language checkpoint: {error} If it is a hub "
-            "id, download "
-            "it where there is a network and pass the folder."
+            f"{name!r} could not be loaded as a vision-language checkpoint: {error} If it is a "
+            "hub id, download it where there is a network and pass the folder."
         ) from error
 
 
@@ -119,7 +117,6 @@ def _check_folder(folder: Path) -> None:
         if not any(any(folder.glob(pattern)) for pattern in patterns):
             raise VLMError(
                 f"The checkpoint folder {str(folder)!r} has no {what.removeprefix('a ')}. Save "
-                "model and processor "
-                "into one folder (model.save_pretrained(folder), "
+                "model and processor into one folder (model.save_pretrained(folder), "
                 "processor.save_pretrained(folder))."
             )

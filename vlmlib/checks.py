@@ -1,11 +1,15 @@
-"""What makes no sense is refused before anything runs: arms without meaning, numbers out of
-range."""
+"""What makes no sense is refused before anything runs: arms without meaning, numbers out of range.
+
+Every kind of intervention has its check here.
+"""
 
 from collections.abc import Sequence
+from itertools import product
+from typing import assert_never
 
 from vlmlib.decoder import Decoder
 from vlmlib.errors import VLMError
-from vlmlib.interventions import Ablate, Arm, Block
+from vlmlib.interventions import Ablate, Arm, Block, Intervention, by_kind
 
 
 def check(arm: Arm, length: int, decoder: Decoder, causal: bool = True) -> None:
@@ -18,75 +22,19 @@ def check(arm: Arm, length: int, decoder: Decoder, causal: bool = True) -> None:
 
         >>> check([Block([1], to=3, layers=[0])], length=4, decoder=vlm.decoder)
     """
-    strange = (
-        [arm]
-        if isinstance(arm, Ablate | Block)
-        else [each for each in arm if not isinstance(each, Ablate | Block)]
-    )
-    if strange:
-        raise VLMError(
-            f"An arm is a list of Ablate and Block, and [] the clean run; this one is or holds a "
-            f"{type(strange[0]).__name__}. Pass a list of arms, such as [[], [Ablate(tokens, "
-            "mean)]]."
-        )
-    ablated: set[tuple[int, int]] = set()
+    _check_kinds(arm)
     for each in arm:
-        if isinstance(each, Ablate):
-            check_range("Ablate: token", each.tokens, length)
-            check_range("Ablate: layer", [each.layer], len(decoder.layers))
-            if each.value.shape[-1] != decoder.d_model:
-                raise VLMError(
-                    f"Ablate was given a value of width {each.value.shape[-1]}, but this model's "
-                    "embeddings have "
-                    f"width {decoder.d_model}. Compute the value with this model "
-                    "(mean_embedding(vlm, images))."
-                )
-            here = {(each.layer, token) for token in each.tokens}
-            if here & ablated:
-                layer, token = min(here & ablated)
-                raise VLMError(
-                    f"Two ablations of one arm replace token {token} at layer {layer}. Leave it in "
-                    "one of them."
-                )
-            ablated |= here
-        else:
-            check_range("Block: source", each.source, length)
-            check_range("Block: target", each.to, length)
-            check_range("Block: layer", each.layers, len(decoder.layers))
-            check_range("Block: head", each.heads or (), decoder.heads)
-            if causal and each.source and each.to and max(each.source) > min(each.to):
-                raise VLMError(
-                    f"Block removes the edge from position {max(each.source)} into {min(each.to)}, "
-                    "but no position "
-                    "attends to a later one. Choose sources at or before the targets, or use "
-                    "causal_blocks."
-                )
+        match each:
+            case Ablate():
+                _check_ablate(each, length, decoder)
+            case Block():
+                _check_block(each, length, decoder, causal)
+            case _:
+                assert_never(each)
+    ablations, blocks = by_kind(arm)
+    _check_replaced_once(ablations)
     if causal:
-        _check_sources_left([each for each in arm if isinstance(each, Block)], decoder)
-
-
-def _check_sources_left(blocks: list[Block], decoder: Decoder) -> None:
-    """A row without any source has no softmax. Only one that loses its edge to itself can come to
-    that."""
-    sources = {source for block in blocks for source in block.source}
-    heads = range(decoder.heads) if any(block.heads is not None for block in blocks) else range(1)
-    for target in sorted(sources & {target for block in blocks for target in block.to}):
-        into = [block for block in blocks if target in block.to]
-        for layer in sorted({layer for block in into for layer in block.layers}):
-            window = decoder.windows[layer] or target + 1
-            seen = range(max(0, target - window + 1), target + 1)
-            for head in heads:
-                here = [
-                    b for b in into if layer in b.layers and (b.heads is None or head in b.heads)
-                ]
-                if sum(len(block.source) for block in here) < len(seen):
-                    continue
-                if not set(seen).difference(*(block.source for block in here)):
-                    raise VLMError(
-                        f"Blocking leaves position {target} with no position to attend to in layer "
-                        f"{layer}. Keep at "
-                        "least one source, for example the position itself."
-                    )
+        _check_sources_left(blocks, decoder)
 
 
 def check_range(what: str, numbers: Sequence[int], count: int) -> None:
@@ -99,6 +47,88 @@ def check_range(what: str, numbers: Sequence[int], count: int) -> None:
     outside = [number for number in numbers if not 0 <= number < count]
     if outside:
         raise VLMError(
-            f"{what} {outside[0]} is outside 0 to {count - 1}. Count from 0, without negative "
-            "numbers."
+            f"{what} {outside[0]} is outside 0 to {count - 1}. "
+            "Count from 0, without negative numbers."
         )
+
+
+def _check_kinds(arm: Arm) -> None:
+    """A single intervention in an arm's place is refused, and anything else in an arm."""
+    if isinstance(arm, Intervention):
+        strange = [arm]
+    else:
+        strange = [each for each in arm if not isinstance(each, Intervention)]
+    if strange:
+        raise VLMError(
+            "An arm is a list of Ablate and Block, and [] the clean run; this one is or holds a "
+            f"{type(strange[0]).__name__}. "
+            "Pass a list of arms, such as [[], [Ablate(tokens, mean)]]."
+        )
+
+
+def _check_ablate(each: Ablate, length: int, decoder: Decoder) -> None:
+    check_range("Ablate: token", each.tokens, length)
+    check_range("Ablate: layer", [each.layer], len(decoder.layers))
+    width = each.value.shape[-1]
+    if width != decoder.d_model:
+        raise VLMError(
+            f"Ablate was given a value of width {width}, but this model's embeddings have width "
+            f"{decoder.d_model}. Compute the value with this model (mean_embedding(vlm, images))."
+        )
+
+
+def _check_block(each: Block, length: int, decoder: Decoder, causal: bool) -> None:
+    check_range("Block: source", each.source, length)
+    check_range("Block: target", each.to, length)
+    check_range("Block: layer", each.layers, len(decoder.layers))
+    check_range("Block: head", each.heads or (), decoder.heads)
+    if causal and each.source and each.to and max(each.source) > min(each.to):
+        raise VLMError(
+            f"Block removes the edge from position {max(each.source)} into {min(each.to)}, "
+            "but no position attends to a later one. "
+            "Choose sources at or before the targets, or use causal_blocks."
+        )
+
+
+def _check_replaced_once(ablations: Sequence[Ablate]) -> None:
+    """Which of two values would stand in a token's place is not said."""
+    replaced: set[tuple[int, int]] = set()
+    for each in ablations:
+        here = {(each.layer, token) for token in each.tokens}
+        if here & replaced:
+            layer, token = min(here & replaced)
+            raise VLMError(
+                f"Two ablations of one arm replace token {token} at layer {layer}. "
+                "Leave it in one of them."
+            )
+        replaced |= here
+
+
+def _check_sources_left(blocks: Sequence[Block], decoder: Decoder) -> None:
+    """A row without any source has no softmax. Only one that loses its edge to itself can come to
+    that."""
+    sources = {source for block in blocks for source in block.source}
+    targets = {target for block in blocks for target in block.to}
+    heads = range(decoder.heads) if any(block.heads is not None for block in blocks) else range(1)
+    for target in sorted(sources & targets):
+        into = [block for block in blocks if target in block.to]
+        layers = sorted({layer for block in into for layer in block.layers})
+        for layer, head in product(layers, heads):
+            window = decoder.windows[layer] or target + 1
+            seen = range(max(0, target + 1 - window), target + 1)
+            if _cover([block for block in into if _reaches(block, layer, head)], seen):
+                raise VLMError(
+                    f"Blocking leaves position {target} with no position to attend to in layer "
+                    f"{layer}. Keep at least one source, for example the position itself."
+                )
+
+
+def _reaches(block: Block, layer: int, head: int) -> bool:
+    return layer in block.layers and (block.heads is None or head in block.heads)
+
+
+def _cover(blocks: Sequence[Block], seen: range) -> bool:
+    """Whether the blocks take away all that a position sees; if they are too few, no set is made."""
+    if sum(len(block.source) for block in blocks) < len(seen):
+        return False
+    return not set(seen).difference(*(block.source for block in blocks))

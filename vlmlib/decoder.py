@@ -3,6 +3,7 @@ two embeddings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -57,4 +58,5 @@ class Decoder:
     @property
     def vocab(self) -> int:
         """How many tokens have a logit."""
-        return self.unembed.weight.shape[0]  # pyright: ignore[reportReturnType, reportIndexIssue, reportAttributeAccessIssue]
+        weight: Any = self.unembed.weight
+        return weight.shape[0]

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 from transformers import GenerationConfig
 
 from vlmlib.cache import Branches
@@ -15,6 +18,9 @@ from vlmlib.interventions import Arm, first_affected
 from vlmlib.plan import plan
 from vlmlib.stimulus import Stimulus
 
+Hidden = Float[Tensor, "row d_model"]
+
+# Settings of generation that leave greedy decoding plain, each with the value that does.
 NEUTRAL = {
     "repetition_penalty": 1.0,
     "no_repeat_ngram_size": 0,
@@ -45,7 +51,8 @@ class Decoding:
 
         !!! example
 
-            >>> Decoding(vlm.processor.tokenizer, set(), 5).text(vlm.processor.tokenizer("a dog")["input_ids"])
+            >>> tokenizer = vlm.processor.tokenizer
+            >>> Decoding(tokenizer, set(), 5).text(tokenizer("a dog")["input_ids"])
             'a dog'
         """
         return self.tokenizer.decode(ids, skip_special_tokens=True)
@@ -56,11 +63,9 @@ class Decoding:
             return True
         if self.until is None:
             return False
-        return (
-            self.until in self.text(ids)
-            if isinstance(self.until, str)
-            else self.until(self.text(ids))
-        )
+        if isinstance(self.until, str):
+            return self.until in self.text(ids)
+        return self.until(self.text(ids))
 
 
 def check_greedy(settings: GenerationConfig | None) -> None:
@@ -76,8 +81,8 @@ def check_greedy(settings: GenerationConfig | None) -> None:
         if value not in (None, [], neutral):
             raise VLMError(
                 f"The model's generation_config has {name}={value!r}, which greedy description "
-                "does not apply. Set "
-                f"vlm.model.generation_config.{name} = {neutral!r} to describe without it."
+                f"does not apply. Set vlm.model.generation_config.{name} = {neutral!r} to "
+                "describe without it."
             )
 
 
@@ -94,7 +99,8 @@ def describe(
     !!! example
 
         >>> decoding = Decoding(vlm.processor.tokenizer, stop_ids=set(), max_new_tokens=5)
-        >>> [len(ids) for ids in describe(vlm.decoder, stimulus, [[], [Ablate([9], torch.zeros(16))]], decoding, 1000)]
+        >>> arms = [[], [Ablate([9], torch.zeros(16))]]
+        >>> [len(ids) for ids in describe(vlm.decoder, stimulus, arms, decoding, max_tokens=1000)]
         [5, 5]
     """
     room = len(stimulus.embeddings) + decoding.max_new_tokens
@@ -108,41 +114,71 @@ def describe(
 def _together(
     decoder: Decoder, stimulus: Stimulus, arms: Sequence[Arm], decoding: Decoding, max_tokens: int
 ) -> list[list[int]]:
+    capacity = len(stimulus.embeddings) + decoding.max_new_tokens
+    order, hidden, cache = _read(decoder, stimulus, arms, capacity, max_tokens)
+    said = _speak(decoder, stimulus, order, hidden, cache, decoding)
+    return [said[arm] for arm in range(len(arms))]
+
+
+def _read(
+    decoder: Decoder, stimulus: Stimulus, arms: Sequence[Arm], capacity: int, max_tokens: int
+) -> tuple[list[int], Hidden, Branches]:
+    """Run every arm over the prompt.
+
+    **Returns:** the arms in the order of their rows, and for each row the last position's hidden
+    states and the keys and values, with room for up to `capacity` positions.
+    """
     length = len(stimulus.embeddings)
     # an arm that changes nothing recomputes the last position, whose output the clean prefix may
     # not have
     starts = [min(first_affected(arm, length), length - 1) for arm in arms]
     made = plan(starts, length, pass_size(decoder, max_tokens), pack=False)
     clean, _ = clean_run(decoder, stimulus, max(made.shared, 1))
-    cache = Branches(clean, len(arms), length + decoding.max_new_tokens)
-    order = [arm for run in made.passes for arm in run.arms]
-    lasts, row = [], 0
+    cache = Branches(clean, len(arms), capacity)
+    order: list[int] = []
+    lasts = []
     for run in made.passes:
-        cache.begin(slice(row, row + len(run.arms)), run.starts[0])
+        cache.begin(slice(len(order), len(order) + run.rows), run.starts[0])
         lasts.append(suffixes(decoder, stimulus, [arms[arm] for arm in run.arms], run, cache))
-        row += len(run.arms)
-    del clean
+        order += run.arms
     cache.resume(length)
-    said: list[list[int]] = [[] for _ in arms]
-    logits, running = decoder.unembed(torch.cat(lasts)), order
-    while True:
-        new = logits.argmax(-1)
+    return order, torch.cat(lasts), cache
+
+
+def _speak(
+    decoder: Decoder,
+    stimulus: Stimulus,
+    running: Sequence[int],
+    hidden: Hidden,
+    cache: Branches,
+    decoding: Decoding,
+) -> dict[int, list[int]]:
+    """What each arm says after its prompt, token by token; arms that have ended leave the batch."""
+    said: dict[int, list[int]] = {arm: [] for arm in running}
+    for step in count(1):
+        new = decoder.unembed(hidden).argmax(-1)
         for arm, token in zip(running, new.tolist(), strict=True):
             said[arm].append(token)
         going = [row for row, arm in enumerate(running) if not decoding.ended(said[arm])]
         if not going:
-            return said
+            break
         if len(going) < len(running):
             kept = torch.tensor(going, device=new.device)
             cache.keep(kept)
             new, running = new[kept], [running[row] for row in going]
-        step = len(said[running[0]])
-        hidden = decoder.stack(
-            inputs_embeds=decoder.embed(new)[:, None],
-            position_ids=(stimulus.position_ids[..., -1:] + step).expand(
-                *stimulus.position_ids.shape[:-2], len(new), 1
-            ),
-            past_key_values=cache,
-            use_cache=True,
-        ).last_hidden_state
-        logits = decoder.unembed(hidden[:, -1])
+        hidden = _next(decoder, stimulus, new, step, cache)
+    return said
+
+
+def _next(
+    decoder: Decoder, stimulus: Stimulus, new: Int[Tensor, " row"], step: int, cache: Branches
+) -> Hidden:
+    """The hidden states of each row's new token, which stands `step` positions past the prompt."""
+    position_ids = stimulus.position_ids[..., -1:] + step
+    output = decoder.stack(
+        inputs_embeds=decoder.embed(new)[:, None],
+        position_ids=position_ids.expand(*position_ids.shape[:-2], len(new), 1),
+        past_key_values=cache,
+        use_cache=True,
+    )
+    return output.last_hidden_state[:, -1]

@@ -1,8 +1,9 @@
 """The engine: executes a plan on a decoder, so that arms share all positions that they do not
 change."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 
 import torch
 from jaxtyping import Float, Int
@@ -13,12 +14,17 @@ from transformers.cache_utils import Cache
 from vlmlib.cache import KeysAndValues, kept, sharing
 from vlmlib.decoder import Decoder
 from vlmlib.hooks import Edit, before
-from vlmlib.interventions import Ablate, Arm, first_affected
+from vlmlib.interventions import Ablate, Arm, by_kind, first_affected
+from vlmlib.layout import Layout
 from vlmlib.masks import Masks
 from vlmlib.plan import Pass, plan
 from vlmlib.stimulus import Stimulus
 
-CPU_PASS = 1024  # positions: on a CPU a larger pass is a slower one, since what it computes outgrows the caches
+# Positions: on a CPU a larger pass is a slower one, since what it computes outgrows the caches.
+CPU_PASS = 1024
+
+# An ablation with the number of its arm within a pass.
+Placed = tuple[int, Ablate]
 
 
 @torch.no_grad()
@@ -30,14 +36,14 @@ def next_token(
 
     !!! example
 
-        >>> arms = [[], [Block([token], to=stimulus.last, layers=[0]) for token in stimulus.visual[:3].tolist()]]
+        >>> blocks = [Block([token], to=stimulus.last, layers=[0]) for token in range(1, 4)]
+        >>> arms = [[], blocks]
         >>> next_token(vlm.decoder, stimulus, arms, max_tokens=1000).shape[0]
         2
     """
     length = len(stimulus.embeddings)
-    made = plan(
-        [first_affected(arm, length) for arm in arms], length, pass_size(decoder, max_tokens)
-    )
+    starts = [first_affected(arm, length) for arm in arms]
+    made = plan(starts, length, pass_size(decoder, max_tokens))
     clean, hidden = clean_run(decoder, stimulus, made.shared)
     rows: dict[int, Tensor] = {}
     if made.clean:
@@ -45,7 +51,7 @@ def next_token(
         rows |= dict.fromkeys(made.clean, own)
     for run in made.passes:
         prefix = max(run.starts)
-        cache = sharing(clean, prefix, 1 if run.packed else len(run.arms)) if prefix else None
+        cache = sharing(clean, prefix, run.rows) if prefix else None
         last = suffixes(decoder, stimulus, [arms[arm] for arm in run.arms], run, cache)
         rows |= dict(zip(run.arms, decoder.unembed(last), strict=True))
     return torch.stack([rows[arm] for arm in range(len(arms))])
@@ -96,62 +102,68 @@ def suffixes(
     !!! example
 
         >>> whole = Pass(arms=(0,), starts=(0,), packed=False)
-        >>> suffixes(vlm.decoder, stimulus, [[Ablate([9], torch.zeros(16))]], whole, cache=None).shape
+        >>> arms = [[Ablate([9], torch.zeros(16))]]
+        >>> suffixes(vlm.decoder, stimulus, arms, whole, cache=None).shape
         torch.Size([1, 16])
     """
-    embeddings, length = stimulus.embeddings, len(stimulus.embeddings)
-    masks = Masks(
-        run,
-        arms,
-        length,
-        decoder.windows,
-        decoder.heads,
-        decoder.eager,
-        embeddings.dtype,
-        embeddings.device,
-    )
-    rows = 1 if run.packed else len(run.arms)
-    hidden = embeddings[masks.queries].repeat(rows, 1, 1)
-    ablations = [
-        (arm, each) for arm, part in enumerate(arms) for each in part if isinstance(each, Ablate)
-    ]
-
-    def replaced(hidden: Tensor, layer: int) -> Tensor:
-        for arm, each in ablations:
-            if each.layer == layer and each.tokens:
-                row, first = masks.row_and_column(arm)
-                columns = torch.tensor(each.tokens, device=hidden.device) + (
-                    first - run.starts[arm]
-                )
-                hidden[row, columns] = each.value.to(hidden)
-        return hidden
-
-    def replacing(layer: int) -> Edit:
-        return lambda args, kwargs: ((replaced(args[0].clone(), layer), *args[1:]), kwargs)
-
-    def masking(layer: int) -> Edit:
-        return lambda args, kwargs: (args, {**kwargs, "attention_mask": masks.layer(layer)})
-
-    with ExitStack() as hooks:
-        for layer in {each.layer for _, each in ablations} - {0}:
-            hooks.enter_context(before(decoder.layers[layer], replacing(layer)))
-        if not run.packed:
-            hooks.enter_context(reading_the_last_position(decoder))
-        if not masks.are_the_models_own:
-            for layer, attention in enumerate(decoder.attentions):
-                hooks.enter_context(before(attention, masking(layer)))
+    layout = Layout.of(run, len(stimulus.embeddings), decoder.device)
+    additive = decoder.dtype if decoder.eager else None
+    masks = Masks(layout, arms, decoder.windows, decoder.heads, additive)
+    ablations = _by_layer(arms)
+    hidden = stimulus.embeddings[layout.queries].repeat(layout.rows, 1, 1)
+    with _changed(decoder, layout, ablations, masks):
         output = decoder.stack(
-            inputs_embeds=replaced(hidden, 0),
-            position_ids=positions_of(stimulus, masks.queries, rows),
+            inputs_embeds=_replaced(hidden, layout, ablations.get(0, [])),
+            position_ids=positions_of(stimulus, layout.queries, layout.rows),
             attention_mask=None if masks.are_the_models_own else masks.layer(0),
             past_key_values=cache,
             use_cache=cache is not None,
         )
-    where = [masks.row_and_column(arm) for arm in range(len(arms))]
-    lasts = [
-        first + length - 1 - start for (_, first), start in zip(where, run.starts, strict=True)
-    ]
-    return output.last_hidden_state[[row for row, _ in where], lasts]
+    return output.last_hidden_state[layout.lasts()]
+
+
+@contextmanager
+def _changed(
+    decoder: Decoder, layout: Layout, ablations: Mapping[int, list[Placed]], masks: Masks
+) -> Iterator[None]:
+    """While the context lasts, later layers get ablated inputs, and all layers their masks."""
+    with ExitStack() as hooks:
+        if not layout.run.packed:
+            hooks.enter_context(reading_the_last_position(decoder))
+        for layer in ablations.keys() - {0}:
+            edit = _replacing(layout, ablations[layer])
+            hooks.enter_context(before(decoder.layers[layer], edit))
+        if not masks.are_the_models_own:
+            for layer, attention in enumerate(decoder.attentions):
+                hooks.enter_context(before(attention, _masking(masks, layer)))
+        yield
+
+
+def _by_layer(arms: Sequence[Arm]) -> dict[int, list[Placed]]:
+    ablations = defaultdict(list)
+    for arm, interventions in enumerate(arms):
+        for each in by_kind(interventions)[0]:
+            ablations[each.layer].append((arm, each))
+    return ablations
+
+
+def _replaced(hidden: Tensor, layout: Layout, ablations: Sequence[Placed]) -> Tensor:
+    """Hidden states of a pass, in which every ablation's rows are overwritten."""
+    for arm, each in ablations:
+        row, columns = layout.at(arm, each.tokens)
+        hidden[row, columns] = each.value.to(hidden)
+    return hidden
+
+
+def _replacing(layout: Layout, ablations: Sequence[Placed]) -> Edit:
+    return lambda args, kwargs: (
+        (_replaced(args[0].clone(), layout, ablations), *args[1:]),
+        kwargs,
+    )
+
+
+def _masking(masks: Masks, layer: int) -> Edit:
+    return lambda args, kwargs: (args, {**kwargs, "attention_mask": masks.layer(layer)})
 
 
 @contextmanager
@@ -169,13 +181,11 @@ def reading_the_last_position(decoder: Decoder) -> Iterator[None]:
         >>> torch.allclose(hidden[:, -1], clean_run(vlm.decoder, stimulus, 10)[1][:, -1], atol=1e-6)
         True
     """
-    with ExitStack() as hooks:
-        if decoder.last_mlp is not None:
-            hooks.enter_context(
-                before(
-                    decoder.last_mlp, lambda args, kwargs: ((args[0][:, -1:], *args[1:]), kwargs)
-                )
-            )
+
+    def last(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        return (args[0][:, -1:], *args[1:]), kwargs
+
+    with nullcontext() if decoder.last_mlp is None else before(decoder.last_mlp, last):
         yield
 
 

@@ -67,9 +67,7 @@ def _by_token(
         return patches.transpose(1, 3, 0, 2, 4).reshape(rows, cols, -1)
     raise VLMError(
         f"The image processor makes pixel values of shape {values.shape}, in which a grid of "
-        f"{rows} x {cols} visual "
-        "tokens cannot be found. Use one that makes a single picture [1, channels, height, width] "
-        "of sides that the "
-        "grid divides, or [patches, values] in the order of the tokens, as CLIP's, LLaVA's and "
-        "Qwen2-VL's do."
+        f"{rows} x {cols} visual tokens cannot be found. Use one that makes a single picture [1, "
+        "channels, height, width] of sides that the grid divides, or [patches, values] in the "
+        "order of the tokens, as CLIP's, LLaVA's and Qwen2-VL's do."
     )

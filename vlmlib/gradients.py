@@ -13,7 +13,8 @@ from vlmlib.errors import VLMError
 from vlmlib.model import VLM
 from vlmlib.stimulus import Stimulus
 
-MAX_TOKENS = 4096  # fewer than a run without gradients computes at once: every activation is kept for the way back
+# Fewer than a run without gradients computes at once: every activation is kept for the way back.
+MAX_TOKENS = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,35 +71,31 @@ def integrated_gradients(
     start = baseline.to(x).expand_as(x)
     rows = max(1, max_tokens // len(stimulus.embeddings))
     batches = _fractions(steps, rule).to(x).split(rows)
+    shown = None if len(batches) > 1 else True
     total = torch.zeros_like(x)
     for fractions in tqdm(
-        batches,
-        desc="integrated gradients",
-        unit="batch",
-        leave=False,
-        disable=None if len(batches) > 1 else True,
+        batches, desc="integrated gradients", unit="batch", leave=False, disable=shown
     ):
-        points = (
-            (start + fractions[:, None, None] * (x - start))
-            .to(stimulus.embeddings)
-            .requires_grad_()
-        )
-        with torch.enable_grad():
-            total += (
-                torch.autograd.grad(_logits(vlm, stimulus, points, token_id).sum(), points)[0]
-                .float()
-                .sum(0)
-            )
+        points = start + fractions[:, None, None] * (x - start)
+        total += _gradients(vlm, stimulus, points, token_id)
     contributions = (x - start) * total / steps
     with torch.no_grad():
-        end, begin = (
-            _logits(vlm, stimulus, each[None].to(stimulus.embeddings), token_id)
-            for each in (x, start)
-        )
+        end, begin = (_logits(vlm, stimulus, each[None], token_id) for each in (x, start))
     absolute = contributions.abs().sum(-1)
     missing = (contributions.sum() - (end - begin)).abs()
     gap = float(missing / absolute.sum().clamp_min(torch.finfo(absolute.dtype).tiny))
     return Attributions(contributions.sum(-1), absolute, gap)
+
+
+def _gradients(
+    vlm: VLM, stimulus: Stimulus, points: Float[Tensor, "row token d_model"], token_id: int
+) -> Float[Tensor, "token d_model"]:
+    """The gradient of the token's logit by the visual tokens, summed over points."""
+    points = points.to(stimulus.embeddings).requires_grad_()
+    with torch.enable_grad():
+        logit = _logits(vlm, stimulus, points, token_id).sum()
+        [gradients] = torch.autograd.grad(logit, points)
+    return gradients.float().sum(0)
 
 
 def _logits(
@@ -108,7 +105,7 @@ def _logits(
     place."""
     rows, length, device = len(visual), len(stimulus.embeddings), visual.device
     embeddings = stimulus.embeddings.repeat(rows, 1, 1)
-    embeddings[:, stimulus.visual] = visual
+    embeddings[:, stimulus.visual] = visual.to(embeddings)
     with reading_the_last_position(vlm.decoder):
         output = vlm.decoder.stack(
             inputs_embeds=embeddings,
@@ -128,27 +125,27 @@ def _fractions(steps: int, rule: str) -> Float[Tensor, " step"]:
         raise VLMError(
             f'integrated_gradients was asked for {steps} steps; "{rule}" needs at least {fewest}.'
         )
-    return (
-        (torch.arange(steps) + 0.5) / steps if rule == "midpoint" else torch.linspace(0, 1, steps)
-    )
+    if rule == "ends":
+        return torch.linspace(0, 1, steps)
+    return (torch.arange(steps) + 0.5) / steps
 
 
 def _check(vlm: VLM, token_id: int, baseline: Float[Tensor, " d_model"]) -> None:
     if not vlm.shares:
         raise VLMError(
             "integrated_gradients runs the language model by itself, with a causal mask; this "
-            "model makes masks of its "
-            "own (vlm.shares is False). Rank its tokens by ablating them one at a time instead."
+            "model makes masks of its own (vlm.shares is False). "
+            "Rank its tokens by ablating them one at a time instead."
         )
     check_range("integrated_gradients: token id", [token_id], vlm.decoder.vocab)
     if baseline.shape != (vlm.d_model,):
         raise VLMError(
-            f"integrated_gradients was given a baseline of shape {tuple(baseline.shape)}, but this "
-            "model's embeddings "
-            f"have width {vlm.d_model}. Compute it with this model (mean_embedding(vlm, images))."
+            f"integrated_gradients was given a baseline of shape {tuple(baseline.shape)}, but "
+            f"this model's embeddings have width {vlm.d_model}. "
+            "Compute it with this model (mean_embedding(vlm, images))."
         )
     if not bool(torch.isfinite(baseline).all()):
         raise VLMError(
-            "integrated_gradients was given a baseline that is not finite. Look for NaN where it "
-            "was made."
+            "integrated_gradients was given a baseline that is not finite. "
+            "Look for NaN where it was made."
         )

@@ -14,9 +14,8 @@ from torch import Tensor
 
 from vlmlib.errors import VLMError
 
-Tokens = (
-    Int[Tensor, " _"] | Iterable[int] | SupportsIndex
-)  # positions in the sequence, or one; also layers, heads
+# Positions in the sequence, or one of them; also layers and heads.
+Tokens = Int[Tensor, " _"] | Iterable[int] | SupportsIndex
 
 
 def numbers(tokens: Tokens) -> list[int]:
@@ -37,8 +36,8 @@ def numbers(tokens: Tokens) -> list[int]:
     if strange:
         raise VLMError(
             f"Positions, layers and heads are whole numbers; {strange[0]!r} is a "
-            f"{type(strange[0]).__name__}. Turn a "
-            "mask over positions into them with mask.nonzero()."
+            f"{type(strange[0]).__name__}. "
+            "Turn a mask over positions into them with mask.nonzero()."
         )
     return [operator.index(each) for each in listed]
 
@@ -86,25 +85,29 @@ class Ablate:
 
     def __init__(self, tokens: Tokens, value: Float[Tensor, "*token d_model"], layer: int = 0):
         given, ascending = numbers(tokens), positions(tokens)
-        if value.ndim not in (1, 2) or (
-            value.ndim == 2 and not len(value) == len(given) == len(ascending)
-        ):
+        one_for_all = value.ndim == 1
+        one_per_token = value.ndim == 2 and len(value) == len(given) == len(ascending)
+        if not (one_for_all or one_per_token):
             raise VLMError(
                 f"Ablate was given a value of shape {tuple(value.shape)} for {len(ascending)} "
-                "tokens. Pass one "
-                "vector [d_model] for all of them, or one row per token [token, d_model], each "
-                "token once."
+                "tokens. Pass one vector [d_model] for all of them, or one row per token "
+                "[token, d_model], each token once."
             )
-        if value.ndim == 2 and given != list(ascending):
+        if not bool(torch.isfinite(value).all()):
+            raise VLMError(
+                "Ablate was given a value that is not finite. "
+                "Look for NaN or infinity where it was made."
+            )
+        if one_per_token and given != list(ascending):
             value = value[sorted(range(len(given)), key=given.__getitem__)]
         object.__setattr__(self, "tokens", ascending)
         object.__setattr__(self, "value", value)
         object.__setattr__(self, "layer", layer)
-        if not bool(torch.isfinite(value).all()):
-            raise VLMError(
-                "Ablate was given a value that is not finite. Look for NaN or infinity where it "
-                "was made."
-            )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it replaces no token, and so changes nothing."""
+        return not self.tokens
 
 
 @dataclass(frozen=True)
@@ -146,11 +149,12 @@ class Block:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it removes no edge at all."""
+        """Whether it removes no edge, and so changes nothing."""
         return not (self.source and self.to and self.layers) or self.heads == ()
 
 
-Arm = Sequence[Ablate | Block]
+Intervention = Ablate | Block
+Arm = Sequence[Intervention]
 
 
 def causal_blocks(
@@ -172,6 +176,32 @@ def causal_blocks(
     return [Block(seen, targets, layers, heads) for seen, targets in seen_by.items() if seen]
 
 
+def by_kind(arm: Arm) -> tuple[list[Ablate], list[Block]]:
+    """An arm's ablations and its blocks, without those that change nothing.
+
+    Whoever executes an arm takes it apart here, so that no kind of intervention is left out.
+
+    !!! example
+
+        >>> by_kind([Block([1], to=3, layers=[0]), Block([], to=3, layers=[0])])
+        ([], [Block(source=(1,), to=(3,), layers=(0,), heads=None)])
+    """
+    ablations: list[Ablate] = []
+    blocks: list[Block] = []
+    for each in arm:
+        match each:
+            case Ablate():
+                ablations.append(each)
+            case Block():
+                blocks.append(each)
+            case _:
+                assert_never(each)
+    return (
+        [each for each in ablations if not each.is_empty],
+        [each for each in blocks if not each.is_empty],
+    )
+
+
 def first_affected(arm: Arm, length: int) -> int:
     """The first position whose hidden states an arm changes, or `length` if it changes nothing.
 
@@ -182,13 +212,10 @@ def first_affected(arm: Arm, length: int) -> int:
         >>> first_affected([Block([1, 2], to=[7, 8], layers=[])], length=10)
         10
     """
-    first = length
-    for each in arm:
-        if isinstance(each, Ablate):
-            first = min([first, *each.tokens])
-        elif not each.is_empty:
-            first = min([first, *each.to])
-    return first
+    ablations, blocks = by_kind(arm)
+    changed = [token for each in ablations for token in each.tokens]
+    changed += [target for each in blocks for target in each.to]
+    return min(changed, default=length)
 
 
 def touched(arm: Arm) -> set[int]:

@@ -13,7 +13,8 @@ from vlmlib.interventions import Arm, Tokens, positions
 from vlmlib.model import VLM
 from vlmlib.stimulus import Stimulus
 
-MAX_LOGITS = 2**24  # held at once: 64 MiB in float32
+# Held at once: 64 MiB in float32.
+MAX_LOGITS = 2**24
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +62,8 @@ def logit_lens(
 
     !!! example
 
-        >>> lens = logit_lens(vlm, stimulus, stimulus.last, token_id=vlm.first_token(stimulus, "Yes"))
+        >>> yes = vlm.first_token(stimulus, "Yes")
+        >>> lens = logit_lens(vlm, stimulus, stimulus.last, token_id=yes)
         >>> lens.top_ids.shape, lens.rank.shape
         (torch.Size([3, 1, 5]), torch.Size([3, 1]))
         >>> lens.top_ids[-1, 0, 0] == vlm.next_token(stimulus, [[]])[0].argmax()
@@ -72,16 +74,14 @@ def logit_lens(
     check_range("logit_lens: token id", [] if token_id is None else [token_id], vocab)
     if not 1 <= k <= vocab:
         raise VLMError(
-            f"logit_lens was asked for the {k} likeliest of {vocab} tokens. Choose 1 up to all of "
-            "them."
+            f"logit_lens was asked for the {k} likeliest of {vocab} tokens. "
+            "Choose 1 up to all of them."
         )
     hidden = vlm.hidden_states(stimulus, at, arm)
     chunks = hidden.flatten(0, 1).split(max(1, MAX_LOGITS // vocab))
     decoded = [_decoded(vlm, chunk, k, token_id) for chunk in chunks]
-    return Lens(
-        at,
-        *(torch.cat(parts).unflatten(0, hidden.shape[:2]) for parts in zip(*decoded, strict=True)),
-    )
+    joined = [torch.cat(parts) for parts in zip(*decoded, strict=True)]
+    return Lens(at, *(each.unflatten(0, hidden.shape[:2]) for each in joined))
 
 
 def _decoded(
@@ -90,8 +90,10 @@ def _decoded(
     """The likeliest tokens and their probabilities, and of a token its rank and probability, for
     each row."""
     logits = vlm.decoder.unembed(vlm.decoder.norm(hidden)).float()
-    top_ids, probabilities = logits.topk(k).indices, logits.softmax(-1)
-    likeliest = (top_ids, probabilities.gather(-1, top_ids))
+    probabilities = logits.softmax(-1)
+    top_ids = logits.topk(k).indices
+    top_probabilities = probabilities.gather(-1, top_ids)
     if token_id is None:
-        return likeliest
-    return *likeliest, (logits > logits[:, [token_id]]).sum(-1), probabilities[:, token_id]
+        return top_ids, top_probabilities
+    rank = (logits > logits[:, [token_id]]).sum(-1)
+    return top_ids, top_probabilities, rank, probabilities[:, token_id]

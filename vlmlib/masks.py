@@ -1,9 +1,4 @@
-"""Which attention edges one pass allows, layer by layer: the model's own, less the blocked ones.
-
-A pass computes the suffixes of its arms. Its keys are the first positions of the clean run, then
-its own positions; an arm sees the clean run up to its own start, and of the pass itself only its
-own suffix.
-"""
+"""Which attention edges one pass allows, layer by layer: the model's own, less the blocked ones."""
 
 from collections.abc import Sequence
 
@@ -11,75 +6,49 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from vlmlib.interventions import Arm, Block
-from vlmlib.plan import Pass
+from vlmlib.interventions import Arm, Block, by_kind
+from vlmlib.layout import Layout
 
 Mask = Bool[Tensor, "row head query key"] | Float[Tensor, "row head query key"]
 
 
 class Masks:
-    """The masks of a pass over a sequence of `length` positions, by layer.
+    """The masks of a pass, by layer.
 
-    **Arguments:** `arms`: those of the pass, in its order; `windows`: of each layer; `heads`: query
-    heads; `eager`: give masks to add to the scores, of `dtype`, instead of boolean ones.
+    **Arguments:** the pass's layout and its arms, in its order; `windows`: for each layer how many
+    positions, itself included, a position attends to, or None; `heads`: query heads; `additive`:
+    give masks of this type to add to the scores (eager attention) instead of boolean ones (sdpa).
 
     !!! example
 
-        >>> one = Pass(arms=(0,), starts=(2,), packed=True)
-        >>> masks = Masks(one, [[Block([0], to=3, layers=[1])]], 4, [None, None], 2, False, torch.float32, "cpu")
+        >>> from vlmlib.plan import Pass
+        >>> one = Layout.of(Pass(arms=(0,), starts=(2,), packed=True), length=4, device="cpu")
+        >>> masks = Masks(one, [[Block([0], to=3, layers=[1])]], windows=[None, None], heads=2)
         >>> masks.layer(1)[0, 0].int().tolist()
         [[1, 1, 1, 0], [0, 1, 1, 1]]
     """
 
     def __init__(
         self,
-        run: Pass,
+        layout: Layout,
         arms: Sequence[Arm],
-        length: int,
         windows: Sequence[int | None],
         heads: int,
-        eager: bool,
-        dtype: torch.dtype,
-        device: torch.device | str,
+        additive: torch.dtype | None = None,
     ):
-        blocks = [
-            (index, each)
-            for index, arm in enumerate(arms)
-            for each in arm
-            if isinstance(each, Block)
+        self.layout, self.windows, self.additive = layout, windows, additive
+        self.causal = layout.causal()
+        self.blocks = [
+            (index, block) for index, arm in enumerate(arms) for block in by_kind(arm)[1]
         ]
-        self.blocks = [(index, each) for index, each in blocks if not each.is_empty]
-        self.run, self.length, self.windows, self.eager, self.dtype = (
-            run,
-            length,
-            windows,
-            eager,
-            dtype,
-        )
-        self.heads = heads if any(block.heads is not None for _, block in self.blocks) else 1
-        starts = run.starts if run.packed else run.starts[:1]
-        own = [torch.arange(start, length, device=device) for start in starts]
-        self.queries = torch.cat(own)
-        owner = torch.cat(
-            [torch.full_like(positions, index) for index, positions in enumerate(own)]
-        )
-        shared = torch.arange(max(run.starts), device=device)
-        self.keys = torch.cat([shared, self.queries])
-        of_key = torch.cat([torch.full_like(shared, -1), owner])
-        own_start = torch.tensor(starts, device=device)[owner]
-        in_reach = (of_key == -1) & (self.keys < own_start[:, None])
-        self.causal = (in_reach | (of_key == owner[:, None])) & (self.keys <= self.queries[:, None])
+        tells_heads_apart = any(block.heads is not None for _, block in self.blocks)
+        self.heads = heads if tells_heads_apart else 1
         self._last: tuple[object, Mask] | None = None
 
     @property
     def are_the_models_own(self) -> bool:
-        """Whether this is a plain causal pass over whole sequences, which the model masks by
-        itself."""
-        return (
-            max(self.run.starts) == 0
-            and not self.blocks
-            and (not self.run.packed or len(self.run.arms) == 1)
-        )
+        """Whether the model masks this pass by itself."""
+        return self.layout.is_whole and not self.blocks
 
     def layer(self, index: int) -> Mask:
         """The mask of one layer, `[row, head, query, key]`; rows or heads that do not differ are
@@ -88,33 +57,31 @@ class Masks:
         active = [(arm, block) for arm, block in self.blocks if index in block.layers]
         like = (window, tuple(id(block) for _, block in active))
         if self._last is None or self._last[0] != like:
-            self._last = (like, self._mask(window, active))
+            self._last = (like, self._typed(self._allowed(window, active)))
         return self._last[1]
 
-    def _mask(self, window: int | None, active: list[tuple[int, Block]]) -> Mask:
+    def _allowed(
+        self, window: int | None, active: list[tuple[int, Block]]
+    ) -> Bool[Tensor, "row head query key"]:
         allowed = self.causal
         if window is not None:
-            allowed = allowed & (self.queries[:, None] - self.keys < window)
+            allowed = allowed & (self.layout.queries[:, None] - self.layout.keys < window)
         allowed = allowed[None, None]
         if active:
-            rows = 1 if self.run.packed else len(self.run.arms)
-            allowed = allowed.repeat(rows, self.heads, 1, 1)
+            allowed = allowed.repeat(self.layout.rows, self.heads, 1, 1)
         for arm, block in active:
-            row, first = self.row_and_column(arm)
-            source = torch.zeros(self.length, dtype=torch.bool, device=allowed.device)
-            source[list(block.source)] = True
-            targets = torch.tensor(block.to, device=allowed.device) + (first - self.run.starts[arm])
+            row, columns = self.layout.at(arm, block.to)
             heads = torch.arange(self.heads) if block.heads is None else torch.tensor(block.heads)
-            allowed[row, heads[:, None].to(allowed.device), targets] &= ~source[self.keys]
-        if not self.eager:
-            return allowed
-        return torch.zeros_like(allowed, dtype=self.dtype).masked_fill(
-            ~allowed, torch.finfo(self.dtype).min
-        )
+            allowed[row, heads[:, None].to(allowed.device), columns] &= ~self._is_source(block)
+        return allowed
 
-    def row_and_column(self, arm: int) -> tuple[int, int]:
-        """Where the suffix of the pass's arm number `arm` begins: its row, and its first column in
-        that row."""
-        if not self.run.packed:
-            return arm, 0
-        return 0, sum(self.length - start for start in self.run.starts[:arm])
+    def _is_source(self, block: Block) -> Bool[Tensor, " key"]:
+        is_source = torch.zeros(self.layout.length, dtype=torch.bool, device=self.causal.device)
+        is_source[list(block.source)] = True
+        return is_source[self.layout.keys]
+
+    def _typed(self, allowed: Bool[Tensor, "row head query key"]) -> Mask:
+        if self.additive is None:
+            return allowed
+        lowest = torch.finfo(self.additive).min
+        return torch.zeros_like(allowed, dtype=self.additive).masked_fill(~allowed, lowest)

@@ -157,8 +157,7 @@ def _pictures(folder: Path) -> list[Path]:
         what = "a folder without pictures" if folder.is_dir() else "no folder"
         raise VLMError(
             f"mean_embedding was given {str(folder)!r}, which is {what}. Pass a folder with files "
-            "of the suffixes "
-            f"{', '.join(sorted(PICTURES))} in it, or the images themselves."
+            f"of the suffixes {', '.join(sorted(PICTURES))} in it, or the images themselves."
         )
     for path in found:  # what is no picture at all is known before the long work begins
         with _reading(path), Image.open(path):
@@ -200,6 +199,5 @@ def _unreadable(path: Path, error: Exception) -> str:
     reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
     return (
         f"{str(path)!r} could not be read as a mean embedding: {reason}. Pass a .safetensors file "
-        "of save_mean, or a "
-        "tensor that torch.save wrote."
+        "of save_mean, or a tensor that torch.save wrote."
     )

@@ -1,6 +1,7 @@
 """The handle on a model: read an image and a question, run arms of interventions."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from os import PathLike
 from typing import Any
 
@@ -47,10 +48,8 @@ class VLM:
 
     def __init__(self, model: PreTrainedModel, processor: Any, prompt: str | None = None):
         self.decoder = architecture.decoder_of(model)
-        self.model, self.processor = (
-            model.eval().requires_grad_(False),
-            architecture.completed(processor, model.config),
-        )
+        self.model = model.eval().requires_grad_(False)
+        self.processor = architecture.completed(processor, model.config)
         self.prompt = prompt or architecture.prompt_of(model, processor)
         if self.prompt.count("<image>") != 1 or self.prompt.count("{question}") != 1:
             raise VLMError(
@@ -116,8 +115,8 @@ class VLM:
         """
         if not isinstance(image, Image.Image):
             raise VLMError(
-                f"read was given {type(image).__name__} as image. Pass one picture, a "
-                "PIL.Image.Image."
+                f"read was given {type(image).__name__} as image. "
+                "Pass one picture, a PIL.Image.Image."
             )
         token = self.processor.image_token
         if any(each in question + prefill for each in ("<image>", token)):
@@ -212,7 +211,8 @@ class VLM:
 
         !!! example
 
-            >>> clean, blind = vlm.describe(stimulus, [[], [Ablate(stimulus.visual, torch.zeros(16))]], 5)
+            >>> zero = Ablate(stimulus.visual, torch.zeros(vlm.d_model))
+            >>> clean, blind = vlm.describe(stimulus, [[], [zero]], max_new_tokens=5)
             >>> clean.startswith(vlm.describe(stimulus, [[]], 5, until=clean[:2])[0])
             True
         """
@@ -226,9 +226,8 @@ class VLM:
         if self.shares:
             said = describe(self.decoder, stimulus, arms, decoding, max_tokens)
         else:
-            said = [
-                oracle.describe(self.model, self.decoder, stimulus, arm, decoding) for arm in arms
-            ]
+            alone = partial(oracle.describe, self.model, self.decoder, stimulus)
+            said = [alone(arm, decoding) for arm in arms]
         return [decoding.text(ids) for ids in said]
 
     def hidden_states(
@@ -270,11 +269,13 @@ class VLM:
             check(arm, len(stimulus.input_ids), self.decoder, causal=self.shares)
 
     def _stop_ids(self) -> set[int]:
-        stop = self.model.generation_config.eos_token_id if self.model.generation_config else None
-        return set(stop if isinstance(stop, list) else [] if stop is None else [stop])
+        settings = self.model.generation_config
+        stop = settings.eos_token_id if settings else None
+        if stop is None:
+            return set()
+        return set(stop) if isinstance(stop, list) else {stop}
 
 
 def _noise() -> Image.Image:
-    return Image.fromarray(
-        np.random.default_rng(0).integers(0, 256, size=(40, 60, 3), dtype=np.uint8)
-    )
+    pixels = np.random.default_rng(0).integers(0, 256, size=(40, 60, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)

@@ -6,15 +6,15 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
 from transformers import PreTrainedModel, StoppingCriteriaList
 
 from vlmlib.decoder import Decoder
 from vlmlib.decoding import Decoding
 from vlmlib.errors import VLMError
 from vlmlib.hooks import Edit, before
-from vlmlib.interventions import Ablate, Arm, Block
+from vlmlib.interventions import Ablate, Arm, Block, by_kind
 from vlmlib.stimulus import Stimulus
 
 
@@ -72,44 +72,48 @@ def hidden_states(
 def intervened(decoder: Decoder, stimulus: Stimulus, arm: Arm) -> Iterator[None]:
     """While the context lasts, a forward pass of the model on this stimulus runs under this arm."""
     length = len(stimulus.embeddings)
-    ablations = [each for each in arm if isinstance(each, Ablate) and each.tokens]
-    blocks = [each for each in arm if isinstance(each, Block) and not each.is_empty]
-
-    def embedding(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-        return args, {**kwargs, "inputs_embeds": ablated(stimulus.embeddings, in_layer(0))[None]}
-
-    def in_layer(index: int) -> list[Ablate]:
-        return [each for each in ablations if each.layer == index]
-
-    def replacing(here: Sequence[Ablate]) -> Edit:
-        return lambda args, kwargs: ((ablated(args[0][0], here)[None], *args[1:]), kwargs)
-
-    def blocking(here: Sequence[Block]) -> Edit:
-        removed = _removed(here, length, decoder.heads)
-        return lambda args, kwargs: (args, _without_edges(kwargs, removed))
-
-    def reading(edit: Edit) -> Edit:
-        """Later steps of a description hand over one new position each, which nothing intervenes
-        on."""
-
-        def edit_of_prompt(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-            given = [*args, kwargs.get("inputs_embeds"), kwargs.get("hidden_states")]
-            hidden = next(each for each in given if isinstance(each, Tensor))
-            return edit(args, kwargs) if hidden.shape[1] == length else (args, kwargs)
-
-        return edit_of_prompt
-
     with ExitStack() as hooks:
-        hooks.enter_context(before(decoder.stack, reading(embedding)))
-        for index, (layer, attention) in enumerate(
-            zip(decoder.layers, decoder.attentions, strict=True)
-        ):
-            if index and in_layer(index):
-                hooks.enter_context(before(layer, reading(replacing(in_layer(index)))))
-            blocked_here = [each for each in blocks if index in each.layers]
-            if blocked_here:
-                hooks.enter_context(before(attention, reading(blocking(blocked_here))))
+        for module, edit in _edits(decoder, stimulus, arm):
+            hooks.enter_context(before(module, _of_prompt(edit, length)))
         yield
+
+
+def _edits(decoder: Decoder, stimulus: Stimulus, arm: Arm) -> Iterator[tuple[nn.Module, Edit]]:
+    """Which modules' inputs an arm changes, and how."""
+    ablations, blocks = by_kind(arm)
+    for layer, attention in enumerate(decoder.attentions):
+        replacing = [each for each in ablations if each.layer == layer]
+        if layer == 0:
+            yield decoder.stack, _embedding(ablated(stimulus.embeddings, replacing))
+        elif replacing:
+            yield decoder.layers[layer], _replacing(replacing)
+        blocking = [each for each in blocks if layer in each.layers]
+        if blocking:
+            removed = _removed(blocking, len(stimulus.embeddings), decoder.heads)
+            yield attention, _blocking(removed)
+
+
+def _of_prompt(edit: Edit, length: int) -> Edit:
+    """Later steps of a description hand over one new position each, which nothing intervenes on."""
+
+    def edit_of_prompt(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        given = [*args, kwargs.get("inputs_embeds"), kwargs.get("hidden_states")]
+        hidden = next(each for each in given if isinstance(each, Tensor))
+        return edit(args, kwargs) if hidden.shape[1] == length else (args, kwargs)
+
+    return edit_of_prompt
+
+
+def _embedding(embeddings: Float[Tensor, "seq d_model"]) -> Edit:
+    return lambda args, kwargs: (args, {**kwargs, "inputs_embeds": embeddings[None]})
+
+
+def _replacing(ablations: Sequence[Ablate]) -> Edit:
+    return lambda args, kwargs: ((ablated(args[0][0], ablations)[None], *args[1:]), kwargs)
+
+
+def _blocking(removed: Bool[Tensor, "head query key"]) -> Edit:
+    return lambda args, kwargs: (args, _without_edges(kwargs, removed))
 
 
 def ablated(
@@ -122,8 +126,8 @@ def ablated(
     return result
 
 
-def _removed(blocks: Sequence[Block], length: int, heads: int) -> Tensor:
-    """Bool `[head, query, key]`: the edges that these blocks remove."""
+def _removed(blocks: Sequence[Block], length: int, heads: int) -> Bool[Tensor, "head query key"]:
+    """The edges that these blocks remove."""
     removed = torch.zeros(heads, length, length, dtype=torch.bool)
     for block in blocks:
         of_heads = list(range(heads) if block.heads is None else block.heads)
@@ -135,7 +139,7 @@ def _removed(blocks: Sequence[Block], length: int, heads: int) -> Tensor:
     return removed
 
 
-def _without_edges(kwargs: Mapping, removed: Tensor) -> dict:
+def _without_edges(kwargs: Mapping, removed: Bool[Tensor, "head query key"]) -> dict:
     """A layer's arguments with a mask that lacks these edges, and is otherwise the one that the
     model passes.
 
@@ -147,16 +151,14 @@ def _without_edges(kwargs: Mapping, removed: Tensor) -> dict:
     if mask is None:
         mask = torch.ones(length, length, dtype=torch.bool, device=hidden.device).tril()[None, None]
     is_boolean = mask.dtype == torch.bool
+    lowest = False if is_boolean else torch.finfo(mask.dtype).min
     mask = mask.expand(-1, len(removed), -1, -1).clone()
-    mask[..., :length].masked_fill_(
-        removed.to(mask.device), False if is_boolean else torch.finfo(mask.dtype).min
-    )
-    seen = mask if is_boolean else mask > torch.finfo(mask.dtype).min / 2
+    mask[..., :length].masked_fill_(removed.to(mask.device), lowest)
+    seen = mask if is_boolean else mask > lowest / 2
     empty = (~seen.any(-1)).nonzero()
     if len(empty):
         raise VLMError(
             f"Blocking leaves position {int(empty[0, -1])} with no position to attend to. Keep at "
-            "least one source, "
-            "for example the position itself."
+            "least one source, for example the position itself."
         )
     return {**kwargs, "attention_mask": mask}

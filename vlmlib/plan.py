@@ -9,10 +9,14 @@ of a batch.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-PASS_COST = 64  # what starting one more pass costs, in tokens: reading the weights, and launching every layer
-WORTH_SHARING = 16  # a prefix under a sixteenth of the sequence is computed again, without masks and copied keys
-SHORT = 8  # a suffix of up to an eighth of the sequence is packed ...
-PACK = 2  # ... into packs of up to half of it, so that packing adds at most half to the keys of a query
+# What starting one more pass costs, in tokens: reading the weights, and launching every layer.
+PASS_COST = 64
+# A prefix under a sixteenth of the sequence is computed again, without masks and copied keys.
+WORTH_SHARING = 16
+# A suffix of up to an eighth of the sequence is packed, into packs of up to half of it, so that
+# packing adds at most half to the keys of a query.
+SHORT = 8
+PACK = 2
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,10 @@ class Pass:
     arms: tuple[int, ...]
     starts: tuple[int, ...]
     packed: bool
+
+    @property
+    def rows(self) -> int:
+        return 1 if self.packed else len(self.arms)
 
     def tokens(self, length: int) -> int:
         """How many positions this pass computes."""
@@ -55,42 +63,47 @@ def plan(starts: Sequence[int], length: int, max_tokens: int, pack: bool = True)
 
     !!! example
 
-        >>> plan([100, 99, 99, 20], length=100, max_tokens=1000)  # the clean run, two knockouts and an ablation
-        Plan(shared=100, clean=(0,), passes=(Pass(arms=(1, 2), starts=(99, 99), packed=True), \
-Pass(arms=(3,), starts=(20,), packed=False)))
+        >>> clean, knockout, ablation = 100, 99, 20
+        >>> made = plan([clean, knockout, knockout, ablation], length=100, max_tokens=1000)
+        >>> made.shared, made.clean
+        (100, (0,))
+        >>> made.passes[0]
+        Pass(arms=(1, 2), starts=(99, 99), packed=True)
+        >>> made.passes[1]
+        Pass(arms=(3,), starts=(20,), packed=False)
     """
     clean = tuple(arm for arm, start in enumerate(starts) if start == length)
     starts = [start if start * WORTH_SHARING >= length else 0 for start in starts]
-    ordered = sorted(
-        (arm for arm, start in enumerate(starts) if start < length), key=lambda arm: starts[arm]
-    )
-    is_short = {arm: pack and (length - starts[arm]) * SHORT <= length for arm in ordered}
-    packs = _packs(
-        [arm for arm in ordered if is_short[arm]], starts, length, min(max_tokens, length // PACK)
-    )
+    changing = [arm for arm, start in enumerate(starts) if start < length]
+    short, long = [], []
+    for arm in sorted(changing, key=lambda arm: starts[arm]):
+        is_short = pack and (length - starts[arm]) * SHORT <= length
+        (short if is_short else long).append(arm)
+    packs = _packs(short, starts, length, min(max_tokens, length // PACK))
     shared = length if clean else max((max(each.starts) for each in packs), default=0)
-    batches = _batches(
-        [arm for arm in ordered if not is_short[arm]], starts, length, max_tokens, shared
-    )
+    batches = _batches(long, starts, length, max_tokens, shared)
     passes = (*packs, *batches)
     return Plan(max([shared, *(max(each.starts) for each in passes)]), clean, passes)
 
 
 def _packs(arms: list[int], starts: Sequence[int], length: int, limit: int) -> list[Pass]:
-    """As few packs as hold all arms, filled evenly: the longest suffix first, each into the least
-    filled pack."""
+    """As few packs as hold all arms within the limit; a pack of one arm may exceed it."""
     for count in range(1, len(arms) + 1):
-        packs: list[list[int]] = [[] for _ in range(count)]
-        sizes = [0] * count
-        for arm in arms:
-            least = sizes.index(min(sizes))
-            packs[least].append(arm)
-            sizes[least] += length - starts[arm]
-        if max(sizes) <= limit or count == len(arms):
-            return [
-                Pass(tuple(pack), tuple(starts[arm] for arm in pack), packed=True) for pack in packs
-            ]
+        packs = _filled(arms, starts, length, count)
+        if count == len(arms) or max(pack.tokens(length) for pack in packs) <= limit:
+            return packs
     return []
+
+
+def _filled(arms: list[int], starts: Sequence[int], length: int, count: int) -> list[Pass]:
+    """So many packs, filled evenly: the longest suffix first, each into the least filled pack."""
+    packs: list[list[int]] = [[] for _ in range(count)]
+    sizes = [0] * count
+    for arm in arms:
+        least = sizes.index(min(sizes))
+        packs[least].append(arm)
+        sizes[least] += length - starts[arm]
+    return [Pass(tuple(pack), tuple(starts[arm] for arm in pack), packed=True) for pack in packs]
 
 
 def _batches(
@@ -98,26 +111,23 @@ def _batches(
 ) -> list[Pass]:
     """Cut arms, sorted by start, into runs that each begin at their own first start: shortest path
     over the cuts."""
-    paths: list[tuple[int, int]] = [
-        (0, 0)
-    ]  # to have run so many arms: the cost, and where the last run begins
+    # to have run so many arms: the cost, and where the last run begins
+    paths: list[tuple[int, int]] = [(0, 0)]
     for stop in range(1, len(arms) + 1):
         options = []
         for begin in range(stop):
             first, rows = starts[arms[begin]], stop - begin
-            if rows == 1 or rows * (length - first) <= limit:
-                # the clean pass reaches as far as the last batch needs, unless something else asks
-                # for more
-                prefix = max(0, first - shared) if stop == len(arms) else 0
-                options.append(
-                    (paths[begin][0] + rows * (length - first) + PASS_COST + prefix, begin)
-                )
+            tokens = rows * (length - first)
+            if rows > 1 and tokens > limit:
+                continue
+            # the clean pass reaches as far as the last batch needs, if nothing else asks for more
+            prefix = max(0, first - shared) if stop == len(arms) else 0
+            options.append((paths[begin][0] + tokens + PASS_COST + prefix, begin))
         paths.append(min(options))
     batches, stop = [], len(arms)
     while stop:
         begin = paths[stop][1]
-        batches.append(
-            Pass(tuple(arms[begin:stop]), (starts[arms[begin]],) * (stop - begin), packed=False)
-        )
+        run, first = tuple(arms[begin:stop]), starts[arms[begin]]
+        batches.append(Pass(run, (first,) * len(run), packed=False))
         stop = begin
     return batches[::-1]

@@ -98,10 +98,9 @@ def top(
     k = _count("top", stimulus, k)
     if scores.shape != stimulus.visual.shape or bool(scores.isnan().any()):
         raise VLMError(
-            f"top was given scores of shape {tuple(scores.shape)} with {int(scores.isnan().sum())} "
-            "NaN. Pass a number "
-            f"for each of the {len(stimulus.visual)} visual tokens, in the order of "
-            "stimulus.visual."
+            f"top was given scores of shape {tuple(scores.shape)} with "
+            f"{int(scores.isnan().sum())} NaN. Pass a number for each of the "
+            f"{len(stimulus.visual)} visual tokens, in the order of stimulus.visual."
         )
     chosen = scores.argsort(descending=True, stable=True)[:k].sort().values
     return stimulus.visual[chosen.to(stimulus.visual.device)]

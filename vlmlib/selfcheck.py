@@ -2,10 +2,12 @@
 work?"""
 
 import warnings
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -15,11 +17,14 @@ from vlmlib.decoder import Decoder
 from vlmlib.errors import VLMError
 from vlmlib.hooks import Edit, before
 from vlmlib.interventions import Ablate, Arm, Block
+from vlmlib.layout import Layout
 from vlmlib.masks import Masks
 from vlmlib.plan import Pass
 from vlmlib.stimulus import Stimulus
 
-TOLERANCE = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}  # of the largest logit
+# How far logits may be off, as a share of the largest one.
+TOLERANCE = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
+# What the engine hands to the language model, too.
 KNOWN = {"inputs_embeds", "position_ids", "attention_mask", "cache_position"}
 
 
@@ -42,37 +47,15 @@ def sharing_is_exact(model: PreTrainedModel, decoder: Decoder, stimulus: Stimulu
     """
     arms = _arms(decoder, stimulus)
     slow = torch.stack([oracle.next_token(model, decoder, stimulus, arm) for arm in arms])
-    if not bool(slow.isfinite().all()):
-        raise VLMError(
-            f"The logits of {type(model).__name__} on a small image are not finite. Check its "
-            "weights, or load it in a "
-            'type of wider range (dtype="bfloat16" or "float32").'
-        )
-    scale = slow.abs().max()
-    if (slow[0] - slow[1]).abs().max() <= 1e-6 * scale:
-        raise VLMError(
-            f"Editing the attention of {type(model).__name__} changes nothing: with all edges into "
-            "the last position "
-            "removed its logits are the same. Its attention ignores the mask that its layers are "
-            "given."
-        )
+    _check_edits_reach(model, slow)
     reason = _more_than_a_causal_stack(model, decoder, stimulus)
     if reason is None:
-        fast = engine.next_token(decoder, stimulus, arms, max_tokens=4 * len(stimulus.embeddings))
-        off = (fast - slow).abs().amax(1) / scale
-        tolerance = TOLERANCE.get(decoder.dtype, 1e-1)
-        if (
-            float(off[0]) > tolerance / 5
-        ):  # the clean run does the same operations, if nothing follows the unembedding
-            reason = "its logits are not just unembedded hidden states"
-        elif float(off.max()) > tolerance:
-            reason = f"its logits would be off by {float(off.max()):.1e} of their scale"
+        reason = _logits_apart(decoder, stimulus, arms, slow)
     if reason is None:
         return True
     warnings.warn(
-        f"{type(model).__name__}: arms cannot share work on this model, since {reason}. Each arm "
-        "runs as one forward "
-        "pass of its own: exact, but slow.",
+        f"{type(model).__name__}: arms cannot share work on this model, since {reason}. "
+        "Each arm runs as one forward pass of its own: exact, but slow.",
         stacklevel=3,
     )
     return False
@@ -93,50 +76,78 @@ def _arms(decoder: Decoder, stimulus: Stimulus) -> list[Arm]:
     ]
 
 
+def _check_edits_reach(model: PreTrainedModel, slow: Float[Tensor, "arm vocab"]) -> None:
+    name = type(model).__name__
+    if not bool(slow.isfinite().all()):
+        raise VLMError(
+            f"The logits of {name} on a small image are not finite. Check its weights, or load it "
+            'in a type of wider range (dtype="bfloat16" or "float32").'
+        )
+    clean, without_edges = slow[:2]
+    if (clean - without_edges).abs().max() <= 1e-6 * slow.abs().max():
+        raise VLMError(
+            f"Editing the attention of {name} changes nothing: with all edges into the last "
+            "position removed its logits are the same. Its attention ignores the mask that its "
+            "layers are given."
+        )
+
+
+def _logits_apart(
+    decoder: Decoder, stimulus: Stimulus, arms: Sequence[Arm], slow: Float[Tensor, "arm vocab"]
+) -> str | None:
+    """How the engine's logits differ from the slow oracle's, if they do."""
+    fast = engine.next_token(decoder, stimulus, arms, max_tokens=4 * len(stimulus.embeddings))
+    off = (fast - slow).abs().amax(1) / slow.abs().max()
+    tolerance = TOLERANCE.get(decoder.dtype, 1e-1)
+    # the clean run does the same operations, if nothing follows the unembedding
+    if float(off[0]) > tolerance / 5:
+        return "its logits are not just unembedded hidden states"
+    if float(off.max()) > tolerance:
+        return f"its logits would be off by {float(off.max()):.1e} of their scale"
+    return None
+
+
 def _more_than_a_causal_stack(
     model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus
 ) -> str | None:
     """What this model hands to its layers that the engine does not, if anything."""
-    received = decoder_input(model, decoder, stimulus.inputs)
-    fed = [
-        name
-        for name, value in received.items()
-        if name not in KNOWN and isinstance(value, Tensor | list | tuple)
-    ]
-    if fed:
-        return f"its layers are fed {fed[0]} beside the embeddings"
-    length, used = len(stimulus.embeddings), {}
+    for name, value in decoder_input(model, decoder, stimulus.inputs).items():
+        if name not in KNOWN and isinstance(value, Tensor | list | tuple):
+            return f"its layers are fed {name} beside the embeddings"
+    whole = Pass(arms=(0,), starts=(0,), packed=False)
+    layout = Layout.of(whole, len(stimulus.embeddings), decoder.device)
+    ours = Masks(layout, [[]], decoder.windows, decoder.heads)
+    for layer, mask in _own_masks(model, decoder, stimulus).items():
+        if not _same(mask, ours.layer(layer), decoder, layer):
+            return f"positions attend to others than earlier ones in layer {layer}"
+    return None
 
-    def keep(layer: int) -> Edit:
-        def note(args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
-            used[layer] = kwargs.get("attention_mask")
+
+def _own_masks(
+    model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus
+) -> dict[int, Tensor | None]:
+    """The mask that the model gives to each layer."""
+    masks: dict[int, Tensor | None] = {}
+
+    def keeping(layer: int) -> Edit:
+        def keep(args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+            masks[layer] = kwargs.get("attention_mask")
             return args, kwargs
 
-        return note
+        return keep
 
     with torch.no_grad(), ExitStack() as hooks:
         for layer, attention in enumerate(decoder.attentions):
-            hooks.enter_context(before(attention, keep(layer)))
+            hooks.enter_context(before(attention, keeping(layer)))
         model(**stimulus.inputs, use_cache=False, logits_to_keep=1)
-    whole = Pass(arms=(0,), starts=(0,), packed=False)
-    ours = Masks(
-        whole, [[]], length, decoder.windows, decoder.heads, False, decoder.dtype, decoder.device
-    )
-    differs = [layer for layer in used if not _same(used[layer], ours.layer(layer), decoder, layer)]
-    return (
-        f"positions attend to others than earlier ones in layer {differs[0]}" if differs else None
-    )
+    return masks
 
 
 def _same(mask: Tensor | None, ours: Tensor, decoder: Decoder, layer: int) -> bool:
-    if (
-        mask is None
-    ):  # sdpa masks causally by itself, unless its module says otherwise; eager then masks nothing
-        is_causal = getattr(decoder.attentions[layer], "is_causal", True)
-        return (
-            bool(is_causal)
-            and not decoder.eager
-            and torch.equal(ours, torch.ones_like(ours).tril())
-        )
-    allowed = mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
-    return bool((allowed == ours).all())
+    """Whether a model's mask of a layer allows what ours does."""
+    if mask is not None:
+        allowed = mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
+        return bool((allowed == ours).all())
+    # sdpa masks causally by itself, unless its module says otherwise; eager then masks nothing
+    masks_itself = not decoder.eager and getattr(decoder.attentions[layer], "is_causal", True)
+    return bool(masks_itself) and torch.equal(ours, torch.ones_like(ours).tril())

@@ -68,9 +68,8 @@ class Stimulus:
         if mask.shape != self.image_size or mask.dtype != np.bool_:
             raise VLMError(
                 f"tokens_of was given a mask of shape {mask.shape} and type {mask.dtype}; this "
-                "image needs a boolean "
-                f"mask [height, width] of shape {self.image_size}, one entry per pixel of the "
-                "original image."
+                f"image needs a boolean mask [height, width] of shape {self.image_size}, one "
+                "entry per pixel of the original image."
             )
         covered = covered_patches(self.image_processor, mask, self.grid)
         return self.visual[covered.ravel()]
