@@ -104,12 +104,13 @@ def _models_of(claim: Claim, named: Sequence[str] | None) -> list[str]:
 def recorded_runs_of(claim: Claim, recording: Recording, named: list[str] | None) -> list[Run]:
     """The runs in a recording to which a claim applies, of the models named or of all."""
     wanted = [label_of(model) for model in named or []]
+    sets = {data for _, data, _ in recording.subjects}
     by_setting: dict[tuple[str, str], list[str]] = {}
     for model, data, protocol in recording.subjects:
         if protocol in PROTOCOLS and (not wanted or model in wanted):
             by_setting.setdefault((data, protocol), []).append(model)
     return [
-        Run(model, protocol, "recorded", data)
+        Run(model, protocol, "recorded", data, one_of_several=len(sets) > 1)
         for (data, protocol), models in by_setting.items()
         for model in _models_of(claim, models)
     ]
