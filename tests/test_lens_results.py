@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from claimlib.shares import Totals
+from claimlib.samples import Totals
 from claims.neo2025.lens import LensResults, Reader, _auc
 from claims.neo2025.protocol import PROTOCOLS, TEXT
 from tests.tiny import picture, tiny_qwen, tiny_vlm

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from claims.neo2025.results import Table
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,7 +28,6 @@ from claims.neo2025.pages import (
     page,
 )
 from claims.neo2025.published import Printed
-from claims.neo2025.results import Table
 from fixtures.models import SHIPPED, STAND_IN
 
 DEPTH = 4

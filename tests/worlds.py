@@ -12,13 +12,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+from claims.neo2025.results import Table
 
 from claims.neo2025.architectures import build
 from claims.neo2025.arms import COUNTS, REGIONS, TO_LAST, TO_ROW, WINDOWS, sliding
 from claims.neo2025.lens import LensResults
 from claims.neo2025.lexicon import load_lexicon
 from claims.neo2025.published import cells, load_figures
-from claims.neo2025.results import Table
 from claims.neo2025.study import TASKS
 from tests.tiny import tiny_vlm
 from vlmlib.study.store import Row
