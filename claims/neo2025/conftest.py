@@ -58,8 +58,9 @@ def check_subjects(claim: Claim) -> None:
     unknown = claim.subjects.keys() - {*LISTS, "models_only"}
     if unknown:
         raise ClaimError(f"{where}: key {min(unknown)!r} is unknown.")
-    if claim.subjects.get("models_only", True) is not True:
-        raise ClaimError(f"{where}: models_only is no true; leave it out where it does not hold.")
+    only = claim.subjects.get("models_only", True)
+    if only is not True:
+        raise ClaimError(f"{where}: models_only is {only!r}; expected true, or no such key.")
     if not claim.subjects.get("models") and not claim.subjects.get("architectures"):
         raise ClaimError(f"{where}: has neither models nor architectures; name what it speaks of.")
     for key in LISTS:
