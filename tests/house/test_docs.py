@@ -1,0 +1,421 @@
+"""Whether the pages for people tell the truth: every command, example, file and link in them is
+tried.
+
+Fails if a page names an option, a target, a path, a heading or a claim's key that there is not, if
+an example raises or prints something else, or if a file that a page shows says something else. The
+checks themselves are tried on planted faults.
+"""
+
+import inspect
+import io
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import pytest
+
+import claimlib.plugin
+from claimlib.claims import Claim, load_claims, load_refutations
+from claimlib.errors import ClaimError
+from claimlib.kinds import KINDS
+from fixtures.plugin import OPTIONS
+from tests.house.commands import ROOT, WHY_NOT_RUN, Shell, is_placeholder, lines_of, targets
+from tests.house.markdown import Block, Page
+
+LANGUAGES = {"sh", "python", "toml", ""}  # "": what is printed, and drawings
+SECOND_PAPER = "claims/halves2026"  # which docs/a-second-paper.md has a person write
+PAPER = '[paper]\ntitle = "A page"\nurl = "https://example.org"\nversion = "1"\n'
+NAMED = re.compile(r"`(\.?[a-z]\w*/[^`\s]*)`")  # a path in a page's text
+PLUGINS = ("-p", "no:cacheprovider", "-p", "no:syrupy", "-p", "no:hypothesispytest")
+
+
+def tracked() -> list[str]:
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+
+
+def page(name: str) -> Page:
+    return Page(name, (ROOT / name).read_text())
+
+
+FILES = tracked()
+TOP = {name.split("/")[0] for name in FILES}
+MARKDOWN = [page(name) for name in FILES if name.endswith(".md")]
+GUIDES = ("README.md", "CONTRIBUTING.md")
+PAGES = [each for each in MARKDOWN if each.name in GUIDES or each.name.startswith("docs/")]
+TALKING = [each for each in PAGES if any(map(lambda block: is_example(block), each.blocks))]
+
+
+def is_example(block: Block) -> bool:
+    return block.language == "python" and not block.file
+
+
+@pytest.fixture
+def shell(pytestconfig: pytest.Config) -> Shell:
+    return Shell(pytestconfig._parser, written=(SECOND_PAPER,))
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The repository's root by links, so that what an example writes stays out of it."""
+    for name in TOP:
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def wrong_blocks(page: Page) -> Iterator[str]:
+    """Blocks that no check would look at."""
+    for block in page.blocks:
+        if block.language not in LANGUAGES:
+            yield f"{block.where}: {block.language!r} is none of {sorted(LANGUAGES)}"
+    yield from (f"{where}: code is indented and not fenced" for where in page.indented)
+
+
+def wrong_commands(page: Page, shell: Shell) -> Iterator[str]:
+    """Commands in blocks, and those in the text that begin as one does."""
+    for block in page.blocks:
+        if block.language == "sh":
+            for line in lines_of(block.text):
+                yield from (f"{block.where}: {line!r}: {each}" for each in shell.complaints(line))
+    for where, line in page.prose:
+        for code in re.findall(r"`([^`]+)`", line):
+            name, _, more = code.partition(" ")
+            if more and name in WHY_NOT_RUN:
+                yield from (f"{where}: {code!r}: {each}" for each in shell.complaints(code))
+
+
+def wrong_options(page: Page, known: set[str]) -> Iterator[str]:
+    """Options of measuring and judging that there are not, wherever they are named."""
+    for at, line in enumerate(page.text.splitlines()):
+        for name in re.findall(r"--(?:vlm|claims)-[a-z-]+\w", line):
+            if name not in known:
+                yield f"{page.name}:{at + 1}: there is no option {name}"
+
+
+def wrong_links(page: Page) -> Iterator[str]:
+    """Links that lead to no file or heading. Addresses elsewhere need a network."""
+    for where, target in page.links:
+        path, _, anchor = target.partition("#")
+        file = ((ROOT / page.name).parent / path).resolve() if path else ROOT / page.name
+        if target.startswith(("https://", "http://")):
+            continue
+        if not file.exists():
+            yield f"{where}: {target!r} leads to no file"
+        elif anchor and anchor not in Page(page.name, file.read_text()).anchors:
+            yield f"{where}: {target!r} leads to no heading"
+
+
+def wrong_paths(page: Page) -> Iterator[str]:
+    """Paths in the text that are none of this repository."""
+    for where, line in page.prose:
+        for path in NAMED.findall(line):
+            inside = path.split("/")[0] in TOP and not re.search(r"[*A-Z{]", path)
+            if inside and not path.startswith(SECOND_PAPER) and not (ROOT / path).exists():
+                yield f"{where}: there is no {path!r}"
+
+
+def wrong_files(page: Page) -> Iterator[str]:
+    """Blocks that show a file of this repository otherwise than it is, or one that nobody has."""
+    for block in page.blocks:
+        file = ROOT / block.file
+        if block.file and file.is_file():
+            if block.text.strip("\n") not in file.read_text():
+                yield f"{block.where}: {block.file} does not say this"
+        elif block.file and block.language == "python" and not block.file.startswith(SECOND_PAPER):
+            yield f"{block.where}: there is no {block.file}, and no test writes it"
+
+
+def wrong_claims(page: Page, folder: Path) -> Iterator[str]:
+    """Blocks of TOML that are neither claims nor their known refutations."""
+    claims: dict[str, Claim] = {}
+    for block in page.blocks:
+        if block.language == "toml":
+            file = folder / Path(block.file or "a block without a name").name
+            own = "[paper]" in block.text or file.name != "claims.toml"
+            file.write_text(block.text if own else PAPER + block.text)
+            try:
+                match file.name:
+                    case "claims.toml":
+                        claims |= load_claims(file)
+                    case "known_refutations.toml":
+                        load_refutations(claims, file)
+                    case name:
+                        yield f"{block.where}: {name} is no file of claims"
+            except ClaimError as error:
+                yield f"{block.where}: {error}"
+
+
+def wrong_examples(page: Page) -> Iterator[str]:
+    """Examples, one after the other, that print something else than the page says, or raise."""
+    known = {"__name__": "__main__"}
+    for block in filter(is_example, page.blocks):
+        printed, said = io.StringIO(), page.printed_after(block)
+        try:
+            with redirect_stdout(printed):
+                exec(compile(block.text, block.where, "exec"), known)
+        except Exception as error:
+            yield f"{block.where}: {type(error).__name__}: {error}"
+            continue
+        if said is not None and printed.getvalue() != said:
+            yield f"{block.where}: prints {printed.getvalue()!r}, and not {said!r}"
+
+
+def complaints(check: Callable[..., Iterator[str]], *more: object) -> list[str]:
+    """What a check finds on all pages."""
+    return [each for page in PAGES for each in check(page, *more)]
+
+
+def options(parser: pytest.Parser) -> set[str]:
+    return {name for group in parser._groups for option in group.options for name in option.names()}
+
+
+def options_told(page: Page) -> dict[str, str]:
+    """The options in a page's tables, with what they take."""
+    return dict(re.findall(r"^\| `(--[\w-]+) ?([A-Z]*)` \|", page.text, flags=re.MULTILINE))
+
+
+def test_every_block_is_one_that_is_checked():
+    assert complaints(wrong_blocks) == []
+
+
+def test_every_command_is_one(shell):
+    assert complaints(wrong_commands, shell) == []
+
+
+def test_every_option_that_is_named_exists(pytestconfig):
+    assert complaints(wrong_options, options(pytestconfig._parser)) == []
+
+
+def test_links_lead_somewhere():
+    """Of all pages, those beside the data, the model and the benchmarks included."""
+    assert [each for page in MARKDOWN for each in wrong_links(page)] == []
+
+
+def test_paths_in_the_text_exist():
+    assert complaints(wrong_paths) == []
+
+
+def test_files_that_are_shown_say_what_is_shown():
+    assert complaints(wrong_files) == []
+
+
+def test_claims_that_are_shown_are_claims(tmp_path):
+    assert complaints(wrong_claims, tmp_path) == []
+
+
+@pytest.mark.parametrize("page", TALKING, ids=lambda page: page.name)
+def test_examples_print_what_the_page_says(page, root):
+    assert list(wrong_examples(page)) == []
+
+
+def test_every_reason_not_to_run_a_command_is_needed(shell):
+    """And every command that is looked at has one."""
+    lines = [line for page in PAGES for block in page.blocks for line in lines_of(block.text)]
+    used = {word for line in lines for word in line.split()}
+    assert [name for name in WHY_NOT_RUN if name not in used] == []
+    assert sorted(shell._looks) == sorted(WHY_NOT_RUN)
+
+
+def test_the_tables_of_options_are_those_of_the_plugins(pytestconfig):
+    """Options of measuring and of judging, with what each takes."""
+    told = options_told(page("docs/your-own-model.md"))
+    measuring = {name: settings.get("metavar", "") for name, settings in OPTIONS.items()}
+    parser = pytest.Parser(_ispytest=True)
+    claimlib.plugin.pytest_addoption(parser)
+    judging = {
+        name: option.attrs().get("metavar", "")
+        for group in parser._groups
+        for option in group.options
+        for name in option.names()
+    }
+    assert told == measuring | judging
+
+
+def test_the_table_of_kinds_is_the_table_of_kinds():
+    """Names, bounds, and the level that a rule has by default."""
+    rows = re.findall(r"^\| `([\w-]+)` \|(.*?)\|(.*?)\|", page("docs/your-own-claim.md").text, re.M)
+    told = {
+        name: (re.findall(r"`(\w+)`", bounds), level.strip())
+        for name, bounds, level in rows
+        if name in KINDS or level.strip().startswith("0.")
+    }
+    expected = {}
+    for name, kind in KINDS.items():
+        level = inspect.signature(kind.rule).parameters.get("level")
+        expected[name] = (list(kind.bounds), f"{level.default:.2f}" if level else "")
+    assert told == expected
+
+
+def test_what_pages_select_by_name_is_there(pytester):
+    """Every -k of the pages selects a test of a claim."""
+    lines = [line for page in PAGES for block in page.blocks for line in lines_of(block.text)]
+    chosen = {word for line in lines for word in re.findall(r"^pytest .* -k \"?([^\"-]+)", line)}
+    folder = str(ROOT / "claims")
+    ini = ("-c", str(ROOT / "pytest.ini"), "--rootdir", str(ROOT))
+    for words in sorted(chosen):
+        found = pytester.runpytest_inprocess(
+            *ini, *PLUGINS, "--collect-only", "-q", folder, "-k", words.strip()
+        )
+        assert found.ret == pytest.ExitCode.OK, words
+    assert chosen
+
+
+def test_the_second_paper_runs_as_it_is_told(pytester):
+    """Its files, written as the page says; the shipped model on some images; one verdict."""
+    told = page("docs/a-second-paper.md")
+    shown = [block for block in told.blocks if block.file.startswith(SECOND_PAPER)]
+    assert {Path(block.file).suffix for block in shown} == {".py", ".toml"}
+    for block in shown:
+        file = pytester.path / block.file.removeprefix("claims/")
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(block.text)
+    pytester.makefile(".ini", pytest=(ROOT / "pytest.ini").read_text())
+    run = pytester.runpytest_inprocess(
+        *("-p", "fixtures.plugin"), *PLUGINS, "--vlm-limit=12", "--vlm-store=store", "halves2026"
+    )
+    run.assert_outcomes(passed=1, deselected=1)
+    run.stdout.fnmatch_lines(["*its-own-half: *", "*emoji-llava: supported: *"])
+
+
+GOOD = {
+    "commands": "```sh\nmake claims\nVLM_REQUIRE_GPU=1 pytest claims/ -m gpu --vlm-coco COCO\n```",
+    "text": "`make test`, `pytest claims/ -n 2`, `claims/neo2025/arms.py`, `claims/PAPER`",
+    "links": "[a](README.md#the-house) [b](https://example.org/x#y)",
+    "example": "```python\nprint(1)\n```\n\n```\n1\n```",
+}
+
+
+@pytest.mark.parametrize("text", GOOD.values(), ids=GOOD)
+def test_a_page_without_faults_is_found_to_have_none(text, shell, pytestconfig, tmp_path):
+    planted = Page("planted.md", text)
+    known = options(pytestconfig._parser)
+    assert [
+        *wrong_blocks(planted),
+        *wrong_commands(planted, shell),
+        *wrong_options(planted, known),
+        *wrong_links(planted),
+        *wrong_paths(planted),
+        *wrong_files(planted),
+        *wrong_claims(planted, tmp_path),
+        *wrong_examples(planted),
+    ] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("make claim", "no target 'claim'"),
+        ("pytest claims/ --vlm-strict", "no option --vlm-strict"),
+        ("pytest claims/ --vlm-limit few", "invalid int value"),
+        ("pytest claim/", "no 'claim/'"),
+        ("pytest claims/neo2025/test_setup.py::test_nothing", "has no test_nothing"),
+        ("pytest claims/ --vlm-coco fixtures/coco", "no 'fixtures/coco'"),
+        ("pytest claims/ --vlm-model lava", "--vlm-model lava"),
+        ("pytest claims/ --vlm-protocol reference", "no protocol 'reference'"),
+        ('pip install ".[claims]"', "no extra 'claims'"),
+        ("pip install vlm_claims-9.9-py3-none-any.whl", "the wheel is vlm_claims-"),
+        ('sqlite3 .vlm_store/rows.sqlite "select image from results"', "no such column"),
+        ("sqlite3 store.sqlite 'select 1'", "no 'store.sqlite'"),
+        ("ruff lint .", "of ruff"),
+        ("git push", "of git"),
+        ("cd x && nano README.md", "'nano' is none of"),
+        ("pytest 'claims/", "no shell reads it"),
+    ],
+)
+def test_a_planted_wrong_command_is_found(line, told, shell):
+    [complaint] = wrong_commands(Page("planted.md", f"```sh\n{line}\n```\n"), shell)
+    assert complaint.startswith("planted.md:1: ")
+    assert told in complaint
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("```bash\nls\n```\n", "'bash' is none of"),
+        ("So:\n\n    pytest claims/\n", "planted.md:3: code is indented"),
+    ],
+)
+def test_a_planted_block_that_nobody_checks_is_found(text, told):
+    [complaint] = wrong_blocks(Page("planted.md", text))
+    assert told in complaint
+
+
+def test_a_planted_wrong_command_in_the_text_is_found(shell):
+    [complaint] = wrong_commands(Page("planted.md", "Run `make everything`.\n"), shell)
+    assert complaint == "planted.md:1: 'make everything': the Makefile has no target 'everything'"
+
+
+def test_a_planted_wrong_option_in_the_text_is_found(pytestconfig):
+    planted = Page("planted.md", "Use `--claims-report DIR` and\n`--vlm-report DIR`.\n")
+    [complaint] = wrong_options(planted, options(pytestconfig._parser))
+    assert complaint == "planted.md:2: there is no option --vlm-report"
+
+
+@pytest.mark.parametrize(
+    ("link", "told"),
+    [
+        ("[a](docs/nowhere.md)", "leads to no file"),
+        ("![a](reports/figures/nothing.png)", "leads to no file"),
+        ("[a](README.md#the-hut)", "leads to no heading"),
+        ("[a](#two-commands)", "leads to no heading"),
+    ],
+)
+def test_a_planted_wrong_link_is_found(link, told):
+    [complaint] = wrong_links(Page("CHANGELOG.md", f"# Changelog\n{link}\n"))
+    assert told in complaint
+
+
+def test_a_planted_wrong_path_is_found():
+    planted = Page("planted.md", "`vlmlib/statistics.py`, `vlmlib/tasks.py`")
+    [complaint] = wrong_paths(planted)
+    assert "there is no 'vlmlib/statistics.py'" in complaint
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Makefile", "claims: everything"),
+        ("tests/nothing.py", "print(1)"),
+    ],
+)
+def test_a_planted_wrong_file_is_found(name, text):
+    [complaint] = wrong_files(Page("planted.md", f"```python {name}\n{text}\n```\n"))
+    assert name in complaint
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("claims.toml", '[a]\nkind = "exceeds"\n', "[a]"),
+        ("claims.toml", "[a\n", "cannot be read as TOML"),
+        ("known_refutations.toml", '[a]\nhere = "because"\n', "no claim of this id"),
+        ("pyproject.toml", "[project]\n", "pyproject.toml is no file of claims"),
+    ],
+)
+def test_a_planted_wrong_claim_is_found(name, text, told, tmp_path):
+    [complaint] = wrong_claims(Page("planted.md", f"```toml {name}\n{text}```\n"), tmp_path)
+    assert told in complaint
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("```python\nprint(2)\n```\n\n```\n1\n```\n", "prints '2\\n', and not '1\\n'"),
+        ("```python\nimport vlmlib.statistics\n```\n", "ModuleNotFoundError"),
+        ("```python\na = 1\n```\n\n```python\nassert a == 2\n```\n", "planted.md:5: Assertion"),
+    ],
+)
+def test_a_planted_wrong_example_is_found(text, told):
+    [complaint] = wrong_examples(Page("planted.md", text))
+    assert told in complaint
+
+
+def test_targets_are_read_from_the_makefile():
+    assert {"claims", "test"} <= targets()
+    assert is_placeholder("git+https://HOST/OWNER/x.git")
+    assert not is_placeholder("fixtures/emoji_coco")
