@@ -335,9 +335,7 @@ KINDS: dict[str, Files] = {
         "def design(scene):\n    def scale(value):\n        return value * 2\n"
         "    return scale(scene)\n"
     ),
-    "a lambda within": one(
-        "def design(scene):\n    return (lambda value: value * 2)(scene)\n"
-    ),
+    "a lambda within": one("def design(scene):\n    return (lambda value: value * 2)(scene)\n"),
     "a global that a nested function names": one(
         "FACTOR = 2\ndef design(scene):\n    def scale(value):\n        return value * FACTOR\n"
         "    return scale(scene)\n"
@@ -439,7 +437,11 @@ CHANGES: dict[str, tuple[Files, str, str]] = {
     "a name of an attribute": (one("def design(scene):\n    return scene.one\n"), ".one", ".two"),
     "an argument more": (one("def design(scene):\n    return 1\n"), "(scene)", "(scene, *more)"),
     "arguments as one": (one("def design(*scene):\n    return 1\n"), "*scene", "**scene"),
-    "None and its name": (one("VALUE = None\ndef design(scene):\n    return VALUE\n"), "None", "'None'"),
+    "None and its name": (
+        one("VALUE = None\ndef design(scene):\n    return VALUE\n"),
+        "None",
+        "'None'",
+    ),
     "a number and its type": (one("def design(scene):\n    return scene * 1\n"), "1", "1.0"),
     "truth and one": (one("VALUE = True\ndef design(scene):\n    return VALUE\n"), "True", "1"),
     "what an exception covers": (
