@@ -73,6 +73,7 @@ class Subject:
       fixtures make of it.
     - `source`: where its figures come from, told in findings; `note`: a caveat that every report
       prints once.
+    - `known_as`: the label under which its known refutations stand, if not its own.
     - `beside`: the label of another subject; reports list the verdicts that differ from its.
     - `asked`: False for one that exists, but is not run in this session.
     - `marks`: of pytest, for its tests; `order`: those of a higher one run later.
@@ -82,6 +83,7 @@ class Subject:
     value: Any = None
     source: str = ""
     note: str = ""
+    known_as: str = ""
     beside: str = ""
     asked: bool = True
     marks: tuple[Any, ...] = field(default=(), hash=False)

@@ -128,7 +128,8 @@ def subject_of(run: Run, config: pytest.Config) -> Subject:
             return Subject(run.label, run, source, INFERRED)
         case "recorded":
             source = f"recorded on {run.data}; rows: {config.option.vlm_rows}"
-            return Subject(run.label, run, source, note, order=order)
+            known_as = Run(run.model, run.protocol).label
+            return Subject(run.label, run, source, note, known_as, order=order)
     return Subject(
         label=run.label,
         value=run,

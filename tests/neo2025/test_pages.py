@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from claims.neo2025.results import Table
 from hypothesis import given
 from hypothesis import strategies as st
 
