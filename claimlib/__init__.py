@@ -15,31 +15,49 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from claimlib.claims import Claim, Paper, Subject, Trial, load_claims
     from claimlib.controls import beside_negative_control, beside_positive_control
-    from claimlib.curves import increases_along, mean_within, peaks_within
+    from claimlib.curves import increases, near, peaks, within
     from claimlib.errors import ClaimError, ClaimRefuted, ClaimUndecided, ClaimWarning
+    from claimlib.kinds import KINDS, Kind
     from claimlib.paired import greater
     from claimlib.samples import Mean, Totals
     from claimlib.shares import agrees, exceeds, exists, negligible
-    from claimlib.verdicts import Outcome, Verdict, fact, holm, in_every_setting
+    from claimlib.verdicts import (
+        Outcome,
+        Verdict,
+        counted_above,
+        counted_equal,
+        holm,
+        in_every_setting,
+    )
 
 _MODULES = {
     "claims": ("Claim", "Paper", "Subject", "Trial", "load_claims"),
     "controls": ("beside_negative_control", "beside_positive_control"),
-    "curves": ("increases_along", "mean_within", "peaks_within"),
+    "curves": ("increases", "near", "peaks", "within"),
     "errors": ("ClaimError", "ClaimRefuted", "ClaimUndecided", "ClaimWarning"),
+    "kinds": ("KINDS", "Kind"),
     "paired": ("greater",),
     "samples": ("Mean", "Totals"),
     "shares": ("agrees", "exceeds", "exists", "negligible"),
-    "verdicts": ("Outcome", "Verdict", "fact", "holm", "in_every_setting"),
+    "verdicts": (
+        "Outcome",
+        "Verdict",
+        "counted_above",
+        "counted_equal",
+        "holm",
+        "in_every_setting",
+    ),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "KINDS",
     "Claim",
     "ClaimError",
     "ClaimRefuted",
     "ClaimUndecided",
     "ClaimWarning",
+    "Kind",
     "Mean",
     "Outcome",
     "Paper",
@@ -50,17 +68,19 @@ __all__ = [
     "agrees",
     "beside_negative_control",
     "beside_positive_control",
+    "counted_above",
+    "counted_equal",
     "exceeds",
     "exists",
-    "fact",
     "greater",
     "holm",
     "in_every_setting",
-    "increases_along",
+    "increases",
     "load_claims",
-    "mean_within",
+    "near",
     "negligible",
-    "peaks_within",
+    "peaks",
+    "within",
 ]
 
 

@@ -1,32 +1,19 @@
 """Claims as data: what a claims.toml says, what a claim is held against, and its trial."""
 
-import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from claimlib.errors import ClaimError, ClaimRefuted, ClaimUndecided
+from claimlib.kinds import KINDS, LEVEL, Bound, Kind
 from claimlib.verdicts import Outcome, Verdict
 
 CLAIMS = "claims.toml"
 REFUTATIONS = "known_refutations.toml"
 TEXTS = ("statement", "section", "source", "kind", "bound_source", "control")
 TABLES = ("parameters", "subjects", "not_on")
-# The bounds that a kind needs; "within" has two or a margin around a printed figure.
-BOUNDS = {
-    "exceeds": ({"threshold"},),
-    "negligible": ({"margin"},),
-    "greater": (set(),),
-    "agrees": ({"margin"},),
-    "exists": ({"at_least"},),
-    "increases": (set(),),
-    "peaks": ({"low", "high"},),
-    "within": ({"low", "high"}, {"margin"}),
-    "fact": ({"threshold"},),
-}
-NUMBERS = ("threshold", "margin", "at_least", "low", "high")
 
 
 @dataclass(frozen=True)
@@ -43,8 +30,9 @@ class Paper:
 class Claim:
     """One empirical claim: an entry of a claims.toml.
 
-    - `kind`, `bounds`: which rule decides it, and the numbers that the rule takes; `bound_source`:
-      where those come from; `control`: what it stands beside, in words.
+    - `kind`, `level`, `bounds`: which rule decides it (see `kinds.KINDS`), at which level (None for
+      what is counted and not sampled), and the numbers that the rule takes; `bound_source`: where
+      those come from; `control`: what it stands beside, in words.
     - `parameters`: what its test needs beside the bounds; `subjects`: what it is held against, as
       the paper's own conftest.py reads it.
     - `not_on`: why it is not run on a subject, by label.
@@ -58,10 +46,23 @@ class Claim:
     bound_source: str
     control: str
     paper: Paper
+    level: float | None = None
     bounds: Mapping[str, float] = field(default_factory=dict, hash=False)
     parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
     subjects: Mapping[str, Any] = field(default_factory=dict, hash=False)
     not_on: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def rule(self, *samples: Any, **more: Any) -> Verdict:
+        """The verdict of the kind's own rule, with this claim's own level and bounds (example:
+        `load_claims`).
+
+        **Arguments:** the samples that the rule of this kind takes; what it takes beside them and
+        claims.toml does not hold, such as a `unit`.
+
+        **Raises:** `ClaimError` as the rule does.
+        """
+        level = {} if self.level is None else {"level": self.level}
+        return KINDS[self.kind].rule(*samples, **self.bounds, **level, **more)
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Subject:
       fixtures make of it.
     - `source`: where its figures come from, told in findings; `note`: a caveat that every report
       prints once.
+    - `known_as`: the label under which its known refutations stand, if not its own.
     - `beside`: the label of another subject; reports list the verdicts that differ from its.
     - `asked`: False for one that exists, but is not run in this session.
     - `marks`: of pytest, for its tests; `order`: those of a higher one run later.
@@ -81,6 +83,7 @@ class Subject:
     value: Any = None
     source: str = ""
     note: str = ""
+    known_as: str = ""
     beside: str = ""
     asked: bool = True
     marks: tuple[Any, ...] = field(default=(), hash=False)
@@ -149,11 +152,12 @@ def load_claims(file: Path) -> dict[str, Claim]:
         ... source = "table 1"
         ... kind = "exceeds"
         ... threshold = 0.5
+        ... level = 0.95
         ... bound_source = "the quotation"
         ... control = "none"
         ... ''')
-        >>> load_claims(file)["mostly-heads"].bounds
-        {'threshold': 0.5}
+        >>> load_claims(file)["mostly-heads"].rule(np.arange(100) < 70).outcome
+        <Outcome.SUPPORTED: 'supported'>
     """
     content = _read(file)
     paper = _paper(file, content.pop("paper", None))
@@ -205,7 +209,7 @@ def _paper(file: Path, entry: Any) -> Paper:
     where = f"{file.name}, [paper]"
     if not isinstance(entry, dict):
         raise ClaimError(f"{where}: is {entry!r}; expected a table with title, url and version.")
-    _check_keys(where, entry, required={"title", "url", "version"})
+    _check_keys(where, entry, required=("title", "url", "version"))
     for key, value in entry.items():
         _check_text(where, key, value)
     return Paper(file=file, **entry)
@@ -213,37 +217,43 @@ def _paper(file: Path, entry: Any) -> Paper:
 
 def _claim(where: str, name: str, entry: Any, paper: Paper) -> Claim:
     kind = entry.get("kind") if isinstance(entry, dict) else entry
-    if not isinstance(kind, str) or kind not in BOUNDS:
-        raise ClaimError(f"{where}: kind is {kind!r}; expected one of {', '.join(BOUNDS)}.")
-    bounds = {key: entry[key] for key in NUMBERS if key in entry}
-    if bounds.keys() not in BOUNDS[kind]:
-        expected = " or ".join(" and ".join(sorted(each)) or "no bound" for each in BOUNDS[kind])
-        raise ClaimError(
-            f"{where}: bounds are {sorted(bounds)}; a claim of kind {kind} has {expected}."
-        )
-    _check_keys(where, entry, required={*TEXTS, *bounds}, optional=TABLES)
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ClaimError(f"{where}: kind is {kind!r}; expected one of {', '.join(KINDS)}.")
+    numbers = _numbers(KINDS[kind])
+    _check_keys(where, entry, required=[*TEXTS, *numbers], optional=TABLES)
     for key in TEXTS:
         _check_text(where, key, entry[key])
-    for key, value in bounds.items():
-        _check_bound(where, kind, key, value)
-    if "low" in bounds and bounds["low"] >= bounds["high"]:
+    for key, bound in numbers.items():
+        if not bound.holds(entry[key]):
+            raise ClaimError(f"{where}: {key} is {entry[key]!r}; expected {bound.expected}.")
+    if "low" in numbers and entry["low"] >= entry["high"]:
         raise ClaimError(
-            f"{where}: low is {bounds['low']!r}; expected less than high, {bounds['high']!r}."
+            f"{where}: low is {entry['low']!r}; expected less than high, {entry['high']!r}."
         )
     tables = {key: _table(where, key, entry.get(key, {})) for key in TABLES}
     for label, reason in tables["not_on"].items():
         _check_text(where, f"not_on, {label!r}", reason)
+    bounds = {key: entry[key] for key in KINDS[kind].bounds}
     fields: dict[str, Any] = {key: entry[key] for key in TEXTS} | tables
-    return Claim(id=name, paper=paper, bounds=bounds, **fields)
+    return Claim(id=name, paper=paper, level=entry.get("level"), bounds=bounds, **fields)
+
+
+def _numbers(kind: Kind) -> dict[str, Bound]:
+    """What a claim of this kind has in numbers, and what each may be."""
+    return dict(kind.bounds) | ({"level": LEVEL} if kind.sampled else {})
 
 
 def _check_keys(
-    where: str, entry: Mapping[str, Any], required: set[str], optional: tuple[str, ...] = ()
+    where: str, entry: Mapping[str, Any], required: Iterable[str], optional: Iterable[str] = ()
 ) -> None:
-    wrong = required.symmetric_difference(entry) - set(optional)
-    if wrong:
-        key = min(wrong)
-        raise ClaimError(f"{where}: key {key!r} is {'unknown' if key in entry else 'missing'}.")
+    missing = [key for key in required if key not in entry]
+    unknown = [key for key in entry if key not in {*required, *optional}]
+    expected = f"expected {', '.join(required)}"
+    if missing:
+        raise ClaimError(f"{where}: key {missing[0]!r} is missing; {expected}.")
+    if unknown:
+        may = f"; it may have {', '.join(optional)}" if optional else ""
+        raise ClaimError(f"{where}: key {unknown[0]!r} is unknown; {expected}{may}.")
 
 
 def _check_text(where: str, key: str, value: Any) -> None:
@@ -259,16 +269,3 @@ def _table(where: str, key: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ClaimError(f"{where}: {key} is {value!r}; expected a table.")
     return value
-
-
-def _check_bound(where: str, kind: str, key: str, value: Any) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if key == "at_least" or kind == "fact":
-        if (
-            not number
-            or not 0 < value < math.inf
-            or (key == "at_least" and not isinstance(value, int))
-        ):
-            raise ClaimError(f"{where}: {key} is {value!r}; expected a positive number.")
-    elif not number or not 0 <= value <= 1:
-        raise ClaimError(f"{where}: {key} is {value!r}; expected a share between 0.0 and 1.0.")

@@ -56,7 +56,8 @@ def beside_positive_control(verdict: Verdict, control: Sample | None, margin: fl
     !!! example
 
         >>> from claimlib.shares import negligible
-        >>> beside_positive_control(negligible(np.zeros(50, bool), 0.1), np.zeros(50, bool), 0.1).why
+        >>> nothing = np.zeros(50, bool)
+        >>> beside_positive_control(negligible(nothing, 0.1), nothing, 0.1).why
         'the positive control shows no effect beyond 10%'
     """
     if not verdict.n:

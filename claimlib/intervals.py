@@ -17,18 +17,17 @@ from scipy.stats import bootstrap
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from claimlib.samples import Number, Range, Totals, check_values
+from claimlib.verdicts import tail
 
 RESAMPLES = 9999
 SEED = 0
-FEWEST = (
-    20  # images from which on a bootstrap's intervals cover what they say, skewed values included
-)
+FEWEST = 20  # images, from which on a bootstrap's intervals cover what they say, even if skewed
 SMALLEST_P = 1e-12
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a sample says of a number: `lower(alpha)` lies above it with probability alpha,
+    """What a sample says of a number: `lower(alpha)` lies above it with probability alpha, and
     `upper(alpha)` below.
 
     Both move towards each other as alpha grows.
@@ -38,8 +37,7 @@ class Bounds:
     upper: Callable[[float], float]
 
     def interval(self, level: float) -> tuple[float, float]:
-        alpha = (1 - level) / 2
-        return float(self.lower(alpha)), float(self.upper(alpha))
+        return float(self.lower(tail(level))), float(self.upper(tail(level)))
 
     def p_above(self, threshold: Number) -> float:
         """The smallest alpha at which the lower bound lies above the threshold."""
@@ -60,14 +58,13 @@ def of_share(count: Number, n: int) -> Bounds:
         >>> "{:.4f} {:.4f}".format(*of_share(20, 39).interval(0.95))
         '0.3478 0.6758'
     """
-    lower = (
-        (lambda alpha: betaincinv(count, n - count + 1, alpha)) if count > 0 else (lambda _: 0.0)
-    )
-    upper = (
-        (lambda alpha: betaincinv(count + 1, n - count, 1 - alpha))
-        if count < n
-        else (lambda _: 1.0)
-    )
+
+    def lower(alpha: float) -> float:
+        return betaincinv(count, n - count + 1, alpha) if count > 0 else 0.0
+
+    def upper(alpha: float) -> float:
+        return betaincinv(count + 1, n - count, 1 - alpha) if count < n else 1.0
+
     return Bounds(lower, upper)
 
 
@@ -80,19 +77,15 @@ def of_difference(first: Totals, second: Totals) -> Bounds:
         '-0.1631 0.1389'
     """
 
-    def end(which: int, alpha: float) -> float:
-        if (
-            alpha > 0.5
-        ):  # one family of bounds, so that the two p-values of a threshold add up to one
-            return end(1 - which, max(1 - alpha, SMALLEST_P))
-        counts = (first.count, first.n, second.count, second.n)
-        return float(
-            confint_proportions_2indep(*counts, method="newcomb", compare="diff", alpha=2 * alpha)[
-                which
-            ]
-        )
+    counts = (first.count, first.n, second.count, second.n)
 
-    return Bounds(lambda alpha: end(0, alpha), lambda alpha: end(1, alpha))
+    def end(which: int, alpha: float) -> float:
+        if alpha > 0.5:  # one family, so that the two p-values of a threshold add up to one
+            return end(1 - which, max(1 - alpha, SMALLEST_P))
+        ends = confint_proportions_2indep(*counts, method="newcomb", alpha=2 * alpha)
+        return float(ends[which])
+
+    return Bounds(partial(end, 0), partial(end, 1))
 
 
 def of_any_mean(value: Number, n: int, bounds: Range) -> Bounds:
@@ -106,12 +99,11 @@ def of_any_mean(value: Number, n: int, bounds: Range) -> Bounds:
     """
     low, high = bounds
     share = of_share(n * (value - low) / (high - low), n)
-    return Bounds(
-        *(
-            lambda alpha, end=end: low + (high - low) * end(alpha)
-            for end in (share.lower, share.upper)
-        )
-    )
+
+    def stretched(end: Callable[[float], float], alpha: float) -> float:
+        return low + (high - low) * end(alpha)
+
+    return Bounds(partial(stretched, share.lower), partial(stretched, share.upper))
 
 
 def of_mean(values: Float[np.ndarray, " image"], bounds: Range) -> Bounds:
@@ -186,19 +178,20 @@ def of_sum(shares: Sequence[Totals], weights: Float[np.ndarray, " share"]) -> Bo
 
     !!! example
 
-        >>> "{:.2f} {:.2f}".format(*of_sum([Totals(5, 90), Totals(60, 90)], np.array([-1.0, 1.0])).interval(0.95))
+        >>> bounds = of_sum([Totals(5, 90), Totals(60, 90)], np.array([-1.0, 1.0]))
+        >>> "{:.2f} {:.2f}".format(*bounds.interval(0.95))
         '0.43 0.74'
     """
     ends = [of_share(share.count, share.n) for share in shares]
 
-    def total(alpha: float, up: bool) -> float:
+    def total(up: bool, alpha: float) -> float:
         chosen = (
             end.upper if (weight > 0) == up else end.lower
             for weight, end in zip(weights, ends, strict=True)
         )
         return sum(weight * end(alpha) for weight, end in zip(weights, chosen, strict=True))
 
-    return Bounds(lambda alpha: total(alpha, up=False), lambda alpha: total(alpha, up=True))
+    return Bounds(partial(total, False), partial(total, True))
 
 
 def _bca(
@@ -208,10 +201,8 @@ def _bca(
     n = len(values)
     deviations = values - values.mean()
     acceleration = (deviations**3).sum() / (6 * (deviations**2).sum() ** 1.5)
-    at_most = np.searchsorted(means, values.mean(), side="right") + np.searchsorted(
-        means, values.mean()
-    )
-    bias = ndtri(at_most / (2 * len(means)))
+    below, at_most = (np.searchsorted(means, values.mean(), side) for side in ("left", "right"))
+    bias = ndtri((below + at_most) / (2 * len(means)))
 
     def lower(alpha: float) -> float:
         shifted = bias - widened(alpha, n)
@@ -224,6 +215,7 @@ def _bca(
 
 
 def _smallest(excludes: Callable[[float], bool]) -> float:
+    """The smallest alpha at which a bound excludes a threshold: 1 where none does."""
     if excludes(SMALLEST_P):
         return SMALLEST_P
     if not excludes(1 - SMALLEST_P):
@@ -232,6 +224,5 @@ def _smallest(excludes: Callable[[float], bool]) -> float:
     def sign(exponent: float) -> float:
         return 1.0 if excludes(10**exponent) else -1.0
 
-    ends = np.log10(SMALLEST_P), np.log10(1 - SMALLEST_P)
-    root = bisect(sign, *ends, xtol=1e-9)
+    root = bisect(sign, np.log10(SMALLEST_P), np.log10(1 - SMALLEST_P), xtol=1e-9)
     return 10 ** float(root)  # pyright: ignore[reportArgumentType]

@@ -269,12 +269,13 @@ def _params(definition: pytest.Function) -> list[Any]:
     answer = definition.ihook.pytest_claim_subjects(config=definition.config, claim=claim)
     subjects = [Subject("here")] if answer is None else answer
     reasons = {label: reason for (id_, label), reason in refutations.items() if id_ == claim.id}
-    for orphan in reasons.keys() - {subject.label for subject in subjects}:
-        _warn_of_an_orphan(definition, claim, orphan, [subject.label for subject in subjects])
+    labels = [subject.known_as or subject.label for subject in subjects]
+    for orphan in sorted(reasons.keys() - set(labels)):
+        _warn_of_an_orphan(definition, claim, orphan, labels)
     params = []
-    for subject in subjects:
+    for subject, label in zip(subjects, labels, strict=True):
         marks = list(subject.marks)
-        if reason := reasons.get(subject.label):
+        if reason := reasons.get(label):
             marks.append(pytest.mark.xfail(raises=ClaimRefuted, strict=True, reason=reason))
         if subject.asked:
             params.append(pytest.param(subject, id=subject.label, marks=marks))

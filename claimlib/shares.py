@@ -18,19 +18,8 @@ from claimlib.verdicts import (
     Verdict,
     decide,
     no_images,
+    tail,
 )
-
-__all__ = [
-    "Sample",
-    "Totals",
-    "agrees",
-    "can_agree",
-    "exceeds",
-    "exists",
-    "greater",
-    "negligible",
-    "wilson",
-]
 
 
 def wilson(sample: Sample, level: float = 0.95) -> tuple[float, float]:
@@ -48,131 +37,134 @@ def wilson(sample: Sample, level: float = 0.95) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def exceeds(sample: Sample, threshold: float) -> Verdict:
+def exceeds(sample: Sample, threshold: float, level: float = 0.95) -> Verdict:
     """Is the share of images on which it happened greater than a threshold?
 
-    The exact (Clopper-Pearson) 95 % interval decides: above the threshold it supports, below it
-    refutes, each falsely in at most 2.5 % of samples.
+    The exact (Clopper-Pearson) interval of this level decides: above the threshold it supports,
+    below it refutes, each falsely in at most (1 - level) / 2 of samples.
 
     **Raises:** `ClaimError` for a threshold that is no share.
 
     !!! example
 
-        >>> str(exceeds(Totals(422, 488), 0.5))
-        'supported: 86.5% [83.1%, 89.4%], n = 488, required > 50% (95% interval, p < 0.001); could have shown >= 54.7%'
+        >>> str(exceeds(Totals(422, 488), 0.5))[:78]
+        'supported: 86.5% [83.1%, 89.4%], n = 488, required > 50% (95% interval, p < 0.'
         >>> exceeds(Totals(20, 39), 0.5).outcome
         <Outcome.UNDECIDED: 'undecided'>
     """
     counted = totals(sample)
     at_least, at_most = _tails(counted.n, threshold)
-    shown = np.flatnonzero(at_least < 0.025)
-    detectable = f"could have shown >= {shown[0] / counted.n:.1%}" if len(shown) else TOO_FEW
+    enough = np.flatnonzero(at_least < tail(level))
     return _share(
-        "exceeds", counted, f"> {threshold:.0%}", threshold, at_least, at_most, 0.025, detectable
+        counted,
+        kind="exceeds",
+        required=f"> {threshold:.0%}",
+        threshold=threshold,
+        level=level,
+        p=at_least,
+        p_against=at_most,
+        detectable=f">= {enough[0] / counted.n:.1%}" if len(enough) else "",
     )
 
 
-def negligible(sample: Sample, margin: float) -> Verdict:
+def negligible(sample: Sample, margin: float, level: float = 0.90) -> Verdict:
     """Is the share of images that an intervention changed smaller than a margin (equivalence)?
 
     The clean run is right on every counted image, so that this share is the paired difference to
-    it. The exact 90 % interval decides: inside the margin it supports, outside it refutes, each
-    falsely in at most 5 % of samples.
+    it. The exact interval of this level decides: inside the margin it supports, outside it refutes,
+    each falsely in at most (1 - level) / 2 of samples.
 
     **Raises:** `ClaimError` for a margin that is no share.
 
     !!! example
 
-        >>> str(negligible(Totals(1, 100), 0.1))
-        'supported: 1.0% [0.1%, 4.7%], n = 100, required < 10% (90% interval, p < 0.001); could have shown <= 4.0%'
+        >>> negligible(Totals(1, 100), 0.1).outcome
+        <Outcome.SUPPORTED: 'supported'>
         >>> negligible(Totals(0, 20), 0.1).detectable
         'too few images to show it'
     """
     counted = totals(sample)
     at_least, at_most = _tails(counted.n, margin)
-    shown = np.flatnonzero(at_most < 0.05)
-    detectable = f"could have shown <= {shown[-1] / counted.n:.1%}" if len(shown) else TOO_FEW
+    enough = np.flatnonzero(at_most < tail(level))
     return _share(
-        "negligible", counted, f"< {margin:.0%}", margin, at_most, at_least, 0.05, detectable
+        counted,
+        kind="negligible",
+        required=f"< {margin:.0%}",
+        threshold=margin,
+        level=level,
+        p=at_most,
+        p_against=at_least,
+        detectable=f"<= {enough[-1] / counted.n:.1%}" if len(enough) else "",
     )
 
 
-def agrees(sample: Sample, printed: Totals, margin: float = 0.10) -> Verdict:
+def agrees(sample: Sample, printed: Totals, margin: float, level: float = 0.90) -> Verdict:
     """Does our share agree with a printed one, of other images, to within a margin?
 
-    Newcombe's 90 % interval of the difference of two independent shares decides: inside the margin
-    on both sides it supports (two one-sided tests at 5 %), wholly outside it refutes. Where even
-    the printed share itself could not agree (`can_agree`) what is not refuted is undecided. The
-    interval is not exact: where the true difference is the margin itself, a false verdict comes up
-    in at most 6 % of samples (enumerated for sizes from 30 to 488).
+    Newcombe's interval of the difference of two independent shares decides: inside the margin on
+    both sides it supports (two one-sided tests), wholly outside it refutes. Where even the printed
+    share itself could not agree (`can_agree`) what is not refuted is undecided. The interval is not
+    exact: where the true difference is the margin itself, a false verdict comes up in at most 6 %
+    of samples at a level of 90 % (enumerated for sizes from 30 to 488).
 
     **Raises:** `ClaimError` for a margin that is no share.
 
     !!! example
 
-        >>> agrees(Totals(870, 1000), Totals(422, 488)).outcome
+        >>> agrees(Totals(870, 1000), Totals(422, 488), margin=0.1).outcome
         <Outcome.SUPPORTED: 'supported'>
-        >>> agrees(Totals(50, 100), Totals(20, 39)).why
-        'a printed 20 of 39 is too coarse: not even its own share, on any number of images, agrees to within 10%'
+        >>> print(agrees(Totals(50, 100), Totals(20, 39), margin=0.1).why[:40])
+        a printed 20 of 39 is too coarse: not ev
     """
     ours, required = totals(sample), f"within {margin:.0%} of {printed.count} of {printed.n}"
     _check_share(margin)
     if not ours.n or not printed.n:
         return no_images("agrees", required)
-    possible = can_agree(printed, margin)
+    possible = can_agree(printed, margin, level)
 
     def outcome(counted: Totals) -> Outcome:
-        low, high = of_difference(counted, printed).interval(0.90)
+        low, high = of_difference(counted, printed).interval(level)
         if low > margin or high < -margin:
             return REFUTED
         return SUPPORTED if possible and -margin < low and high < margin else UNDECIDED
 
     bounds, found = of_difference(ours, printed), outcome(ours)
-    low, high = bounds.interval(0.90)
-    room = min(
-        margin - (high - (ours.share - printed.share)), margin - (ours.share - printed.share - low)
-    )
-    why = "the interval crosses the margin"
-    if not possible:
-        why = (
-            f"a printed {printed.count} of {printed.n} is too coarse: not even its own share, on "
-            "any number of images, "
-            f"agrees to within {margin:.0%}"
-        )
+    estimate, (low, high) = ours.share - printed.share, bounds.interval(level)
+    room = min(margin - (high - estimate), margin - (estimate - low))
+    shown = f"could have shown a difference <= {room:.1%}"
+    why = "the interval crosses the margin" if possible else _too_coarse(printed, margin)
     return Verdict(
-        "agrees",
-        found,
-        ours.share - printed.share,
-        (low, high),
-        0.90,
-        ours.n,
-        required,
-        margin,
+        kind="agrees",
+        outcome=found,
+        estimate=estimate,
+        interval=(low, high),
+        level=level,
+        n=ours.n,
+        required=required,
+        threshold=margin,
         p=max(bounds.p_above(-margin), bounds.p_below(margin)),
         p_against=min(bounds.p_above(margin), bounds.p_below(-margin)),
-        alpha=0.05,
-        detectable=f"could have shown a difference <= {room:.1%}"
-        if possible and room > 0
-        else TOO_FEW,
+        alpha=tail(level),
+        detectable=shown if possible and room > 0 else TOO_FEW,
         why=why if found == UNDECIDED else "",
         fragile=any(outcome(other) != found for other in neighbours(ours)),
     )
 
 
-def can_agree(printed: Totals, margin: float = 0.10) -> bool:
+def can_agree(printed: Totals, margin: float, level: float = 0.90) -> bool:
     """Could a sample of ours, however large and with just the printed share, be found to agree with
     it?
 
     !!! example
 
-        >>> can_agree(Totals(422, 488)), can_agree(Totals(20, 39))
+        >>> can_agree(Totals(422, 488), margin=0.1), can_agree(Totals(20, 39), margin=0.1)
         (True, False)
     """
-    low, high = wilson(printed, 0.90)
+    low, high = wilson(printed, level)
     return printed.n > 0 and max(high - printed.share, printed.share - low) < margin
 
 
-def exists(sample: Sample, control: Sample, at_least: int) -> Verdict:
+def exists(sample: Sample, control: Sample, at_least: int, level: float = 0.95) -> Verdict:
     """Does it happen: on at least so many images, and on more than under a control on the same
     images?
 
@@ -187,35 +179,36 @@ def exists(sample: Sample, control: Sample, at_least: int) -> Verdict:
         'seen on 2 images and not on 5'
     """
     counted, required = totals(sample), f"at least {at_least} images, and more than the control"
-    paired = greater(sample, control)
+    paired = greater(sample, control, level)
     if not paired.n:
         return no_images("exists", required)
 
+    def p(counted: Totals) -> float:
+        return paired.p if counted.count >= at_least else 1.0
+
     def outcome(counted: Totals) -> Outcome:
-        return decide(
-            paired.p if counted.count >= at_least else 1.0, paired.p_against, paired.alpha
-        )
+        return decide(p(counted), paired.p_against, paired.alpha)
 
     found, reached = outcome(counted), counted.count >= at_least
     why = f"seen on {counted.count} images and not on {at_least}"
     if reached:
         why = f"not shown to be more than under the control: {paired.why}"
+    on_the_edge = any(outcome(other) != found for other in neighbours(counted))
     return Verdict(
-        "exists",
-        found,
-        counted.share,
-        of_share(counted.count, counted.n).interval(0.95),
-        0.95,
-        counted.n,
-        required,
-        at_least / counted.n,
-        paired.p if reached else 1.0,
-        paired.p_against,
-        paired.alpha,
+        kind="exists",
+        outcome=found,
+        estimate=counted.share,
+        interval=of_share(counted.count, counted.n).interval(level),
+        level=level,
+        n=counted.n,
+        required=required,
+        threshold=at_least / counted.n,
+        p=p(counted),
+        p_against=paired.p_against,
+        alpha=paired.alpha,
         control=paired.control,
         why=why if found == UNDECIDED else "",
-        fragile=(paired.fragile and reached)
-        or any(outcome(other) != found for other in neighbours(counted)),
+        fragile=on_the_edge or (reached and paired.fragile),
     )
 
 
@@ -227,6 +220,13 @@ def _check_share(bound: float) -> None:
         )
 
 
+def _too_coarse(printed: Totals, margin: float) -> str:
+    return (
+        f"a printed {printed.count} of {printed.n} is too coarse: not even its own share, on any "
+        f"number of images, agrees to within {margin:.0%}"
+    )
+
+
 def _tails(n: int, share: float) -> tuple[Float[np.ndarray, " count"], Float[np.ndarray, " count"]]:
     """The probabilities of at least, and of at most, each count when this is the true share."""
     _check_share(share)
@@ -235,36 +235,38 @@ def _tails(n: int, share: float) -> tuple[Float[np.ndarray, " count"], Float[np.
 
 
 def _share(
-    kind: str,
     counted: Totals,
+    *,
+    kind: str,
     required: str,
-    bound: float,
+    threshold: float,
+    level: float,
     p: Float[np.ndarray, " count"],
     p_against: Float[np.ndarray, " count"],
-    alpha: float,
     detectable: str,
 ) -> Verdict:
     """The verdict on a count, from the p-values that each count would have."""
     if not counted.n:
         return no_images(kind, required)
+    alpha = tail(level)
 
     def outcome(counted: Totals) -> Outcome:
         return decide(float(p[counted.count]), float(p_against[counted.count]), alpha)
 
-    found, level = outcome(counted), 1 - 2 * alpha
+    found = outcome(counted)
     return Verdict(
-        kind,
-        found,
-        counted.share,
-        of_share(counted.count, counted.n).interval(level),
-        level,
-        counted.n,
-        required,
-        bound,
-        float(p[counted.count]),
-        float(p_against[counted.count]),
-        alpha,
-        detectable,
-        why=f"the interval includes {bound:.0%}" if found == UNDECIDED else "",
+        kind=kind,
+        outcome=found,
+        estimate=counted.share,
+        interval=of_share(counted.count, counted.n).interval(level),
+        level=level,
+        n=counted.n,
+        required=required,
+        threshold=threshold,
+        p=float(p[counted.count]),
+        p_against=float(p_against[counted.count]),
+        alpha=alpha,
+        detectable=f"could have shown {detectable}" if detectable else TOO_FEW,
+        why=f"the interval includes {threshold:.0%}" if found == UNDECIDED else "",
         fragile=any(outcome(other) != found for other in neighbours(counted)),
     )

@@ -21,20 +21,22 @@ SUPPORTED, REFUTED, UNDECIDED = Outcome
 TOO_FEW = "too few images to show it"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """What a check found.
 
+    - `kind`: of the claim that its rule decides, as claims.toml names it.
     - `estimate`, `interval`: what was measured and its interval, of that `level`; `n`: on how many
-        images.
+      images.
     - `required`: what the claim asks, in words; `threshold`: the number in it, if it is one.
     - `p`, `p_against`: one-sided; a small one supports, a small other one refutes; `alpha`: each
-        one's level.
+      one's level.
     - `detectable`: the smallest effect that a sample of this size could have shown.
     - `control`, `why`: what the control showed; why an undecided is one.
     - `fragile`: one image more or less would change the outcome.
     - `parts`, `decided_by`: of a claim about several settings, and the one whose figures are shown.
     - `unit`: "%" for a share, or the name of what is counted.
+    - `sampled`: False for what is counted, and has no interval.
     """
 
     kind: str
@@ -55,40 +57,45 @@ class Verdict:
     parts: tuple[tuple[str, "Verdict"], ...] = ()
     decided_by: str = ""
     unit: str = "%"
+    sampled: bool = True
 
     def __str__(self) -> str:
-        found = f"{self.outcome}: {self._figures()}"
-        if self.parts:
-            supported = sum(part.outcome == SUPPORTED for _, part in self.parts)
-            role = {SUPPORTED: "weakest", REFUTED: "refuted by", UNDECIDED: "most doubtful"}[
-                self.outcome
-            ]
-            figures = dict(self.parts)[self.decided_by]._figures()
-            count = f"{supported} of {len(self.parts)} parts supported"
-            told = [
-                f"{self.outcome}: {count}",
-                self.why,
-                self.control,
-                f"{role}: {self.decided_by}: {figures}",
-            ]
-            found = "; ".join(filter(None, told))
-        return found + "; one image would change this" * self.fragile
+        found = self._in_parts() if self.parts else self._figures()
+        fragile = "one image would change this" if self.fragile else ""
+        return f"{self.outcome}: {_joined(found, fragile)}"
+
+    def _in_parts(self) -> str:
+        supported = sum(part.outcome == SUPPORTED for _, part in self.parts)
+        count = f"{supported} of {len(self.parts)} parts supported"
+        role = {SUPPORTED: "weakest", REFUTED: "refuted by", UNDECIDED: "most doubtful"}
+        figures = dict(self.parts)[self.decided_by]._figures()
+        deciding = f"{role[self.outcome]}: {self.decided_by}: {figures}"
+        return _joined(count, self.why, self.control, deciding)
 
     def _figures(self) -> str:
         if math.isnan(self.estimate):
             return f"{self.why}, required {self.required}"
-        if self.kind == "fact":
-            return f"{number(self.estimate, self.unit)}, required {self.required} (counted, not sampled)"
-        low, high = (number(end, self.unit) for end in self.interval)
-        unit = f" {self.unit}" if self.unit not in ("", "%") else ""
-        p = self.p_against if self.outcome == REFUTED else self.p
-        line = (
-            f"{number(self.estimate, self.unit)} [{low}, {high}]{unit}, n = {self.n}, required "
-            f"{self.required} "
-            f"({self.level:.0%} interval, {'p < 0.001' if p < 0.001 else f'p = {p:.3f}'}"
-            f"{' against' * (self.outcome == REFUTED)})"
-        )
-        return "; ".join(filter(None, [line, self.detectable, self.control, self.why]))
+        if not self.sampled:
+            estimate = number(self.estimate, self.unit)
+            return f"{estimate}, required {self.required} (counted, not sampled)"
+        return _joined(self._estimate(), self.detectable, self.control, self.why)
+
+    def _estimate(self) -> str:
+        estimate, low, high = (number(each, self.unit) for each in (self.estimate, *self.interval))
+        unit = "" if self.unit == "%" else self.unit
+        found = " ".join(filter(None, [f"{estimate} [{low}, {high}]", unit]))
+        test = f"{self.level:.0%} interval, {self._test()}"
+        return f"{found}, n = {self.n}, required {self.required} ({test})"
+
+    def _test(self) -> str:
+        against = self.outcome == REFUTED
+        p = self.p_against if against else self.p
+        told = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+        return f"{told} against" if against else told
+
+
+def _joined(*parts: str) -> str:
+    return "; ".join(filter(None, parts))
 
 
 def number(value: float | int, unit: str) -> str:
@@ -117,6 +124,17 @@ def decide(p: float, p_against: float, alpha: float) -> Outcome:
     return REFUTED if p_against < alpha else UNDECIDED
 
 
+def tail(level: float) -> float:
+    """What an interval of this level leaves out on each side: the level of each one-sided test.
+
+    !!! example
+
+        >>> tail(0.95)
+        0.025
+    """
+    return round((1 - level) / 2, 12)
+
+
 def no_images(kind: str, required: str) -> Verdict:
     """The verdict where no image is left to measure on.
 
@@ -126,32 +144,63 @@ def no_images(kind: str, required: str) -> Verdict:
         'undecided: no images are left, required > 50%'
     """
     return Verdict(
-        kind, UNDECIDED, math.nan, (-math.inf, math.inf), 1.0, 0, required, why="no images are left"
+        kind=kind,
+        outcome=UNDECIDED,
+        estimate=math.nan,
+        interval=(-math.inf, math.inf),
+        level=1.0,
+        n=0,
+        required=required,
+        why="no images are left",
     )
 
 
-def fact(estimate: float | int, holds: bool, required: str, unit: str = "%") -> Verdict:
-    """A verdict on what is counted and not sampled, such as a model's parameters: it holds or it
-    does not.
+def counted_above(value: float | int, threshold: float | int, unit: str = "%") -> Verdict:
+    """Is what is counted and not sampled, such as a model's parameters, more than a threshold?
+
+    **Arguments:** `unit`: of both, "%" for shares.
 
     !!! example
 
-        >>> str(fact(0.954, holds=True, required="> 95%"))
-        'supported: 95.4%, required > 95% (counted, not sampled)'
+        >>> str(counted_above(0.954, threshold=0.95))
+        'supported: 95.4%, required > 95.0% (counted, not sampled)'
     """
-    outcome, p = (SUPPORTED, 0.0) if holds else (REFUTED, 1.0)
-    figure = float(estimate)
+    required = f"> {number(threshold, unit)}"
+    return _counted("counted-above", value, value > threshold, _with_unit(required, unit), unit)
+
+
+def counted_equal(value: float | int, expected: float | int, unit: str = "") -> Verdict:
+    """Is what is counted and not sampled exactly as much as expected?
+
+    **Arguments:** `unit`: of both, "%" for shares.
+
+    !!! example
+
+        >>> str(counted_equal(391, expected=576, unit="tokens"))
+        'refuted: 391, required 576 tokens (counted, not sampled)'
+    """
+    required = _with_unit(number(expected, unit), unit)
+    return _counted("counted-equal", value, value == expected, required, unit)
+
+
+def _with_unit(shown: str, unit: str) -> str:
+    return shown if unit in ("", "%") else f"{shown} {unit}"
+
+
+def _counted(kind: str, value: float | int, holds: bool, required: str, unit: str) -> Verdict:
+    figure = float(value)
     return Verdict(
-        "fact",
-        outcome,
-        figure,
-        (figure, figure),
-        1.0,
-        0,
-        required,
-        p=p,
-        p_against=1.0 - p,
+        kind=kind,
+        outcome=SUPPORTED if holds else REFUTED,
+        estimate=figure,
+        interval=(figure, figure),
+        level=1.0,
+        n=0,
+        required=required,
+        p=0.0 if holds else 1.0,
+        p_against=1.0 if holds else 0.0,
         unit=unit,
+        sampled=False,
     )
 
 
@@ -168,9 +217,9 @@ def in_every_setting(parts: Mapping[str, Verdict]) -> Verdict:
 
     !!! example
 
-        >>> verdict = in_every_setting({"mine": fact(576, True, "576", "tokens"), "yours": fact(391, False, "576", "")})
-        >>> str(verdict)
-        'refuted: 1 of 2 parts supported; refuted by: yours: 391, required 576 (counted, not sampled)'
+        >>> tokens = {"mine": counted_equal(576, 576), "yours": counted_equal(391, 576)}
+        >>> str(in_every_setting(tokens))[:73]
+        'refuted: 1 of 2 parts supported; refuted by: yours: 391, required 576 (co'
     """
     if not parts:
         raise ClaimError(
@@ -178,47 +227,59 @@ def in_every_setting(parts: Mapping[str, Verdict]) -> Verdict:
             "names."
         )
     missing = {name: part for name, part in parts.items() if part.outcome != SUPPORTED}
-    refuted = {name: part for name, part in missing.items() if part.outcome == REFUTED}
     refuting = {
-        name: part for name, part in refuted.items() if part.p_against * len(parts) < part.alpha
+        name: part
+        for name, part in missing.items()
+        if part.outcome == REFUTED and part.p_against * len(parts) < part.alpha
     }
-    why = ""
     if refuting:
-        outcome = REFUTED
-        name = min(refuting, key=lambda each: refuting[each].p_against / refuting[each].alpha)
         fragile = all(part.fragile for part in refuting.values())
-    elif missing:
-        outcome = UNDECIDED
-        name = max(missing, key=lambda each: missing[each].p / missing[each].alpha)
-        fragile = any(part.fragile for part in missing.values())
-        still_open = [name for name in missing if name not in refuted]
-        alone = (
-            f"refuted alone, but not when corrected for {len(parts)} parts: {_some(list(refuted))}"
-            if refuted
-            else ""
+        return _whole(
+            parts, min(refuting, key=lambda name: _against(parts[name])), REFUTED, fragile
         )
-        why = "; ".join(filter(None, [f"open: {_some(still_open)}" if still_open else "", alone]))
-    else:
-        outcome = SUPPORTED
-        name = max(parts, key=lambda each: parts[each].p / parts[each].alpha)
-        fragile = any(part.fragile for part in parts.values())
-    deciding = parts[name]
-    p = max(part.p / part.alpha for part in parts.values()) * deciding.alpha
-    p_against = (
-        min(part.p_against / part.alpha for part in parts.values()) * deciding.alpha * len(parts)
-    )
+    fragile = any(part.fragile for part in (missing or parts).values())
+    deciding = max(missing or parts, key=lambda name: _doubt(parts[name]))
+    if missing:
+        return replace(
+            _whole(parts, deciding, UNDECIDED, fragile), why=_why_open(missing, len(parts))
+        )
+    return _whole(parts, deciding, SUPPORTED, fragile)
+
+
+def _whole(parts: Mapping[str, Verdict], deciding: str, outcome: Outcome, fragile: bool) -> Verdict:
+    """The verdict of all parts, with the figures of the one that decides."""
+    part = parts[deciding]
+    p = part.alpha * max(map(_doubt, parts.values()))
+    p_against = part.alpha * len(parts) * min(map(_against, parts.values()))
     return replace(
-        deciding,
+        part,
         kind="in every setting",
         outcome=outcome,
         p=min(p, 1.0),
         p_against=min(p_against, 1.0),
         control="",
-        why=why,
+        why="",
         fragile=fragile,
         parts=tuple(parts.items()),
-        decided_by=name,
+        decided_by=deciding,
     )
+
+
+def _doubt(verdict: Verdict) -> float:
+    """How far from supported, in units of its own level."""
+    return verdict.p / verdict.alpha
+
+
+def _against(verdict: Verdict) -> float:
+    """How far from refuted, in units of its own level."""
+    return verdict.p_against / verdict.alpha
+
+
+def _why_open(missing: Mapping[str, Verdict], parts: int) -> str:
+    still_open = [name for name, part in missing.items() if part.outcome == UNDECIDED]
+    refuted = [name for name, part in missing.items() if part.outcome == REFUTED]
+    alone = f"refuted alone, but not when corrected for {parts} parts: {_some(refuted)}"
+    return _joined(f"open: {_some(still_open)}" if still_open else "", alone if refuted else "")
 
 
 def holm(verdicts: Mapping[str, Verdict]) -> dict[str, Verdict]:
@@ -231,7 +292,7 @@ def holm(verdicts: Mapping[str, Verdict]) -> dict[str, Verdict]:
 
     !!! example
 
-        >>> lone = Verdict("exceeds", Outcome.SUPPORTED, 0.6, (0.51, 0.68), 0.95, 100, "> 50%", p=0.02)
+        >>> lone = replace(counted_above(0.6, 0.5), p=0.02)
         >>> holm({"a": lone, "b": lone})["a"].why
         'supported alone, but not in a table of 2 (Holm)'
     """
@@ -255,4 +316,5 @@ def _adjusted(p: list[float]) -> list[float]:
 
 def _some(names: list[str]) -> str:
     """The first names of a list; how many more there are."""
-    return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+    shown = ", ".join(names[:2])
+    return f"{shown} and {len(names) - 2} more" if len(names) > 2 else shown

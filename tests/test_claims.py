@@ -4,15 +4,15 @@ Fails if a broken entry is accepted or met with anything but its name and what i
 a claim has no test or several, or if a finding lacks a part.
 """
 
-import itertools
+import ast
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from claimlib.claims import (
     CLAIMS,
-    NUMBERS,
     REFUTATIONS,
     Subject,
     Trial,
@@ -20,7 +20,9 @@ from claimlib.claims import (
     load_refutations,
 )
 from claimlib.errors import ClaimError, ClaimRefuted, ClaimUndecided
-from claimlib.shares import Totals, exceeds
+from claimlib.kinds import KINDS
+from claimlib.samples import Totals
+from claimlib.shares import exceeds
 from claimlib.verdicts import in_every_setting
 from claims.neo2025.conftest import check_subjects
 from tests.neo2025 import FOLDER, NEO2025
@@ -38,22 +40,33 @@ section = "3"
 source = "table 1"
 kind = "exceeds"
 threshold = 0.5
+level = 0.95
 bound_source = "the paper"
 control = "none"
 """
-# The bounds of each kind, as vlmlib's rules take them.
-BOUNDS = {
-    "exceeds": [{"threshold"}],
-    "negligible": [{"margin"}],
-    "greater": [set()],
-    "agrees": [{"margin"}],
-    "exists": [{"at_least"}],
-    "increases": [set()],
-    "peaks": [{"low", "high"}],
-    "within": [{"low", "high"}, {"margin"}],
-    "fact": [{"threshold"}],
+# What each kind has in numbers.
+NUMBERS = {
+    "exceeds": {"threshold", "level"},
+    "negligible": {"margin", "level"},
+    "greater": {"level"},
+    "agrees": {"margin", "level"},
+    "exists": {"at_least", "level"},
+    "increases": {"level"},
+    "peaks": {"low", "high", "level"},
+    "within": {"low", "high", "level"},
+    "near": {"margin", "level"},
+    "counted-above": {"threshold"},
+    "counted-equal": {"expected"},
 }
-VALUES = {"threshold": 0.5, "margin": 0.1, "at_least": 3, "low": 0.25, "high": 0.75}
+VALUES = {
+    "threshold": 0.5,
+    "margin": 0.1,
+    "at_least": 3,
+    "low": 0.25,
+    "high": 0.75,
+    "expected": 576,
+    "level": 0.95,
+}
 
 
 def load(folder: Path, text: str):
@@ -62,10 +75,12 @@ def load(folder: Path, text: str):
     return load_claims(file)
 
 
-def with_bounds(kind: str, bounds: dict[str, object]) -> str:
-    """The good entry with another kind and bounds."""
-    lines = "".join(f"{name} = {value}\n" for name, value in bounds.items())
-    return GOOD.replace('kind = "exceeds"\nthreshold = 0.5\n', f'kind = "{kind}"\n{lines}')
+def with_numbers(kind: str, **numbers: object) -> str:
+    """The good entry with another kind and numbers, as TOML has them."""
+    lines = "".join(f"{name} = {value}\n" for name, value in numbers.items())
+    good = 'kind = "exceeds"\nthreshold = 0.5\nlevel = 0.95\n'
+    assert good in GOOD
+    return GOOD.replace(good, f'kind = "{kind}"\n{lines}')
 
 
 def test_every_claim_has_exactly_one_test_and_every_test_a_claim():
@@ -87,13 +102,27 @@ def test_published_figures_are_those_of_the_models_that_a_claim_speaks_of():
     ] == []
 
 
+def test_the_tests_of_claims_call_no_rule_but_the_kinds_own():
+    """So that no level and no bound stands in code."""
+    rules = {kind.rule.__name__ for kind in KINDS.values()}
+    for file in FOLDER.glob("*.py"):
+        imported = [
+            alias.name
+            for node in ast.walk(ast.parse(file.read_text()))
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("claimlib")
+            for alias in node.names
+        ]
+        assert not rules & set(imported), file.name
+
+
 def test_known_refutations_are_of_claims_that_there_are():
     assert {claim for claim, _ in load_refutations(NEO2025, FOLDER / REFUTATIONS)} <= NEO2025.keys()
 
 
 def test_an_entry_becomes_a_claim(tmp_path: Path):
     claim = load(tmp_path, GOOD)["a-claim"]
-    assert (claim.id, claim.kind, claim.bounds) == ("a-claim", "exceeds", {"threshold": 0.5})
+    assert (claim.id, claim.kind, claim.level) == ("a-claim", "exceeds", 0.95)
+    assert claim.bounds == {"threshold": 0.5}
     assert (claim.parameters, claim.subjects, claim.not_on) == ({}, {}, {})
     assert (claim.paper.title, claim.paper.url, claim.paper.version) == ("t", "u", "1")
     assert claim.paper.file == tmp_path / CLAIMS
@@ -103,53 +132,106 @@ def test_an_entry_becomes_a_claim(tmp_path: Path):
     assert claim.not_on == {"mine": "why"}
 
 
-@pytest.mark.parametrize("kind", BOUNDS)
-def test_a_kind_has_its_own_bounds_and_no_others(tmp_path: Path, kind):
-    for count in range(len(NUMBERS) + 1):
-        for names in itertools.combinations(sorted(VALUES), count):
-            text = with_bounds(kind, {name: VALUES[name] for name in names})
-            if set(names) in BOUNDS[kind]:
-                assert load(tmp_path, text)["a-claim"].kind == kind
-            else:
-                with pytest.raises(
-                    ClaimError, match=rf"\[a-claim\]: bounds are .*; a claim of kind {kind} has "
-                ):
-                    load(tmp_path, text)
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_a_kind_has_its_own_numbers_and_no_others(tmp_path: Path, kind):
+    numbers = {name: VALUES[name] for name in NUMBERS[kind]}
+    claim = load(tmp_path, with_numbers(kind, **numbers))["a-claim"]
+    assert ({"level": claim.level} if "level" in numbers else {}) | claim.bounds == numbers
+    for missing in numbers:
+        rest = {name: value for name, value in numbers.items() if name != missing}
+        with pytest.raises(ClaimError, match=rf"\[a-claim\]: key '{missing}' is missing; expected"):
+            load(tmp_path, with_numbers(kind, **rest))
+    for other in VALUES.keys() - numbers.keys():
+        more = numbers | {other: VALUES[other]}
+        with pytest.raises(ClaimError, match=rf"\[a-claim\]: key '{other}' is unknown; expected"):
+            load(tmp_path, with_numbers(kind, **more))
+
+
+def test_every_kind_is_tried_here():
+    assert NUMBERS.keys() == KINDS.keys()
+
+
+NO_SHARE = ("50", "-0.1", "true", '"1"', "nan", "[0.5]")
+NO_NUMBER = ('"576"', "true", "nan", "inf", "{ a = 1 }")
 
 
 @pytest.mark.parametrize(
-    ("kind", "bounds", "message"),
+    ("kind", "key", "value", "expected"),
     [
+        *(("exceeds", "threshold", value, "a share between 0 and 1") for value in NO_SHARE),
+        ("negligible", "margin", "1.5", "a share between 0 and 1"),
+        ("agrees", "margin", "-1", "a share between 0 and 1"),
         *(
-            ("exceeds", {"threshold": each}, "threshold is .*expected a share")
-            for each in (50, -0.1, "true", '"1"', "nan")
+            ("exists", "at_least", value, "a whole number above zero")
+            for value in ("0", "-3", "2.5", "true", '"3"', "inf")
         ),
-        ("negligible", {"margin": 1.5}, "margin is 1.5; expected a share"),
-        ("agrees", {"margin": -1}, "margin is -1; expected a share"),
-        ("within", {"low": 0.2, "high": 75}, "high is 75; expected a share"),
-        ("within", {"low": 0.8, "high": 0.2}, "low"),
-        ("peaks", {"low": -0.2, "high": 0.7}, "low is -0.2; expected a share"),
+        *(("within", "low", value, "a finite number") for value in NO_NUMBER),
+        *(("peaks", "high", value, "a finite number") for value in NO_NUMBER),
         *(
-            ("exists", {"at_least": each}, "at_least is .*expected a positive")
-            for each in (0, -3, 2.5, "true", '"3"')
+            ("near", "margin", value, "a number above zero")
+            for value in ("0", "-0.1", "inf", '"1"')
         ),
+        *(("counted-above", "threshold", value, "a finite number") for value in NO_NUMBER),
+        *(("counted-equal", "expected", value, "a finite number") for value in NO_NUMBER),
         *(
-            ("fact", {"threshold": each}, "threshold is .*expected a positive")
-            for each in (0, -1, "false", '"576"', "nan")
+            ("greater", "level", value, "a level strictly between 0 and 1")
+            for value in ("0", "1", "95", "-0.1", "true", '"0.95"', "nan")
         ),
     ],
 )
-def test_a_bound_that_is_none_is_refused(tmp_path: Path, kind, bounds, message):
-    with pytest.raises(ClaimError, match=rf"claims.toml, \[a-claim\]: {message}"):
-        load(tmp_path, with_bounds(kind, bounds))
+def test_a_number_that_cannot_be_meant_is_refused(tmp_path: Path, kind, key, value, expected):
+    numbers = {name: VALUES[name] for name in NUMBERS[kind]} | {key: value}
+    with pytest.raises(
+        ClaimError, match=rf"claims.toml, \[a-claim\]: {key} is .*; expected {expected}"
+    ):
+        load(tmp_path, with_numbers(kind, **numbers))
+
+
+@pytest.mark.parametrize("kind", ["within", "peaks"])
+@pytest.mark.parametrize("low", [0.75, 0.8])
+def test_ends_in_the_wrong_order_are_refused(tmp_path: Path, kind, low):
+    with pytest.raises(ClaimError, match=rf"low is {low}; expected less than high, 0.75"):
+        load(tmp_path, with_numbers(kind, low=low, high=0.75, level=0.95))
 
 
 @pytest.mark.parametrize("share", [0, 0.0, 1, 1.0])
 def test_the_ends_are_shares_too(tmp_path: Path, share):
-    assert (
-        load(tmp_path, with_bounds("exceeds", {"threshold": share}))["a-claim"].bounds["threshold"]
-        == share
-    )
+    claim = load(tmp_path, with_numbers("exceeds", threshold=share, level=0.95))["a-claim"]
+    assert claim.bounds["threshold"] == share
+
+
+def samples_for(kind: str) -> tuple[list, dict]:
+    """What the rule of a kind takes beside what claims.toml holds."""
+    hits, values = np.arange(60) % 3 == 0, np.linspace(0.2, 0.8, 60)
+    curves = np.stack([values, values + 0.1], axis=1)
+    return {
+        "exceeds": ([hits], {}),
+        "negligible": ([hits], {}),
+        "greater": ([hits, ~hits], {}),
+        "agrees": ([hits, Totals(20, 60)], {}),
+        "exists": ([hits, hits], {}),
+        "increases": ([curves, [0, 1]], {}),
+        "peaks": ([curves, [0, 1]], {"unit": "layers"}),
+        "within": ([values], {"bounds": (0, 2)}),
+        "near": ([values, 0.5], {"scale": 0.5}),
+        "counted-above": ([0.7], {}),
+        "counted-equal": ([576], {"unit": "tokens"}),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+@pytest.mark.parametrize("level", [0.90, 0.97])
+def test_the_rule_of_a_claim_is_its_kinds_with_its_own_level_and_bounds(
+    tmp_path: Path, kind, level
+):
+    bounds = {name: VALUES[name] for name in NUMBERS[kind] - {"level"}}
+    given = {"level": level} if "level" in NUMBERS[kind] else {}
+    claim = load(tmp_path, with_numbers(kind, **bounds, **given))["a-claim"]
+    samples, more = samples_for(kind)
+    verdict = claim.rule(*samples, **more)
+    assert verdict == KINDS[kind].rule(*samples, **bounds, **given, **more)
+    assert (verdict.kind, verdict.sampled) == (kind, bool(given))
+    assert verdict.level == (level if given else 1.0)
 
 
 @pytest.mark.parametrize(
@@ -227,10 +309,10 @@ def test_a_paper_without_its_title_or_with_more_is_refused(tmp_path: Path, head,
 @pytest.mark.parametrize(
     ("subjects", "message"),
     [
-        ('{ models = ["gpt"] }', "model 'gpt' is none of emoji-llava, llava-1.5-7b"),
-        ('{ models = ["llava-1.5-7b+gpt"] }', "model 'gpt' is none of"),
-        ('{ models = ["llava-phi-3"], published = ["gpt"] }', "model 'gpt' is none of"),
-        ("{ architectures = ['gpt'] }", "model 'gpt' is none of"),
+        ('{ models = ["gpt"] }', "models: model 'gpt' is none of emoji-llava, llava-1.5-7b"),
+        ('{ models = ["llava-1.5-7b+gpt"] }', "models: model 'gpt' is none of"),
+        ('{ models = ["llava-phi-3"], published = ["gpt"] }', "published: model 'gpt' is none of"),
+        ("{ architectures = ['gpt'] }", "architectures: model 'gpt' is none of"),
         ("{ models = [] }", "has neither models nor architectures"),
         ("{ models = 'llava-1.5-7b' }", "models is 'llava-1.5-7b'; expected a list of names"),
         ("{ models = [7] }", "models is .7.; expected a list of names"),
@@ -241,7 +323,7 @@ def test_a_paper_without_its_title_or_with_more_is_refused(tmp_path: Path, head,
 )
 def test_subjects_that_the_paper_has_not_are_refused(tmp_path: Path, subjects, message):
     claim = load(tmp_path, f"{GOOD}subjects = {subjects}")["a-claim"]
-    with pytest.raises(ClaimError, match=rf"claims.toml, \[a-claim\], subjects: {message}"):
+    with pytest.raises(ClaimError, match=rf"claims.toml, \[a-claim\]: subjects: {message}"):
         check_subjects(claim)
 
 

@@ -6,6 +6,7 @@ a peak is found that is not there, or missed where it is.
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,10 +15,10 @@ from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 from scipy.stats import binom, bootstrap, multinomial, norm
 
-from claimlib.curves import Mean, increases_along, mean_within, peaks_within
+from claimlib.curves import increases, near, peaks, within
 from claimlib.errors import ClaimError
 from claimlib.intervals import FEWEST, of_any_mean, of_mean, of_sum, widened
-from claimlib.samples import Totals
+from claimlib.samples import Mean, Totals
 from claimlib.verdicts import REFUTED, SUPPORTED, UNDECIDED
 
 SHARES = (0.0, 1.0)
@@ -74,7 +75,7 @@ def test_equal_values_leave_the_uncertainty_that_markov_allows(value, n, thresho
         assert bounds.p_above(threshold) == pytest.approx(
             max((threshold / value) ** n, 1e-12), rel=1e-3
         )
-    assert mean_within(np.full(n, value), 0.2, 0.4).interval == (low, high)
+    assert within(np.full(n, value), 0.2, 0.4).interval == (low, high)
 
 
 def test_all_shares_of_one_reach_no_further_than_the_exact_interval():
@@ -99,7 +100,7 @@ def test_too_few_images_for_a_bootstrap_get_the_widest_interval():
 @given(st.integers(0, 10**6), st.floats(0.05, 0.95))
 def test_interval_and_p_values_of_a_mean_say_the_same(seed, threshold):
     values = np.random.default_rng(seed).beta(1, 2, 30)
-    verdict = mean_within(values, threshold, math.inf)
+    verdict = within(values, threshold, math.inf)
     assume(min(abs(end - threshold) for end in verdict.interval) > 1e-6)
     assert (
         (verdict.outcome == SUPPORTED) == (verdict.interval[0] > threshold) == (verdict.p < 0.025)
@@ -113,29 +114,29 @@ def test_interval_and_p_values_of_a_mean_say_the_same(seed, threshold):
 
 def test_a_mean_is_found_inside_outside_and_on_the_edge():
     layers = np.random.default_rng(0).normal(25.7, 4, 170).clip(0, 32)
-    inside = mean_within(layers, 16, 32, bounds=(0, 32), unit="layers")
+    inside = within(layers, 16, 32, bounds=(0, 32), unit="layers")
     assert (inside.outcome, inside.n, inside.required) == (SUPPORTED, 170, "16 to 32")
-    assert mean_within(layers, 0, 16, bounds=(0, 32)).outcome == REFUTED
-    assert mean_within(layers, 28, math.inf, bounds=(0, 32)).outcome == REFUTED
-    assert mean_within(layers, -math.inf, 28, bounds=(0, 32)).outcome == SUPPORTED
-    edge = mean_within(layers, float(layers.mean()), math.inf, bounds=(0, 32))
+    assert within(layers, 0, 16, bounds=(0, 32)).outcome == REFUTED
+    assert within(layers, 28, math.inf, bounds=(0, 32)).outcome == REFUTED
+    assert within(layers, -math.inf, 28, bounds=(0, 32)).outcome == SUPPORTED
+    edge = within(layers, float(layers.mean()), math.inf, bounds=(0, 32))
     assert edge.outcome == UNDECIDED
     assert edge.why.startswith("the interval includes 25.")
-    assert mean_within(layers, 25.5, 25.9, bounds=(0, 32)).detectable == "too few images to show it"
+    assert within(layers, 25.5, 25.9, bounds=(0, 32)).detectable == "too few images to show it"
 
 
 @pytest.mark.usefixtures("few_resamples")
 def test_means_at_the_end_of_the_range_are_placed_inside_in_at_most_the_stated_share():
     rng = np.random.default_rng(2)
     samples = [DRAWS["mostly zero"][0](rng, 60) for _ in range(150)]
-    found = [mean_within(values, 0.125, math.inf).outcome for values in samples]
+    found = [within(values, 0.125, math.inf).outcome for values in samples]
     assert np.mean([outcome == SUPPORTED for outcome in found]) <= 0.025 + 0.03
     assert np.mean([outcome == REFUTED for outcome in found]) <= 0.025 + 0.03
 
 
 def test_a_printed_mean_has_the_interval_of_the_widest_spread():
     half_each = np.repeat([0.0, 32.0], 85)
-    printed = mean_within(Mean(16.0, 170, (0, 32)), 0, 32).interval
+    printed = within(Mean(16.0, 170, (0, 32)), 0, 32).interval
     assert printed == pytest.approx(of_mean(half_each, (0, 32)).interval(0.95), abs=0.3)
     deviation = math.sqrt(16 * 16 / 170)
     assert printed == pytest.approx((16 - 1.96 * deviation, 16 + 1.96 * deviation), abs=0.15)
@@ -145,10 +146,10 @@ def test_a_printed_mean_has_the_interval_of_the_widest_spread():
 
 
 def test_a_printed_mean_is_placed_or_left_open():
-    assert mean_within(Mean(25.7, 170, (0, 33)), 16, 33, unit="layers").outcome == SUPPORTED
-    assert mean_within(Mean(25.7, 170, (0, 33)), 0, 16).outcome == REFUTED
-    assert mean_within(Mean(25.7, 170, (0, 33)), 25, 33).outcome == UNDECIDED
-    low, high = mean_within(Mean(0.0, 39, SHARES), 0.1, 1).interval
+    assert within(Mean(25.7, 170, (0, 33)), 16, 33, unit="layers").outcome == SUPPORTED
+    assert within(Mean(25.7, 170, (0, 33)), 0, 16).outcome == REFUTED
+    assert within(Mean(25.7, 170, (0, 33)), 25, 33).outcome == UNDECIDED
+    low, high = within(Mean(0.0, 39, SHARES), 0.1, 1).interval
     assert (low, high) == pytest.approx((0, 0.0903), abs=1e-4)  # not of zero width
 
 
@@ -162,17 +163,61 @@ def test_a_printed_means_interval_covers_at_least_nominally_where_values_are_spr
         assert binom.pmf(np.arange(n + 1), n, truth / 32)[covered].sum() >= 0.95
 
 
+def test_a_mean_is_near_a_printed_one_within_a_share_of_a_scale():
+    tokens = np.random.default_rng(0).normal(12.6, 3, 200).clip(0, 576)
+    verdict = near(tokens, 12.6, margin=0.1, scale=12.6, bounds=(0, 576), unit="tokens")
+    between = within(tokens, 12.6 * 0.9, 12.6 * 1.1, bounds=(0, 576), level=0.90, unit="tokens")
+    assert replace(verdict, kind="within", required=between.required, threshold=None) == between
+    assert (verdict.outcome, verdict.level) == (SUPPORTED, 0.90)
+    assert verdict.required == "within 1.26 of 12.6"
+    assert near(tokens, 12.6, margin=0.2, bounds=(0, 576)).outcome == UNDECIDED
+    assert near(tokens, 20.0, margin=0.1, scale=20.0, bounds=(0, 576)).outcome == REFUTED
+    assert near(Mean(25.7, 5000, (0, 32)), 25.7, margin=0.1, scale=32).outcome == SUPPORTED
+
+
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.99])
+def test_every_rule_decides_at_the_level_that_it_is_given(level):
+    values = np.random.default_rng(0).beta(2, 2, 60)
+    low, high = of_mean(values, SHARES).interval(level)
+    curves, counts = np.stack([values * 0, values], axis=1), [Totals(9, 60), Totals(20, 60)]
+    fall, rise = of_sum(counts, np.array([-1.0, 1.0])).interval(level)
+    for verdict in (
+        within(values, low - 1e-6, high + 1e-6, level=level),
+        near(values, (low + high) / 2, margin=(high - low) / 2 + 1e-6, level=level),
+    ):
+        assert (verdict.outcome, verdict.level) == (SUPPORTED, level)
+        assert verdict.interval == pytest.approx((low, high))
+    assert within(values, low + 1e-6, high + 1e-6, level=level).outcome == UNDECIDED
+    assert increases(curves, [0, 1], level=level).interval == pytest.approx((low, high), abs=0.02)
+    assert increases(counts, [0, 1], level=level).interval == pytest.approx((fall, rise))
+    for verdict in (
+        increases(curves, [0, 1], level=level),
+        peaks(curves, [0, 1], 1, 1, level=level),
+    ):
+        assert (verdict.outcome, verdict.level) == (SUPPORTED, level)
+        assert verdict.alpha == pytest.approx((1 - level) / 2)
+
+
+def test_a_peak_is_placed_in_more_samples_at_a_lower_level():
+    rng = np.random.default_rng(3)
+    curves = rng.normal(size=(40, 5)) + np.array([0, 0, 0.7, 0, 0])
+    wide, narrow = (peaks(curves, range(5), 2, 2, level=level) for level in (0.999, 0.5))
+    assert wide.interval[0] <= narrow.interval[0] <= narrow.interval[1] <= wide.interval[1]
+    assert (wide.outcome, narrow.outcome) == (UNDECIDED, SUPPORTED)
+    assert wide.p == narrow.p
+
+
 def test_leaving_out_one_image_shows_what_is_fragile():
     outlier = np.r_[np.full(39, 0.5), 1.0]
-    assert mean_within(outlier, 0.5, 1.0).outcome == UNDECIDED
-    firm = mean_within(np.linspace(0.5, 0.9, 60), 0.2, 1.0)
+    assert within(outlier, 0.5, 1.0).outcome == UNDECIDED
+    firm = within(np.linspace(0.5, 0.9, 60), 0.2, 1.0)
     assert (firm.outcome, firm.fragile) == (SUPPORTED, False)
     values = np.linspace(0.3, 0.7, 40)
     edge = of_mean(values, SHARES).interval(0.95)[0]
-    verdict = mean_within(values, edge - 1e-6, math.inf)
+    verdict = within(values, edge - 1e-6, math.inf)
     assert (verdict.outcome, verdict.fragile) == (SUPPORTED, True)
-    assert mean_within(values, edge + 1e-6, math.inf).fragile
-    assert mean_within(
+    assert within(values, edge + 1e-6, math.inf).fragile
+    assert within(
         Mean(0.5, 40, SHARES), of_any_mean(0.5, 40, SHARES).interval(0.95)[0] - 1e-6, 1.0
     ).fragile
 
@@ -183,10 +228,10 @@ AXIS = [12.6, 33.4, 60.0]
 def test_a_rise_a_fall_and_neither_are_told_apart_image_by_image():
     rng = np.random.default_rng(0)
     rising = (rng.random((60, 1)) < np.array([0.2, 0.5, 0.8])).astype(float)
-    found = increases_along(rising, AXIS)
+    found = increases(rising, AXIS)
     assert (found.outcome, found.n, found.required) == (SUPPORTED, 60, "a rise")
-    assert increases_along(1 - rising, AXIS).outcome == REFUTED
-    assert increases_along(rng.random((60, 3)), AXIS).outcome == UNDECIDED
+    assert increases(1 - rising, AXIS).outcome == REFUTED
+    assert increases(rng.random((60, 3)), AXIS).outcome == UNDECIDED
 
 
 @settings(max_examples=30, deadline=None)
@@ -194,36 +239,30 @@ def test_a_rise_a_fall_and_neither_are_told_apart_image_by_image():
 def test_the_estimate_is_the_fitted_change_from_first_to_last(change, points):
     axis = np.arange(points) ** 1.5
     line = 0.5 + change * (axis / axis[-1] - 0.5)
-    assert increases_along(np.tile(line, (5, 1)), list(axis)).estimate == pytest.approx(
-        change, abs=1e-9
-    )
+    assert increases(np.tile(line, (5, 1)), list(axis)).estimate == pytest.approx(change, abs=1e-9)
     counts = [Totals(round(1000 * value), 1000) for value in line]
-    assert increases_along(counts, list(axis)).estimate == pytest.approx(change, abs=2e-3)
+    assert increases(counts, list(axis)).estimate == pytest.approx(change, abs=2e-3)
 
 
 @pytest.mark.usefixtures("few_resamples")
 def test_flat_curves_rise_or_fall_in_about_five_per_cent_of_samples():
     rng = np.random.default_rng(3)
-    found = [increases_along(rng.random((30, 3)), AXIS).outcome for _ in range(120)]
+    found = [increases(rng.random((30, 3)), AXIS).outcome for _ in range(120)]
     assert np.mean([outcome != UNDECIDED for outcome in found]) <= 0.05 + 0.04
 
 
 def test_equal_curves_leave_an_interval_with_a_width():
-    low, high = increases_along(np.full((39, 3), 0.4), AXIS).interval
+    low, high = increases(np.full((39, 3), 0.4), AXIS).interval
     assert low < 0 < high
-    assert increases_along(np.full((39, 3), 0.4), AXIS).outcome == UNDECIDED
-    low, high = increases_along([Totals(0, 39)] * 3, AXIS).interval
+    assert increases(np.full((39, 3), 0.4), AXIS).outcome == UNDECIDED
+    low, high = increases([Totals(0, 39)] * 3, AXIS).interval
     assert low < 0 < high
 
 
 def test_the_papers_printed_rise_is_found_without_its_images():
-    assert (
-        increases_along([Totals(6, 39), Totals(20, 39), Totals(25, 39)], AXIS).outcome == SUPPORTED
-    )
-    assert increases_along([Totals(25, 39), Totals(20, 39), Totals(6, 39)], AXIS).outcome == REFUTED
-    assert (
-        increases_along([Totals(20, 39), Totals(22, 39), Totals(21, 39)], AXIS).outcome == UNDECIDED
-    )
+    assert increases([Totals(6, 39), Totals(20, 39), Totals(25, 39)], AXIS).outcome == SUPPORTED
+    assert increases([Totals(25, 39), Totals(20, 39), Totals(6, 39)], AXIS).outcome == REFUTED
+    assert increases([Totals(20, 39), Totals(22, 39), Totals(21, 39)], AXIS).outcome == UNDECIDED
 
 
 @pytest.mark.parametrize("n", [20, 39])
@@ -242,7 +281,7 @@ def test_counts_on_opposite_images_rise_falsely_within_the_level(n):
 
 
 def test_one_count_more_or_less_shows_what_is_fragile():
-    outcomes = [increases_along([Totals(6, 39), Totals(count, 39)], [0, 1]) for count in range(40)]
+    outcomes = [increases([Totals(6, 39), Totals(count, 39)], [0, 1]) for count in range(40)]
     first = next(at for at, each in enumerate(outcomes) if each.outcome == SUPPORTED)
     assert outcomes[first].fragile
     assert outcomes[first - 1].fragile
@@ -258,35 +297,35 @@ def bump(centre: float, n: int, seed: int = 0, height: float = 1.0) -> np.ndarra
 
 
 def test_a_peak_is_placed_inside_outside_or_left_open():
-    found = peaks_within(bump(5, 60), POINTS, 4, 6, unit="layers")
+    found = peaks(bump(5, 60), POINTS, 4, 6, unit="layers")
     assert (found.outcome, found.estimate, found.required) == (SUPPORTED, 5, "peak 4 to 6")
     assert 0 < found.p < 0.001  # so many resamples show no less
     assert str(found).startswith(
         "supported: 5 [5, 5] layers, n = 60, required peak 4 to 6 (95% interval, p < 0.001)"
     )
-    assert peaks_within(bump(5, 60), POINTS, 0, 3).outcome == REFUTED
-    assert peaks_within(bump(5, 60), POINTS, 5, math.inf).outcome == SUPPORTED
-    between = peaks_within(bump(5.5, 60), POINTS, 4, 5)
+    assert peaks(bump(5, 60), POINTS, 0, 3).outcome == REFUTED
+    assert peaks(bump(5, 60), POINTS, 5, math.inf).outcome == SUPPORTED
+    between = peaks(bump(5.5, 60), POINTS, 4, 5)
     assert (between.outcome, between.interval) == (UNDECIDED, (5, 6))
 
 
 def test_places_are_the_points_own():
     places = [10.0 * place for place in POINTS]
-    assert peaks_within(bump(5, 60), places, 45, 55).outcome == SUPPORTED
-    assert peaks_within(bump(5, 60), places, 4, 6).outcome == REFUTED
+    assert peaks(bump(5, 60), places, 45, 55).outcome == SUPPORTED
+    assert peaks(bump(5, 60), places, 4, 6).outcome == REFUTED
 
 
 def test_a_flat_curve_has_no_peak():
     rng = np.random.default_rng(0)
     for curves in (np.ones((40, 9)), np.tile(rng.random((40, 1)), 9), rng.normal(size=(40, 9))):
-        verdict = peaks_within(curves, POINTS, 0, 7)
+        verdict = peaks(curves, POINTS, 0, 7)
         assert (verdict.outcome, verdict.why) == (UNDECIDED, "the curve is flat")
 
 
 @pytest.mark.usefixtures("few_resamples")
 def test_flat_curves_are_taken_for_peaks_in_about_five_per_cent_of_samples():
     rng = np.random.default_rng(1)
-    found = [peaks_within(rng.normal(size=(25, 3)), range(3), 1, 2) for _ in range(150)]
+    found = [peaks(rng.normal(size=(25, 3)), range(3), 1, 2) for _ in range(150)]
     assert np.mean([verdict.why != "the curve is flat" for verdict in found]) <= 0.05 + 0.045
     assert np.mean([verdict.outcome != UNDECIDED for verdict in found]) <= 0.05
 
@@ -295,7 +334,7 @@ def test_flat_curves_are_taken_for_peaks_in_about_five_per_cent_of_samples():
 def test_a_peak_that_stands_on_either_side_alike_is_placed_in_at_most_five_per_cent_of_samples():
     rng = np.random.default_rng(2)
     found = [
-        peaks_within(rng.normal(size=(25, 3)) + np.array([3, 0, 3]), range(3), 2, 2).outcome
+        peaks(rng.normal(size=(25, 3)) + np.array([3, 0, 3]), range(3), 2, 2).outcome
         for _ in range(150)
     ]
     assert np.mean([outcome == SUPPORTED for outcome in found]) <= 0.025 + 0.03
@@ -306,44 +345,46 @@ def test_a_peak_that_two_points_share_decides_nothing():
     curves = bump(5, 60)
     curves[:, 2] = curves[:, 5]
     for low, high in ((4, 6), (1, 3)):
-        verdict = peaks_within(curves, POINTS, low, high)
+        verdict = peaks(curves, POINTS, low, high)
         assert (verdict.outcome, verdict.interval) == (UNDECIDED, (2, 5))
         assert verdict.p > 0.9
         assert verdict.p_against > 0.9
 
 
 def test_too_few_images_place_no_peak():
-    verdict = peaks_within(bump(5, FEWEST - 1), POINTS, 4, 6)
+    verdict = peaks(bump(5, FEWEST - 1), POINTS, 4, 6)
     assert (verdict.outcome, verdict.why) == (UNDECIDED, "too few images to place a peak")
-    assert peaks_within(bump(5, FEWEST + 1), POINTS, 4, 6).outcome == SUPPORTED
-    assert peaks_within(bump(5, FEWEST), POINTS, 4, 6).fragile
+    assert peaks(bump(5, FEWEST + 1), POINTS, 4, 6).outcome == SUPPORTED
+    assert peaks(bump(5, FEWEST), POINTS, 4, 6).fragile
 
 
 def test_no_images_is_undecided():
     none = np.zeros((0, 3))
     for verdict in (
-        mean_within(none[:, 0], 0, 1),
-        increases_along(none, AXIS),
-        peaks_within(none, AXIS, 0, 20),
+        within(none[:, 0], 0, 1),
+        increases(none, AXIS),
+        peaks(none, AXIS, 0, 20),
     ):
         assert (verdict.outcome, verdict.why) == (UNDECIDED, "no images are left")
-    assert increases_along([Totals(0, 0)] * 3, AXIS).why == "no images are left"
+    assert increases([Totals(0, 0)] * 3, AXIS).why == "no images are left"
 
 
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: mean_within(np.full(30, 1.5), 0, 1),
-        lambda: mean_within(np.full(30, np.nan), 0, 1),
-        lambda: mean_within(np.full(30, 0.5), 0.8, 0.2),
-        lambda: mean_within(np.full(30, 0.5), 0, 1, bounds=(1, 0)),
+        lambda: within(np.full(30, 1.5), 0, 1),
+        lambda: within(np.full(30, np.nan), 0, 1),
+        lambda: within(np.full(30, 0.5), 0.8, 0.2),
+        lambda: within(np.full(30, 0.5), 0, 1, bounds=(1, 0)),
+        lambda: near(np.full(30, 0.5), 0.5, margin=0.0),
+        lambda: near(np.full(30, 0.5), 0.5, margin=0.1, scale=-1.0),
         lambda: Mean(33.0, 170, (0, 32)),
         lambda: Mean(3.0, 0, (0, 32)),
-        lambda: increases_along(np.ones((30, 2)), AXIS),
-        lambda: increases_along(np.ones((30, 3)), [1.0, 3.0, 2.0]),
-        lambda: increases_along(np.full((30, 3), 7.0), AXIS),
-        lambda: peaks_within(np.ones((30, 2)), AXIS, 0, 1),
-        lambda: peaks_within(np.full((30, 3), np.nan), AXIS, 0, 1),
+        lambda: increases(np.ones((30, 2)), AXIS),
+        lambda: increases(np.ones((30, 3)), [1.0, 3.0, 2.0]),
+        lambda: increases(np.full((30, 3), 7.0), AXIS),
+        lambda: peaks(np.ones((30, 2)), AXIS, 0, 1),
+        lambda: peaks(np.full((30, 3), np.nan), AXIS, 0, 1),
     ],
 )
 def test_what_makes_no_sense_is_refused(call):

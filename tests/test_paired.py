@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
-from scipy.stats import bootstrap, multinomial
+from scipy.stats import binom, binomtest, bootstrap, multinomial
 
 from claimlib.errors import ClaimError
+from claimlib.paired import _sum_of, greater
 from claimlib.samples import Totals
-from claimlib.shares import greater
 from claimlib.verdicts import REFUTED, SUPPORTED, UNDECIDED
 
 Arms = tuple[np.ndarray, np.ndarray]
@@ -72,6 +72,33 @@ def test_the_interval_is_the_paired_bootstraps(b, c, n):
         (effect.astype(float) - control,), np.mean, method="percentile", rng=1
     ).confidence_interval
     assert greater(effect, control).interval == pytest.approx(tuple(drawn), abs=1.5 / n)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 488])
+def test_the_sum_of_differences_has_the_distribution_of_its_binomials(n):
+    """So many images are discordant, and so many of these speak for the effect: two binomials."""
+    rng = np.random.default_rng(n)
+    for more, less in [(0, n), *rng.multinomial(n, [0.3, 0.2, 0.5], 3)[:, :2].tolist()]:
+        found = _sum_of(n, np.array([[less, n - more - less, more]]) / n)[0].cumsum()
+        discordant, for_effect = np.arange(n + 1), more / max(more + less, 1)
+        weights = binom.pmf(discordant, n, (more + less) / n)
+        for total in range(-n, n + 1):
+            at_most = binom.cdf((total + discordant) // 2, discordant, for_effect)
+            assert found[total + n] == pytest.approx(weights @ at_most, abs=1e-12)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.99])
+def test_a_pair_is_judged_at_the_level_that_it_is_given(level):
+    for more in range(12):
+        verdict = greater(*arms(more, 3, 40), level)
+        p = max(binomtest(more, more + 3, alternative="greater").pvalue, 0)
+        assert (verdict.outcome == SUPPORTED) == (p < (1 - level) / 2)
+        assert (verdict.level, verdict.alpha) == (level, pytest.approx((1 - level) / 2))
+        assert greater(Totals(more, 40), Totals(0, 40), level).level == level
+    wide, narrow = (greater(*arms(11, 3, 40), each).interval for each in (0.99, level))
+    assert wide[0] <= narrow[0] <= narrow[1] <= wide[1]
+    doubt = np.random.default_rng(0).random(40)
+    assert greater(doubt, doubt[::-1], level).level == level
 
 
 def test_differences_that_are_all_equal_leave_an_interval_with_a_width():
@@ -195,6 +222,7 @@ def test_no_images_is_undecided():
     [
         (np.ones(3, bool), np.ones(4, bool)),
         (np.ones(3, bool), np.ones(3)),
+        (np.ones(3, int), np.ones(3, int)),
         (np.full(3, 0.5), Totals(1, 3)),
         (np.full(3, 1.5), np.full(3, 0.5)),
         (np.full(3, np.nan), np.full(3, 0.5)),

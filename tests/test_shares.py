@@ -12,6 +12,7 @@ from scipy.stats import binom, binomtest
 
 from claimlib.errors import ClaimError
 from claimlib.intervals import of_difference, of_share
+from claimlib.paired import greater
 from claimlib.samples import Totals
 from claimlib.shares import agrees, can_agree, exceeds, exists, negligible, wilson
 from claimlib.verdicts import REFUTED, SUPPORTED, UNDECIDED, Outcome
@@ -64,6 +65,27 @@ def test_on_the_bound_false_verdicts_stay_within_their_level(n, bound):
     for outcome in (SUPPORTED, REFUTED):
         assert rate(exceeds, bound, bound, n, outcome) <= 0.025
         assert rate(negligible, bound, bound, n, outcome) <= 0.05
+
+
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.99])
+def test_a_rule_decides_at_the_level_that_it_is_given(level):
+    for count in range(91):
+        low, high = of_share(count, 90).interval(level)
+        for verdict, above in (
+            (exceeds(Totals(count, 90), 0.4, level), SUPPORTED),
+            (negligible(Totals(count, 90), 0.4, level), REFUTED),
+        ):
+            assert (verdict.interval, verdict.level) == ((low, high), level)
+            assert (verdict.outcome == above) == (low > 0.4)
+            assert (verdict.outcome == UNDECIDED) == (low <= 0.4 <= high)
+            assert verdict.alpha == pytest.approx((1 - level) / 2)
+        verdict = agrees(Totals(count, 90), Totals(400, 1000), 0.2, level)
+        low, high = of_difference(Totals(count, 90), Totals(400, 1000)).interval(level)
+        assert verdict.interval == (low, high)
+        assert (verdict.outcome == SUPPORTED) == (low > -0.2 and high < 0.2)
+    bare = exists(some(20, 90), some(14, 90), at_least=5, level=level)
+    assert (bare.interval, bare.level) == (of_share(20, 90).interval(level), level)
+    assert bare.outcome == greater(some(20, 90), some(14, 90), level).outcome
 
 
 def test_planted_shares_are_found_and_nulls_are_not():
@@ -130,7 +152,7 @@ def test_no_images_is_undecided():
     for verdict in (
         exceeds(np.zeros(0, bool), 0.5),
         negligible(Totals(0, 0), 0.1),
-        agrees(Totals(0, 0), Totals(3, 9)),
+        agrees(Totals(0, 0), Totals(3, 9), 0.1),
     ):
         assert (verdict.outcome, verdict.n, verdict.why) == (UNDECIDED, 0, "no images are left")
     assert exists(np.zeros(0, bool), np.zeros(0, bool), 3).why == "no images are left"
@@ -181,9 +203,9 @@ def test_agreement_is_what_its_interval_and_p_values_say(ours, theirs, data):
 
 def test_planted_agreement_is_found_and_its_opposite_and_what_is_between():
     printed = Totals(422, 488)
-    assert agrees(Totals(130, 150), printed).outcome == SUPPORTED
-    assert agrees(some(80, 150), printed).outcome == REFUTED
-    between = agrees(Totals(115, 150), printed)  # 10 points below
+    assert agrees(Totals(130, 150), printed, 0.1).outcome == SUPPORTED
+    assert agrees(some(80, 150), printed, 0.1).outcome == REFUTED
+    between = agrees(Totals(115, 150), printed, 0.1)  # 10 points below
     assert (between.outcome, between.why) == (UNDECIDED, "the interval crosses the margin")
     assert between.estimate == pytest.approx(115 / 150 - 422 / 488)
     assert between.detectable.startswith("could have shown a difference <= ")
@@ -191,19 +213,19 @@ def test_planted_agreement_is_found_and_its_opposite_and_what_is_between():
 
 def test_a_printed_share_that_is_too_coarse_to_agree_with_is_told_beforehand():
     coarse = Totals(20, 39)
-    assert not can_agree(coarse)
-    assert not can_agree(Totals(0, 0))
+    assert not can_agree(coarse, 0.1)
+    assert not can_agree(Totals(0, 0), 0.1)
     why = "a printed 20 of 39 is too coarse: not even its own share, on any number of images, agrees to within 10%"
     for ours in (Totals(512, 1000), Totals(512_820, 1_000_000), Totals(20, 39)):
-        verdict = agrees(ours, coarse)
+        verdict = agrees(ours, coarse, 0.1)
         assert (verdict.outcome, verdict.why, verdict.detectable) == (
             UNDECIDED,
             why,
             "too few images to show it",
         )
-    assert agrees(Totals(950, 1000), coarse).outcome == REFUTED
+    assert agrees(Totals(950, 1000), coarse, 0.1).outcome == REFUTED
     beside = agrees(
-        Totals(500, 10_000), Totals(0, 24)
+        Totals(500, 10_000), Totals(0, 24), 0.1
     )  # its interval lies inside, and its own share's would not
     assert beside.p < 0.05
     assert beside.outcome == UNDECIDED
@@ -214,7 +236,7 @@ def test_whether_a_share_can_be_agreed_with_is_whether_a_huge_sample_does():
         for count in range(0, n + 1, 3):
             printed = Totals(count, n)
             low, high = of_difference(Totals(count * 10**6, n * 10**6), printed).interval(0.90)
-            assert can_agree(printed) == (low > -0.1 and high < 0.1)
+            assert can_agree(printed, 0.1) == (low > -0.1 and high < 0.1)
 
 
 def test_a_thing_exists_if_seen_often_enough_and_more_than_beside():

@@ -20,8 +20,9 @@ from claimlib.verdicts import (
     SUPPORTED,
     UNDECIDED,
     Verdict,
+    counted_above,
+    counted_equal,
     decide,
-    fact,
     holm,
     in_every_setting,
     no_images,
@@ -42,12 +43,19 @@ def without_collecting_garbage():
 
 def judged(p: float, p_against: float = 1.0, alpha: float = 0.025, **fields) -> Verdict:
     outcome = decide(p, p_against, alpha)
-    return replace(
-        Verdict(
-            "exceeds", outcome, 0.945, (0.905, 0.971), 0.95, 217, "> 50%", 0.5, p, p_against, alpha
-        ),
-        **fields,
+    verdict = Verdict(
+        kind="exceeds",
+        outcome=outcome,
+        estimate=0.945,
+        interval=(0.905, 0.971),
+        level=0.95,
+        n=217,
+        required="> 50%",
+        p=p,
+        p_against=p_against,
+        alpha=alpha,
     )
+    return replace(verdict, **fields)
 
 
 def test_a_verdict_prints_itself_in_one_line():
@@ -86,10 +94,22 @@ def test_without_images_only_that_is_said():
     assert str(no_images("exceeds", "> 50%")) == "undecided: no images are left, required > 50%"
 
 
-def test_a_fact_is_decided_without_an_interval_and_survives_any_table():
-    facts = {"holds": fact(0.954, True, "> 95%"), "fails": fact(576, False, "391", "tokens")}
-    assert [verdict.outcome for verdict in holm(facts).values()] == [SUPPORTED, REFUTED]
-    assert str(facts["fails"]) == "refuted: 576, required 391 (counted, not sampled)"
+def test_what_is_counted_is_decided_without_an_interval_and_survives_any_table():
+    counted = {
+        "more": counted_above(0.954, threshold=0.95),
+        "not more": counted_above(7_000_000_000, threshold=7_000_000_000, unit="parameters"),
+        "as much": counted_equal(576, expected=576, unit="tokens"),
+        "not as much": counted_equal(391, expected=576, unit="tokens"),
+    }
+    outcomes = [SUPPORTED, REFUTED, SUPPORTED, REFUTED]
+    assert [verdict.outcome for verdict in holm(counted).values()] == outcomes
+    assert [str(verdict) for verdict in counted.values()] == [
+        "supported: 95.4%, required > 95.0% (counted, not sampled)",
+        "refuted: 7,000,000,000, required > 7,000,000,000 parameters (counted, not sampled)",
+        "supported: 576, required 576 tokens (counted, not sampled)",
+        "refuted: 391, required 576 tokens (counted, not sampled)",
+    ]
+    assert {verdict.sampled for verdict in counted.values()} == {False}
 
 
 def test_every_part_must_be_supported_and_the_weakest_is_shown():

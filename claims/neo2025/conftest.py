@@ -58,8 +58,9 @@ def check_subjects(claim: Claim) -> None:
     unknown = claim.subjects.keys() - {*LISTS, "models_only"}
     if unknown:
         raise ClaimError(f"{where}: key {min(unknown)!r} is unknown.")
-    if claim.subjects.get("models_only", True) is not True:
-        raise ClaimError(f"{where}: models_only is no true; leave it out where it does not hold.")
+    only = claim.subjects.get("models_only", True)
+    if only is not True:
+        raise ClaimError(f"{where}: models_only is {only!r}; expected true, or no such key.")
     if not claim.subjects.get("models") and not claim.subjects.get("architectures"):
         raise ClaimError(f"{where}: has neither models nor architectures; name what it speaks of.")
     for key in LISTS:
@@ -104,12 +105,13 @@ def _models_of(claim: Claim, named: Sequence[str] | None) -> list[str]:
 def recorded_runs_of(claim: Claim, recording: Recording, named: list[str] | None) -> list[Run]:
     """The runs in a recording to which a claim applies, of the models named or of all."""
     wanted = [label_of(model) for model in named or []]
+    sets = {data for _, data, _ in recording.subjects}
     by_setting: dict[tuple[str, str], list[str]] = {}
     for model, data, protocol in recording.subjects:
         if protocol in PROTOCOLS and (not wanted or model in wanted):
             by_setting.setdefault((data, protocol), []).append(model)
     return [
-        Run(model, protocol, "recorded", data)
+        Run(model, protocol, "recorded", data, one_of_several=len(sets) > 1)
         for (data, protocol), models in by_setting.items()
         for model in _models_of(claim, models)
     ]
@@ -126,7 +128,8 @@ def subject_of(run: Run, config: pytest.Config) -> Subject:
             return Subject(run.label, run, source, INFERRED)
         case "recorded":
             source = f"recorded on {run.data}; rows: {config.option.vlm_rows}"
-            return Subject(run.label, run, source, note, order=order)
+            known_as = Run(run.model, run.protocol).label
+            return Subject(run.label, run, source, note, known_as, order=order)
     return Subject(
         label=run.label,
         value=run,

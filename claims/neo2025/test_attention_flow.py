@@ -2,68 +2,66 @@
 
 import pytest
 
-from claimlib.controls import beside_negative_control, beside_positive_control
-from claimlib.curves import peaks_within
-from claimlib.shares import agrees, greater, negligible
-from claimlib.verdicts import in_every_setting
-from claims.neo2025.arms import TO_ROW, WINDOWS
+from claimlib import beside_negative_control, beside_positive_control, in_every_setting
+from claims.neo2025.arms import TO_ROW, WINDOWS, knockout, random
 from claims.neo2025.cells import agreement
 
 FROM_OBJECT = ("O -> LTP", "O+1 -> LTP", "O+2 -> LTP")
+ALL_OF_IT = knockout("O+1 -> LTP", "all")
 
 
-def hurts_more(table, row, window, other):
+def hurts_more(trial, table, row, window, other):
     """Blocking a row's edges in one window against another, beside as many random sources."""
-    verdict = greater(*table.pair("VQA", f"{row}, {window}", f"{row}, {other}"))
-    return beside_negative_control(
-        verdict, *table.pair("VQA", f"{row}, {window}", f"random = {row}, {window}")
-    )
+    blocked, elsewhen = knockout(row, window), knockout(row, other)
+    verdict = trial.claim.rule(*table.pair("VQA", blocked, elsewhen))
+    control = table.pair("VQA", blocked, knockout(random(row), window))
+    return beside_negative_control(verdict, *control)
 
 
-def has_no_effect(table, arm, control, margin):
+def has_no_effect(trial, table, arm, control):
+    verdict = trial.claim.rule(table.lost("VQA", arm))
     return beside_positive_control(
-        negligible(table.lost("VQA", arm), margin), table.lost("VQA", control), margin
+        verdict, table.lost("VQA", control), trial.claim.bounds["margin"]
     )
 
 
 @pytest.mark.claim("object-to-last-late")
 def test_blocking_the_object_hurts_in_mid_to_late_layers(trial, subject):
     table = subject.knockouts
-    trial.check(
-        in_every_setting({row: hurts_more(table, row, "mid-late", "early") for row in FROM_OBJECT})
-    )
+    verdicts = {row: hurts_more(trial, table, row, "mid-late", "early") for row in FROM_OBJECT}
+    trial.check(in_every_setting(verdicts))
 
 
 @pytest.mark.claim("object-to-last-early")
 def test_blocking_the_object_has_no_effect_in_early_layers(trial, subject):
-    table, margin = subject.knockouts, trial.claim.bounds["margin"]
+    table = subject.knockouts
     verdicts = {
-        row: has_no_effect(table, f"{row}, early", f"{row}, all", margin) for row in FROM_OBJECT
+        row: has_no_effect(trial, table, knockout(row, "early"), knockout(row, "all"))
+        for row in FROM_OBJECT
     }
     trial.check(in_every_setting(verdicts))
 
 
 @pytest.mark.claim("context-early")
 def test_blocking_the_context_hurts_in_early_layers(trial, subject):
-    trial.check(hurts_more(subject.knockouts, "I-(O+1) -> LTP", "early", "late"))
+    trial.check(hurts_more(trial, subject.knockouts, "I-(O+1) -> LTP", "early", "late"))
 
 
 @pytest.mark.claim("last-visual-row-vqa")
 def test_blocking_attention_into_the_last_visual_row_has_no_effect(trial, subject):
-    table, margin = subject.knockouts, trial.claim.bounds["margin"]
-    arms = [f"{row}, {window}" for row in TO_ROW for window in WINDOWS]
-    trial.check(
-        in_every_setting(
-            {arm: has_no_effect(table, arm, "O+1 -> LTP, all", margin) for arm in arms}
-        )
-    )
+    table = subject.knockouts
+    arms = [knockout(row, window) for row in TO_ROW for window in WINDOWS]
+    verdicts = {arm: has_no_effect(trial, table, arm, ALL_OF_IT) for arm in arms}
+    trial.check(in_every_setting(verdicts))
 
 
 @pytest.mark.claim("all-layers")
 def test_blocking_the_object_in_all_layers_leaves_the_printed_accuracy(trial, subject, printed):
-    table, cell = subject.knockouts, ("VQA", "O+1 -> LTP, all")
-    verdict = agrees(table.lost(*cell), printed.knockouts.lost(*cell), trial.claim.bounds["margin"])
-    control = table.pair("VQA", "O+1 -> LTP, all", "random = O+1 -> LTP, all")
+    table = subject.knockouts
+    verdict = trial.claim.rule(
+        table.lost("VQA", ALL_OF_IT), printed.knockouts.lost("VQA", ALL_OF_IT)
+    )
+    control = table.pair("VQA", ALL_OF_IT, knockout(random("O+1 -> LTP"), "all"))
     trial.check(beside_negative_control(verdict, *control))
 
 
@@ -71,33 +69,31 @@ def test_blocking_the_object_in_all_layers_leaves_the_printed_accuracy(trial, su
 def test_blocking_the_object_lowers_the_right_tokens_probability_in_mid_to_late_layers(
     trial, subject
 ):
-    arms = ["O+1 -> LTP, mid-late", "O+1 -> LTP, early", "random = O+1 -> LTP, mid-late"]
+    blocked = [knockout("O+1 -> LTP", window) for window in ("mid-late", "early")]
+    arms = [*blocked, knockout(random("O+1 -> LTP"), "mid-late")]
     late, early, control = subject.knockouts.doubt("VQA", arms).T
-    trial.check(beside_negative_control(greater(late, early), late, control))
+    trial.check(beside_negative_control(trial.claim.rule(late, early), late, control))
 
 
 @pytest.mark.claim("table-2-cell")
 def test_the_cell_of_table_2_reproduces(trial, subject, cell):
-    trial.check(agreement(subject.knockouts, 2, subject.name, trial.claim.bounds["margin"])[cell])
+    trial.check(agreement(subject.knockouts, subject.name, trial.claim)[cell])
 
 
 @pytest.mark.claim("sliding-peak")
 def test_a_sliding_window_hurts_most_in_middle_to_late_layers(trial, subject):
     table, places = subject.knockouts, subject.sliding_places
-    curves = table.curves("VQA", [f"O+1 -> LTP, {window}" for window in places])
-    control = table.curves("VQA", [f"random = O+1 -> LTP, {window}" for window in places])
-    verdict = peaks_within(
-        curves, list(places.values()), trial.claim.bounds["low"], trial.claim.bounds["high"]
+    curves, control = (
+        table.curves("VQA", [knockout(row, window) for window in places])
+        for row in ("O+1 -> LTP", random("O+1 -> LTP"))
     )
+    verdict = trial.claim.rule(curves, list(places.values()))
     trial.check(beside_negative_control(verdict, curves.mean(1), control.mean(1)))
 
 
 @pytest.mark.claim("sliding-last-row")
 def test_a_sliding_window_into_the_last_visual_row_has_no_effect(trial, subject):
-    table, margin = subject.knockouts, trial.claim.bounds["margin"]
-    arms = [f"{row}, {window}" for row in TO_ROW for window in subject.sliding_places]
-    trial.check(
-        in_every_setting(
-            {arm: has_no_effect(table, arm, "O+1 -> LTP, all", margin) for arm in arms}
-        )
-    )
+    table = subject.knockouts
+    arms = [knockout(row, window) for row in TO_ROW for window in subject.sliding_places]
+    verdicts = {arm: has_no_effect(trial, table, arm, ALL_OF_IT) for arm in arms}
+    trial.check(in_every_setting(verdicts))

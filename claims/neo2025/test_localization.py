@@ -4,30 +4,21 @@ from itertools import pairwise
 
 import pytest
 
-from claimlib.controls import beside_negative_control, beside_positive_control
-from claimlib.curves import increases_along, mean_within
-from claimlib.shares import exceeds, greater, negligible
-from claimlib.verdicts import in_every_setting
-from claims.neo2025.arms import COUNTS, REGIONS
+from claimlib import beside_negative_control, beside_positive_control, in_every_setting
+from claims.neo2025.arms import COUNTS, REGIONS, elsewhere, gradient, random
 from claims.neo2025.cells import agreement
-from claims.neo2025.study import TASKS
-
-# The printed counts nearest to the regions' 12.6, 33.4 and 60 tokens.
-COMPARABLE = {"object": (10,), "+1 buffer": (40,), "+2 buffer": (60,)}
+from claims.neo2025.protocol import TASKS
 
 
-def more_than_elsewhere(table, task, region, threshold):
-    verdict = exceeds(table.lost(task, region), threshold)
-    return beside_negative_control(verdict, *table.pair(task, region, f"elsewhere {region}"))
+def more_than_elsewhere(trial, table, task, region):
+    verdict = trial.claim.rule(table.lost(task, region))
+    return beside_negative_control(verdict, *table.pair(task, region, elsewhere(region)))
 
 
 @pytest.mark.claim("object-impairs")
 def test_ablating_the_object_impairs_identification_in_every_setting(trial, subject):
     table = subject.ablations
-    verdicts = {
-        task: more_than_elsewhere(table, task, "object", trial.claim.bounds["threshold"])
-        for task in TASKS
-    }
+    verdicts = {task: more_than_elsewhere(trial, table, task, "object") for task in TASKS}
     trial.check(in_every_setting(verdicts))
 
 
@@ -36,20 +27,13 @@ def test_ablating_the_object_with_a_buffer_takes_away_over_70_percent_in_every_s
     trial, subject
 ):
     table = subject.ablations
-    verdicts = {
-        task: more_than_elsewhere(table, task, "+1 buffer", trial.claim.bounds["threshold"])
-        for task in TASKS
-    }
+    verdicts = {task: more_than_elsewhere(trial, table, task, "+1 buffer") for task in TASKS}
     trial.check(in_every_setting(verdicts))
 
 
 @pytest.mark.claim("object-buffer-polling")
 def test_ablating_the_object_with_a_buffer_of_one_takes_away_most_polling_answers(trial, subject):
-    trial.check(
-        more_than_elsewhere(
-            subject.ablations, "polling", "+1 buffer", trial.claim.bounds["threshold"]
-        )
-    )
+    trial.check(more_than_elsewhere(trial, subject.ablations, "polling", "+1 buffer"))
 
 
 @pytest.mark.claim("buffer-order")
@@ -57,20 +41,19 @@ def test_a_larger_buffer_takes_away_more(trial, subject):
     table, verdicts = subject.ablations, {}
     for task in TASKS:
         for smaller, larger in pairwise(REGIONS):
-            verdict = greater(*table.pair(task, larger, smaller))
-            verdict = beside_negative_control(
-                verdict, *table.pair(task, larger, f"random = {larger}")
-            )
-            verdicts[f"{task}, {larger} over {smaller}"] = verdict
+            verdict = trial.claim.rule(*table.pair(task, larger, smaller))
+            control = table.pair(task, larger, random(larger))
+            name = f"{task}, {larger} over {smaller}"
+            verdicts[name] = beside_negative_control(verdict, *control)
     trial.check(in_every_setting(verdicts))
 
 
-def beats(table, baseline, counts):
+def beats(trial, table, baseline, counts):
     """Each region against the baseline with some counts of tokens, under every task."""
     return in_every_setting(
         {
-            f"{task}, {region} over {baseline} {count}": greater(
-                *table.pair(task, region, f"{baseline} {count}")
+            f"{task}, {region} over {baseline(count)}": trial.claim.rule(
+                *table.pair(task, region, baseline(count))
             )
             for task in TASKS
             for region, chosen in counts.items()
@@ -79,79 +62,73 @@ def beats(table, baseline, counts):
     )
 
 
+AS_MANY = {region: (region,) for region in REGIONS}
+
+
 @pytest.mark.claim("object-beats-gradient")
 def test_the_object_costs_more_than_comparably_many_high_gradient_tokens(trial, subject):
-    trial.check(beats(subject.ablations, "gradient", COMPARABLE))
+    trial.check(beats(trial, subject.ablations, gradient, trial.claim.parameters["counts"]))
 
 
 @pytest.mark.claim("object-beats-gradient-20")
 def test_the_object_costs_more_than_20_high_gradient_tokens(trial, subject):
-    trial.check(beats(subject.ablations, "gradient", {"object": (20,)}))
+    trial.check(beats(trial, subject.ablations, gradient, trial.claim.parameters["counts"]))
 
 
 @pytest.mark.claim("object-beats-gradient-same-count")
 def test_the_object_costs_more_than_exactly_as_many_high_gradient_tokens(trial, subject):
-    trial.check(
-        beats(subject.ablations, "gradient", {region: (f"= {region}",) for region in REGIONS})
-    )
+    trial.check(beats(trial, subject.ablations, gradient, AS_MANY))
 
 
 @pytest.mark.claim("object-beats-random")
 def test_the_object_costs_more_than_comparably_many_random_tokens(trial, subject):
-    trial.check(beats(subject.ablations, "random", COMPARABLE | {"object": (10, 20)}))
+    trial.check(beats(trial, subject.ablations, random, trial.claim.parameters["counts"]))
 
 
 @pytest.mark.claim("object-beats-random-same-count")
 def test_the_object_costs_more_than_exactly_as_many_random_tokens(trial, subject):
-    trial.check(
-        beats(subject.ablations, "random", {region: (f"= {region}",) for region in REGIONS})
-    )
+    trial.check(beats(trial, subject.ablations, random, AS_MANY))
 
 
-def hardly_matter(table, arms, margin):
-    return in_every_setting(
-        {
-            f"{task}, {arm}": beside_positive_control(
-                negligible(table.lost(task, arm), margin), table.lost(task, "+1 buffer"), margin
-            )
-            for task in TASKS
-            for arm in arms
-        }
-    )
+def hardly_matter(trial, table, arms):
+    """Arms beside the object with a buffer of one, under every task."""
+    margin, verdicts = trial.claim.bounds["margin"], {}
+    for task in TASKS:
+        control = table.lost(task, "+1 buffer")
+        for arm in arms:
+            verdict = trial.claim.rule(table.lost(task, arm))
+            verdicts[f"{task}, {arm}"] = beside_positive_control(verdict, control, margin)
+    return in_every_setting(verdicts)
 
 
 @pytest.mark.claim("register-negligible")
 def test_register_tokens_hardly_matter(trial, subject):
-    trial.check(hardly_matter(subject.ablations, ["register"], trial.claim.bounds["margin"]))
+    trial.check(hardly_matter(trial, subject.ablations, ["register"]))
 
 
 @pytest.mark.claim("random-negligible")
 def test_random_tokens_hardly_matter(trial, subject):
-    table, arms = subject.ablations, [f"random {count}" for count in COUNTS if count <= 60]
-    trial.check(
-        hardly_matter(
-            table, [arm for arm in arms if table.has(arm)] or arms, trial.claim.bounds["margin"]
-        )
-    )
+    table, most = subject.ablations, trial.claim.parameters["most"]
+    arms = [random(count) for count in COUNTS if count <= most]
+    trial.check(hardly_matter(trial, table, [arm for arm in arms if table.has(arm)] or arms))
 
 
 @pytest.mark.claim("gradient-increases")
 def test_more_high_gradient_tokens_take_away_more(trial, subject):
     table, verdicts = subject.ablations, {}
-    counts = [count for count in COUNTS if table.has(f"gradient {count}")] or COUNTS
+    counts = [count for count in COUNTS if table.has(gradient(count))] or COUNTS
     for task in TASKS:
-        verdict = increases_along(
-            table.curves(task, [f"gradient {count}" for count in counts]), counts
-        )
-        against_random = table.pair(task, f"gradient {counts[-1]}", f"random {counts[-1]}")
-        verdicts[task] = beside_negative_control(verdict, *against_random)
+        verdict = trial.claim.rule(table.curves(task, [*map(gradient, counts)]), counts)
+        control = table.pair(task, gradient(counts[-1]), random(counts[-1]))
+        verdicts[task] = beside_negative_control(verdict, *control)
     trial.check(in_every_setting(verdicts))
 
 
 @pytest.mark.claim("both-models-agree")
 def test_both_models_lose_more_to_the_object_than_to_20_random_tokens(trial, subjects):
+    baseline = random(trial.claim.parameters["count"])
     verdicts = {
-        f"{each.name}, {task}": greater(*each.ablations.pair(task, "object", "random 20"))
+        f"{each.name}, {task}": trial.claim.rule(*each.ablations.pair(task, "object", baseline))
         for each in subjects
         for task in TASKS
     }
@@ -160,15 +137,14 @@ def test_both_models_lose_more_to_the_object_than_to_20_random_tokens(trial, sub
 
 @pytest.mark.claim("token-counts")
 def test_the_regions_hold_as_many_tokens_as_printed(trial, subject, printed):
-    table, margin, verdicts = subject.ablations, trial.claim.bounds["margin"], {}
-    for region, count in printed.token_counts.items():
-        low, high = count * (1 - margin), count * (1 + margin)
-        verdicts[region] = mean_within(
-            table.tokens(region), low, high, bounds=(0, subject.visual_tokens), level=0.90
-        )
+    table, bounds = subject.ablations, (0, subject.visual_tokens)
+    verdicts = {
+        region: trial.claim.rule(table.tokens(region), count, scale=count, bounds=bounds)
+        for region, count in printed.token_counts.items()
+    }
     trial.check(in_every_setting(verdicts))
 
 
 @pytest.mark.claim("table-1-cell")
 def test_the_cell_of_table_1_reproduces(trial, subject, cell):
-    trial.check(agreement(subject.ablations, 1, subject.name, trial.claim.bounds["margin"])[cell])
+    trial.check(agreement(subject.ablations, subject.name, trial.claim)[cell])

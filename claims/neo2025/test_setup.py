@@ -2,9 +2,7 @@
 
 import pytest
 
-from claimlib.controls import beside_positive_control
-from claimlib.shares import exceeds, negligible
-from claimlib.verdicts import fact
+from claimlib import beside_positive_control
 from claims.neo2025.architectures import parameters, visual_tokens
 
 
@@ -12,39 +10,23 @@ from claims.neo2025.architectures import parameters, visual_tokens
 def test_the_language_model_holds_almost_all_parameters(trial, architecture):
     counted = parameters(architecture)
 
-    share = counted.language_model_share
-
-    trial.check(
-        fact(
-            share,
-            share > trial.claim.bounds["threshold"],
-            required=f"> {trial.claim.bounds['threshold']:.0%}",
-            unit="%",
-        )
-    )
+    trial.check(trial.claim.rule(counted.language_model_share, unit="%"))
 
 
 @pytest.mark.claim("visual-token-count")
 def test_an_image_becomes_as_many_visual_tokens_as_printed(trial, architecture):
     tokens = visual_tokens(architecture)
 
-    trial.check(
-        fact(
-            tokens,
-            tokens == trial.claim.bounds["threshold"],
-            required=f"{trial.claim.bounds['threshold']} tokens",
-            unit="tokens",
-        )
-    )
+    trial.check(trial.claim.rule(tokens, unit="tokens"))
 
 
 @pytest.mark.claim("visual-norms")
 def test_visual_tokens_have_much_higher_norms_than_text_tokens(trial, subject):
     norms = subject.lens.norms
 
-    much_higher = norms["visual"] > 2 * norms["text"]
+    much_higher = norms["visual"] > trial.claim.parameters["factor"] * norms["text"]
 
-    trial.check(exceeds(much_higher, trial.claim.bounds["threshold"]))
+    trial.check(trial.claim.rule(much_higher))
 
 
 @pytest.mark.claim("mean-token-in-distribution")
@@ -53,7 +35,7 @@ def test_the_mean_token_has_a_norm_that_visual_tokens_have(trial, subject):
 
     inside = (norms["low"] <= norms["mean"]) & (norms["mean"] <= norms["high"])
 
-    trial.check(exceeds(inside, trial.claim.bounds["threshold"]))
+    trial.check(trial.claim.rule(inside))
 
 
 @pytest.mark.claim("adapter-output")
@@ -62,5 +44,5 @@ def test_the_adapters_output_does_not_decode_to_the_class(trial, subject):
 
     decoded, later = lens.share[:, 0] > 0, lens.best > 0
 
-    margin = trial.claim.bounds["margin"]
-    trial.check(beside_positive_control(negligible(decoded, margin), later, margin))
+    verdict = trial.claim.rule(decoded)
+    trial.check(beside_positive_control(verdict, later, trial.claim.bounds["margin"]))

@@ -2,20 +2,20 @@
 paper's models?
 
 Pages are read back as a Markdown reader splits them. Fails if a count stands in another row or
-column, if a printed figure stands beside a model that the paper does not study.
+column, or if a printed figure stands beside a model that the paper does not study.
 """
 
 import re
-from collections.abc import Sequence
-from types import SimpleNamespace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claims.neo2025.arms import COUNTS, REGIONS, TO_LAST, TO_ROW, WINDOWS, sliding
+from claims.neo2025.arms import COUNTS, REGIONS, TO_LAST, TO_ROW, WINDOWS, knockout, random, sliding
 from claims.neo2025.lens import LensResults
 from claims.neo2025.pages import (
     ABLATION_ROWS,
@@ -23,15 +23,14 @@ from claims.neo2025.pages import (
     ablation_page,
     knockout_page,
     lens_page,
-    new_pages,
     page,
+    pages_of,
 )
 from claims.neo2025.published import Printed
-from claims.neo2025.results import Table
 from fixtures.models import SHIPPED, STAND_IN
+from vlmlib.study import Finished, Row, Table
 
 DEPTH = 4
-COLUMNS = pd.Index(["task", "image", "arm", "right", "probability", "tokens"])
 
 
 def read(text: str) -> list[dict[str, str]]:
@@ -52,31 +51,37 @@ def read(text: str) -> list[dict[str, str]]:
 
 def table_of(arms: Sequence[str], tasks: Sequence[str], images: int = 9) -> Table:
     """Arm number k takes the right answer away on k mod 9 images (VQA: one more), and touches k
-    tokens."""
-    rows = [
-        (task, image, "clean", image < images, 0.9, 0)
-        for task in tasks
-        for image in range(images + 2)
+    tokens, of every other image one more. On two images more the model is wrong to begin with."""
+    return with_yields(Table.joined([one_task(arms, task, images) for task in tasks]))
+
+
+def one_task(arms: Sequence[str], task: str, images: int) -> Table:
+    more = int(task == "VQA")
+    found = [
+        [
+            Row("clean", True, 0.9, 0, detail={"visual": 16}),
+            *(Row(arm, image >= k % 9 + more, 0.5, k + image % 2) for k, arm in enumerate(arms)),
+        ]
+        for image in range(images)
     ]
-    for k, arm in enumerate(arms):
-        for task in tasks:
-            lost = k % 9 + (task == "VQA")
-            rows += [
-                (task, image, arm, image >= lost, 0.5, k + image % 2) for image in range(images)
-            ]
-    counts = {task: {"filter 1": 40, "filter 2": 30, "asked": images + 2} for task in tasks}
-    return Table.of(pd.DataFrame(rows, columns=COLUMNS), counts)
+    found += [[Row("clean", False, 0.1, 0, detail={"visual": 16})]] * 2
+    return Table.of(task, [Finished(str(at), str(at), rows) for at, rows in enumerate(found)])
+
+
+def with_yields(table: Table) -> Table:
+    yields = {"filter 1": 40, "filter 2": 30}
+    return replace(table, counts={task: yields | each for task, each in table.counts.items()})
 
 
 ABLATIONS = table_of(ABLATION_ROWS, TASKS)
-KNOCKOUT_ROWS = [*TO_LAST, *TO_ROW, *(f"random = {row}" for row in TO_LAST)]
+KNOCKOUT_ROWS = [*TO_LAST, *TO_ROW, *map(random, TO_LAST)]
 KNOCKOUT_ARMS = [
-    f"{row}, {window}" for window in (*WINDOWS, *sliding(DEPTH)) for row in KNOCKOUT_ROWS
+    knockout(row, window) for window in (*WINDOWS, *sliding(DEPTH)) for row in KNOCKOUT_ROWS
 ]
 KNOCKOUTS = table_of(KNOCKOUT_ARMS, ["VQA"])
 
 
-def test_the_rows_of_table_1_are_the_papers_and_the_fitted_counts_and_controls():
+def test_the_rows_of_table_1_are_the_papers_fitted_counts_and_controls():
     printed = {arm for _, arm in Printed("llava-1.5-7b").ablations.cells}
     assert printed < set(ABLATION_ROWS)
     assert (
@@ -92,11 +97,8 @@ def test_table_1_holds_the_mean_tokens_and_the_count_of_every_row_and_task():
     for k, (arm, row) in enumerate(zip(ABLATION_ROWS, rows, strict=True)):
         mean = k + 4 / 9  # of nine images every other has one token more
         assert row["ablation (mean tokens)"] == f"{arm} ({mean:.1f})"
-        assert [row[task] for task in TASKS] == [
-            f"{k % 9} of 9",
-            f"{k % 9} of 9",
-            f"{k % 9 + 1} of 9",
-        ]
+        lost = (k % 9, k % 9, k % 9 + 1)
+        assert [row[task] for task in TASKS] == [f"{count} of 9" for count in lost]
 
 
 def test_rows_that_no_image_has_are_left_out():
@@ -109,17 +111,16 @@ def test_rows_that_no_image_has_are_left_out():
 
 
 def test_a_row_that_one_task_alone_has_is_empty_under_the_others():
-    rows = pd.concat(
-        [table_of(["object"], TASKS).rows, table_of(["elsewhere +2 buffer"], ["polling"]).rows[9:]]
-    )
-    counts = {task: {"filter 1": 40, "filter 2": 30, "asked": 9} for task in TASKS}
-    _, row = read(ablation_page(Table.of(rows.reset_index(drop=True), counts), None))
+    both = ["object", "elsewhere +2 buffer"]
+    tables = [one_task(both if task == "polling" else both[:1], task, 9) for task in TASKS]
+    _, row = read(ablation_page(with_yields(Table.joined(tables)), None))
     assert row["ablation (mean tokens)"].startswith("elsewhere +2 buffer")
-    assert [row[task] for task in TASKS] == ["0 of 0", "0 of 9", "0 of 0"]
+    assert [row[task] for task in TASKS] == ["0 of 0", "1 of 9", "0 of 0"]
 
 
-def test_table_2_holds_the_count_of_every_row_and_window_and_figure_8s_below():
-    rows = read(knockout_page(KNOCKOUTS, DEPTH, None))
+def test_table_2_holds_the_count_of_every_row_and_window():
+    """Figure 8's stand below."""
+    rows = read(knockout_page(KNOCKOUTS, None))
     named, slid = rows[: len(KNOCKOUT_ROWS)], rows[len(KNOCKOUT_ROWS) :]
     counts = {arm: f"{k % 9 + 1} of 9" for k, arm in enumerate(KNOCKOUT_ARMS)}
     assert list(sliding(DEPTH)) == ["L1-1", "L2-2", "L3-3", "L4-4"]
@@ -140,7 +141,7 @@ def test_beside_each_cell_that_the_paper_prints_stands_its_count(model):
             ours = f"{k % 9 + (task == 'VQA')} of 9"
             cell = printed.ablations.cells.get((task, arm))
             assert row[task] == (f"{ours} (paper: {cell.count} of {cell.n})" if cell else ours)
-    rows = read(knockout_page(KNOCKOUTS, DEPTH, printed.knockouts))
+    rows = read(knockout_page(KNOCKOUTS, printed.knockouts))
     shown = {
         (row["from -> to"], window): row[window]
         for row in rows[: len(KNOCKOUT_ROWS)]
@@ -155,41 +156,57 @@ def test_beside_each_cell_that_the_paper_prints_stands_its_count(model):
     )
 
 
-def subject(name: str, label: str = "", **made) -> SimpleNamespace:
-    vlm = SimpleNamespace(layers=range(DEPTH))
-    data = SimpleNamespace(folder=SimpleNamespace(name="scenes"))
-    return SimpleNamespace(
-        name=name, label=label or name, vlm=vlm, data=data, reported=set(), **made
-    )
+@dataclass(frozen=True, eq=False)
+class MadeUp:
+    """A study of which some measurements are made."""
+
+    name: str
+    pages: Mapping[str, Any]
+    label: str = ""
+    data: str = "scenes"
+
+    @property
+    def made(self) -> list[str]:
+        return list(self.pages)
+
+    def __getattr__(self, name: str) -> Any:
+        return self.pages[name]
+
+
+def study(name: str, label: str = "", **pages: Any) -> MadeUp:
+    return MadeUp(name, pages, label or name)
 
 
 @pytest.mark.parametrize("name", ["llava-1.5-7b", "qwen2-vl-2b", SHIPPED, "mine"])
-def test_printed_figures_stand_on_pages_of_the_papers_models_alone_and_the_stand_in_is_called_one(
-    name,
-):
+def test_printed_figures_stand_on_pages_of_the_papers_models_alone(name):
+    """And the stand-in is called one."""
     for measurement, title in (("ablations", "table 1"), ("knockouts", "table 2")):
-        text = page(subject(name, ablations=ABLATIONS, knockouts=KNOCKOUTS), measurement)
+        text = page(study(name, ablations=ABLATIONS, knockouts=KNOCKOUTS), measurement)
         assert text.startswith(f"# {name} on scenes: {title}\n")
         assert ("(paper:" in text) == (name == "llava-1.5-7b")
         assert (STAND_IN in text) == (name == SHIPPED)
-        images = {"ablations": TASKS, "knockouts": ["VQA"]}[measurement]
-        for task in images:
+        tasks = {"ablations": TASKS, "knockouts": ["VQA"]}[measurement]
+        for task in tasks:
             said = (
                 f"- {task}: filter 2 keeps 30 of 40 images; asked about 11 of 30, right on 9 of 11"
             )
             assert said in text.splitlines()
 
 
-def test_each_measurement_has_its_page_once_and_only_when_it_was_made():
-    found = subject("mine", label="mine, reference", ablations=ABLATIONS)
-    assert list(new_pages(found)) == ["mine, reference.ablations"]
-    assert new_pages(found) == {}
-    found.lens, found.knockouts = LENS_RESULTS, KNOCKOUTS
-    assert new_pages(found) == {
-        "mine, reference.knockouts": page(found, "knockouts"),
-        "mine, reference.lens": page(found, "lens"),
-    }
-    assert new_pages(found) == {}
+def test_each_measurement_that_was_made_has_its_page():
+    assert pages_of(study("mine")) == {}
+    one = study("mine", "mine, authors", ablations=ABLATIONS)
+    assert pages_of(one) == {"mine, authors.ablations": page(one, "ablations")}
+    all_ = study("mine", ablations=ABLATIONS, knockouts=KNOCKOUTS, lens=LENS_RESULTS)
+    found = pages_of(all_)
+    assert list(found) == ["mine.ablations", "mine.knockouts", "mine.lens"]
+    assert list(found.values()) == [page(all_, each) for each in all_.made]
+    assert len(set(found.values())) == 3
+    assert page(one, "ablations").startswith("# mine, authors on scenes: table 1\n")
+
+
+def test_of_the_printed_figures_there_is_no_page():
+    assert pages_of(Printed("llava-1.5-7b")) == {}
 
 
 def lens_of(share, absent=None) -> LensResults:
@@ -212,7 +229,7 @@ def test_the_lens_page_counts_images_with_a_match_and_best_layers():
         {"layer": "1", "class": "3 of 4", "absent class": "1 of 4", "best layer": "2 of 3"},
         {"layer": "2", "class": "2 of 4", "absent class": "2 of 4", "best layer": "1 of 3"},
     ]
-    assert "# mine on scenes: logit lens" in page(subject("mine", lens=LENS_RESULTS), "lens")
+    assert "# mine on scenes: logit lens" in page(study("mine", lens=LENS_RESULTS), "lens")
 
 
 @given(curves=st.lists(st.lists(st.integers(0, 3), min_size=5, max_size=5), max_size=6))
@@ -228,16 +245,21 @@ def test_every_image_with_a_match_has_one_best_layer(curves):
 
 
 def test_pages_of_no_images_say_so():
-    rows = [("VQA", image, "clean", False, 0.1, 0) for image in range(3)]
-    counts = {task: {"filter 1": 4, "filter 2": 3, "asked": 3} for task in TASKS}
-    empty = Table.of(pd.DataFrame(rows, columns=COLUMNS), counts)
+    empty = table_of([], TASKS, images=0)
     text = ablation_page(empty, Printed("llava-1.5-7b").ablations)
     assert read(text) == []
-    assert "- polling: filter 2 keeps 3 of 4 images; asked about 3 of 3, right on 0 of 3" in text
+    assert "- polling: filter 2 keeps 30 of 40 images; asked about 2 of 30, right on 0 of 2" in text
     cells = {
         cell
-        for row in read(knockout_page(empty, DEPTH, None))
+        for row in read(knockout_page(empty, None))
         for key, cell in row.items()
         if key != "from -> to"
     }
     assert cells == {"0 of 0"}
+    [row] = read(lens_page(LensResults.of([])))
+    assert row == {
+        "layer": "0",
+        "class": "0 of 0",
+        "absent class": "0 of 0",
+        "best layer": "0 of 0",
+    }

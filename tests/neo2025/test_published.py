@@ -10,8 +10,7 @@ import re
 
 import pytest
 
-from claimlib.curves import Mean
-from claimlib.shares import Totals
+from claimlib.samples import Mean, Totals
 from claims.neo2025.published import (
     FIGURES_FILE,
     MODELS,

@@ -42,7 +42,7 @@ class Object:
     def mask(self) -> Bool[np.ndarray, "height width"]:
         """Which pixels of the picture are the object's."""
         if isinstance(self.outline, np.ndarray):
-            return self.outline
+            return self.outline.astype(bool)
         return run_length.decode(self._encoded()).astype(bool)
 
     @property
@@ -51,12 +51,11 @@ class Object:
         return tuple(map(tuple, self.outline)) if isinstance(self.outline, list | tuple) else ()
 
     def _encoded(self) -> Any:
-        outline: Any = self.outline
-        is_code = isinstance(outline, Mapping)
-        if is_code and isinstance(outline["counts"], str | bytes):
-            return outline
-        encoded = run_length.frPyObjects(outline, *self.size)  # pyright: ignore
-        return encoded if is_code else run_length.merge(encoded)
+        outline: Any = _plain(self.outline)
+        if not isinstance(outline, dict):
+            return run_length.merge(run_length.frPyObjects(outline, *self.size))  # pyright: ignore
+        is_compressed = isinstance(outline["counts"], str | bytes)
+        return outline if is_compressed else run_length.frPyObjects(outline, *self.size)  # pyright: ignore
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,13 +103,17 @@ class Example:
 
         **Raises:** `VLMError` where nothing of this category is annotated.
         """
-        return joined([each for each in self.objects if each.category == self.category], self)
+        return joined(self.targets, self)
+
+    @property
+    def targets(self) -> list[Object]:
+        """The objects of the target's category; none where it is absent, or there is no target."""
+        return [each for each in self.objects if each.category == self.category]
 
     @property
     def polygons(self) -> list[tuple[float, ...]]:
         """The target's outlines in pixels; none where it is annotated by masks."""
-        targets = [each for each in self.objects if each.category == self.category]
-        return [polygon for each in targets for polygon in each.polygons]
+        return [polygon for each in self.targets for polygon in each.polygons]
 
     @property
     def shown(self) -> Bool[np.ndarray, "height width"]:
@@ -209,9 +212,8 @@ def noise_in(
     return Image.fromarray(pixels)
 
 
-@cache
 def file_key(path: Path) -> str:
-    """The SHA-256 of a file's bytes.
+    """The SHA-256 of a file's bytes, which are read again when its size or time has changed.
 
     **Raises:** `VLMError` if it cannot be read.
 
@@ -221,12 +223,19 @@ def file_key(path: Path) -> str:
         64
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        stat = path.stat()
+        return _hashed(path.absolute(), stat.st_size, stat.st_mtime_ns)
     except OSError as error:
         raise VLMError(
-            f"The file {str(path)!r} cannot be read ({error}). Check that the data set is whole."
+            f"The file {str(path)!r} cannot be read ({error}). Check that it is whole and that you "
+            "may read it."
         ) from error
+
+
+@cache
+def _hashed(path: Path, size: int, changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _plain(outline: Outline) -> Any:

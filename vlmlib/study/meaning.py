@@ -1,43 +1,56 @@
 """What a piece of code means, as a key: the code behind a value, and whatever that code uses.
 
 A function counts by its compiled code, the values that it holds and the globals that it names, each
-followed in the same way; a class by its methods and bases; a module by its syntax tree, without
-comments and docstrings, and by what it imports. Of what lies in the standard library nothing
-counts, of other installed libraries the version. So a helper that a design calls is in the key of
-the design, a module that is new is in the key of what imports it, and nobody keeps a list.
+followed in the same way; a class by its methods and bases; an object by its class and what it
+holds; a module by its syntax tree, without comments and docstrings, and by what it imports. Of what
+lies in the standard library only the name counts, of other installed libraries the version. So a
+helper that a design calls is in the key of the design, a module that is new is in the key of what
+imports it, and nobody keeps a list.
 """
 
 import ast
+import copyreg
 import dis
 import functools
 import hashlib
 import importlib.util
+import inspect
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
-from enum import Enum
+from dataclasses import dataclass
 from functools import cache
+from importlib.machinery import PathFinder
 from importlib.metadata import packages_distributions, version
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import numpy as np
 import torch
 
+from vlmlib.model import VLM
 from vlmlib.study.store import content_key
 
 HERE = "vlmlib"
-STANDARD, INSTALLED = ("stdlib", "platstdlib"), ("purelib", "platlib")
-GENERATED = "<string>"  # the code of methods that a dataclass writes
+CHECKER = "jaxtyping"  # it wraps functions to check shapes, which changes no result
+PLAIN = (type(None), bool, int, float, str, bytes)
+GLOBALS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
+STARS = 4 | 8  # the flags of *args and **kwargs in compiled code
+GENERATED = "__create_fn__"  # what writes the methods of a dataclass
+NO_MEANING = {  # of a class
+    *("__doc__", "__dict__", "__weakref__", "__module__", "__annotations__"),
+    *("__dataclass_fields__", "__firstlineno__", "__static_attributes__"),
+}
 
 
 def meaning_of(*values: Any) -> tuple[str, dict[str, str]]:
     """The key of what values mean, and the versions of the libraries that they use.
 
     Plain values, arrays and tensors count by their content, models by their weights, functions,
-    classes and modules by their code. An object of another library counts by its type and that
-    library's version.
+    classes and modules by their code, and objects by what they hold. What other libraries define
+    counts by its name and their version.
 
     **Returns:** a key, and versions by the name of the library.
 
@@ -49,144 +62,166 @@ def meaning_of(*values: Any) -> tuple[str, dict[str, str]]:
     """
     meaning = _Meaning()
     parts = [meaning.of(value) for value in values]
-    code = [[name, _digest(name)] for name in sorted(meaning.modules)]
+    followed = [meaning.followed(value) for value in meaning.waiting]  # which grows meanwhile
+    code = [[name, meaning.modules[name]] for name in sorted(meaning.modules)]
     libraries = {name: version(name) for name in sorted(meaning.libraries)}
-    return content_key(parts, code), {"python": sysconfig.get_python_version(), **libraries}
+    key = content_key(parts, followed, code)
+    return key, {"python": sysconfig.get_python_version(), **libraries}
 
 
 class _Meaning:
-    """Follows values. What was seen before counts by its place, so that circles end."""
+    """Follows values. What has to be followed counts by its place in a queue, so that circles
+    end.
+
+    - `waiting`: the queue. `modules`: their digests by name. `libraries`: the names of those used.
+    """
 
     def __init__(self):
+        self.waiting: list[Any] = []
+        self.modules: dict[str, str] = {}
         self.libraries: set[str] = set()
-        self.modules: set[str] = set()
         self._places: dict[int, int] = {}
-        self._alive: list[Any] = []  # an id holds only as long as its object does
+        self._visited: set[str] = set()
 
     def of(self, value: Any) -> Any:
         """A value as parts of a key."""
+        kind = type(value)
+        if kind in PLAIN:
+            return value
+        if kind in (list, tuple):
+            return [kind.__name__, *map(self.of, value)]
+        if kind is dict:
+            return ["dict", *([self.of(name), self.of(part)] for name, part in value.items())]
+        if kind in (set, frozenset):
+            named = sorted(value, key=lambda each: getattr(each, "__qualname__", ""))
+            return ["set", *sorted(content_key(self.of(each)) for each in named)]
         match value:
-            case None | bool() | int() | float() | str() | bytes():
-                return value if type(value) in (bool, int, float, str, bytes) else repr(value)
             case torch.Tensor():
                 return _tensor(value)
             case np.ndarray() | np.generic():
                 return _array(value)
-            case list() | tuple():
-                return [self.of(each) for each in value]
-            case Mapping():
-                return [[self.of(name), self.of(each)] for name, each in value.items()]
-            case set() | frozenset():
-                return sorted(content_key(self.of(each)) for each in value)
-            case range() | Path() | complex() | torch.dtype() | torch.device() | slice():
-                return repr(value)
+            case range() | slice() | complex() | PurePath() | torch.dtype() | torch.device():
+                return [kind.__name__, repr(value)]
             case CodeType():
                 return self._code(value)
-        return self._once(value)
+        return ["at", self._place(_unchecked(value))]
 
-    def _once(self, value: Any) -> Any:
-        place = self._places.get(id(value))
-        if place is not None:
-            return ["seen", place]
-        self._places[id(value)] = len(self._places)
-        self._alive.append(value)
-        return self._followed(value)
+    def _place(self, value: Any) -> int:
+        if id(value) not in self._places:
+            self._places[id(value)] = len(self.waiting)
+            self.waiting.append(value)
+        return self._places[id(value)]
 
-    def _followed(self, value: Any) -> Any:
+    def followed(self, value: Any) -> Any:
+        """What a value in the queue means."""
         match value:
             case ModuleType():
                 return self._module(value.__name__)
-            case functools.partial():
-                return [
-                    "partial",
-                    self.of(value.func),
-                    self.of(value.args),
-                    self.of(value.keywords),
-                ]
+            case FunctionType():
+                return self._function(value)
+            case BuiltinFunctionType():
+                return [value.__qualname__, self.of(value.__self__)]
             case MethodType():
-                return ["method", self.of(value.__self__), self.of(value.__func__)]
+                return [self.of(value.__self__), self.of(value.__func__)]
+            case type():
+                return self._class(value)
+            case functools._lru_cache_wrapper():
+                return self.of(value.__wrapped__)
+            case functools.cached_property():
+                return self.of(value.func)
             case property():
                 return [self.of(each) for each in (value.fget, value.fset)]
             case classmethod() | staticmethod():
-                return self.of(value.__func__)
-            case functools.cached_property():
-                return self.of(value.func)
-            case Enum():
-                return [type(value).__qualname__, value.name]
-        if not _is_followed(_module_of(value)):
-            return self._foreign(value)
-        return self._own(value)
+                return [type(value).__name__, self.of(value.__func__)]
+        return [self.of(type(value)), self._held(value)]
 
-    def _own(self, value: Any) -> Any:
-        """A function, class or object of code that is followed."""
-        if _module_of(value).split(".")[0] == HERE and isinstance(value, FunctionType | type):
-            return [value.__qualname__, self._module(_module_of(value))]
-        if isinstance(value, FunctionType):
-            return self._function(value)
-        if isinstance(value, type):
-            return self._class(value)
-        if hasattr(value, "__wrapped__"):
-            return self.of(value.__wrapped__)
-        return [self.of(type(value)), *self._state(value)]
-
-    def _state(self, value: Any) -> list[Any]:
-        if isinstance(getattr(value, "model", None), torch.nn.Module):  # a handle on a model
-            return [self._weights(value.model), str(getattr(value, "prompt", ""))]
-        slots = [name for each in type(value).__mro__ for name in getattr(each, "__slots__", ())]
-        held = {name: getattr(value, name) for name in slots if hasattr(value, name)}
-        cached = {
-            name
-            for each in type(value).__mro__
-            for name, part in vars(each).items()
-            if isinstance(part, functools.cached_property)
-        }
-        held |= {name: part for name, part in vars(value).items() if name not in cached}
-        return [self.of(held)]
-
-    def _foreign(self, value: Any) -> Any:
-        """What other libraries define: by its name, and their version."""
-        if isinstance(value, torch.nn.Module):
-            return [type(value).__qualname__, self._weights(value)]
-        named = value if hasattr(value, "__qualname__") else type(value)
-        self._use(_module_of(named))
-        return [_module_of(named), named.__qualname__]
+    def _held(self, value: Any) -> Any:
+        """What an object holds, beside its class."""
+        foreign = not _is_followed(type(value).__module__)
+        match value:
+            case VLM():
+                return [self._weights(value.model), value.prompt]
+            case torch.nn.Module():
+                own = {} if foreign else vars(value)
+                settings = {name: part for name, part in own.items() if not name.startswith("_")}
+                return [self._weights(value), self.of(settings)]
+            case WeakKeyDictionary() | WeakValueDictionary():  # a cache
+                return []
+            case Mapping() if foreign:
+                return self.of(dict(value))
+        if foreign and hasattr(value, "__qualname__"):
+            return value.__qualname__
+        return self.of(_taken_apart(value))
 
     def _weights(self, model: torch.nn.Module) -> str:
-        self._use(_module_of(type(model)))
+        self._use(type(model).__module__)
         return weights_key(model)
 
     def _function(self, function: FunctionType) -> Any:
-        held = [cell.cell_contents for cell in function.__closure__ or () if _is_filled(cell)]
-        held += [*(function.__defaults__ or ()), *sorted((function.__kwdefaults__ or {}).items())]
-        documented = function.__doc__
-        code = self._code(function.__code__, documented)
-        known = function.__globals__
-        named = [known[name] for name in sorted(_names(function.__code__)) if name in known]
-        imported = [self._module(each) for each in sorted(_imports(function.__code__, known))]
-        wrapped = getattr(function, "__wrapped__", None)
-        return [code, *map(self.of, [held, named, wrapped]), imported]
+        module = str(function.__globals__.get("__name__", ""))
+        cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+        held = self.of({name: cell.cell_contents for name, cell in cells if _is_filled(cell)})
+        if _is_ours(module):
+            return [function.__qualname__, self._module(module), held]
+        if not _is_followed(module):
+            return self._foreign_function(function, module, held)
+        code, known = function.__code__, function.__globals__
+        named = {name: known[name] for name in sorted(_globals(code)) if name in known}
+        defaults = [function.__defaults__, sorted((function.__kwdefaults__ or {}).items())]
+        imported = [self._module(each) for each in sorted(_imports(code, known))]
+        return [held, imported, *map(self.of, [code, named, defaults, vars(function)])]
 
-    def _code(self, code: CodeType, documented: str | None = None) -> Any:
-        constants = [each for each in code.co_consts if documented is None or each != documented]
-        return [code.co_code, [self.of(each) for each in constants], list(code.co_names)]
+    def _foreign_function(self, function: FunctionType, module: str, held: Any) -> Any:
+        """A library's function; where it was made here, by a decorator, also what it holds."""
+        self._use(module)
+        name = [module, function.__code__.co_qualname]
+        made_here = "<locals>" in function.__qualname__ or _is_followed(str(function.__module__))
+        return [name, held, self.of(vars(function))] if made_here else name
+
+    def _code(self, code: CodeType) -> Any:
+        """Compiled code: names, values and steps, but no line numbers and no docstring, which no
+        step loads."""
+        steps = [[step.opname, self.of(_argument(step, code))] for step in _steps(code)]
+        counts = [code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount]
+        stars = code.co_flags & STARS
+        arguments = code.co_varnames[: counts[0] + counts[2] + stars.bit_count()]
+        return [steps, counts, stars, list(arguments), code.co_exceptiontable]
 
     def _class(self, cls: type) -> Any:
+        name, module = cls.__qualname__, str(cls.__module__)
+        if _is_ours(module):
+            return [name, self._module(module)]
+        if not _is_followed(module):
+            self._use(module)
+            return [module, name]
         parts = {
             name: part
             for name, part in vars(cls).items()
-            if not _is_generated(part) and name not in ("__doc__", "__dict__", "__weakref__")
+            if name not in NO_MEANING and not _is_generated(part)
         }
-        skipped = ("__module__", "__annotations__", "__dataclass_fields__", "__firstlineno__")
-        parts = {name: part for name, part in parts.items() if name not in skipped}
-        fields = [each.default for each in getattr(cls, "__dataclass_fields__", {}).values()]
-        bases = [each for each in cls.__mro__[1:] if _is_followed(each.__module__)]
-        return [cls.__qualname__, self.of(parts), self.of(fields), self.of(bases)]
+        fields = [
+            [each.name, each.init, each.kw_only, each.default, each.default_factory]
+            for each in getattr(cls, "__dataclass_fields__", {}).values()
+        ]
+        return [name, *map(self.of, [parts, fields, cls.__bases__])]
 
     def _module(self, name: str) -> str:
         """A module counts by its syntax tree, and by those of all that it imports."""
-        own, others = _behind(name)
-        self.modules |= own
-        self.libraries |= others
+        waiting = [name]
+        while waiting:
+            module = waiting.pop()
+            if module in self._visited:
+                continue
+            self._visited.add(module)
+            file = _file_of(module) if _is_followed(module) else None
+            if file is None:
+                self._use(module)
+                continue
+            source = _source(file)
+            self.modules[module] = source.digest
+            package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+            for each in source.imports:
+                waiting += each.modules(package)
         return name
 
     def _use(self, module: str) -> None:
@@ -220,6 +255,37 @@ def _array(value: np.ndarray | np.generic) -> list[Any]:
     return [str(value.dtype), list(value.shape), content]
 
 
+def _taken_apart(value: Any) -> list[Any]:
+    """What an object is made of, as `copy.copy` would take it apart; nothing where it refuses."""
+    take = copyreg.dispatch_table.get(type(value), lambda each: each.__reduce_ex__(4))
+    try:
+        parts = take(value)
+    except Exception:  # locks, files, generators: each refuses in its own way
+        parts = [getattr(value, "__dict__", {})]
+    parts = [parts] if isinstance(parts, str) else parts
+    return [_uncached(list(each) if isinstance(each, Iterator) else each, value) for each in parts]
+
+
+def _uncached(part: Any, of: Any) -> Any:
+    """The state of an object, without what its cached properties have found out so far."""
+    if type(part) is not dict:
+        return part
+    known = {name: each for cls in type(of).__mro__ for name, each in vars(cls).items()}
+    cached = {name for name, each in known.items() if isinstance(each, functools.cached_property)}
+    return {name: each for name, each in part.items() if name not in cached} or None
+
+
+def _unchecked(value: Any) -> Any:
+    """A function without the wrappers that check its shapes."""
+    is_function = isinstance(value, FunctionType)
+    return inspect.unwrap(value, stop=lambda each: not _checks(each)) if is_function else value
+
+
+def _checks(function: Any) -> bool:
+    made_by = getattr(function, "__globals__", {}).get("__name__")
+    return str(made_by).partition(".")[0] == CHECKER
+
+
 def _is_filled(cell: Any) -> bool:
     try:
         return cell.cell_contents is not cell
@@ -228,129 +294,172 @@ def _is_filled(cell: Any) -> bool:
 
 
 def _is_generated(part: Any) -> bool:
-    code = getattr(part, "__code__", None)
-    return code is not None and code.co_filename == GENERATED
+    """Whether a dataclass has written a method itself, from fields that count anyway."""
+    code = getattr(inspect.unwrap(part), "__code__", None) if callable(part) else None
+    return code is not None and code.co_qualname.startswith(GENERATED)
 
 
-def _module_of(value: Any) -> str:
-    if isinstance(value, BuiltinFunctionType):
-        return str(value.__module__ or "builtins")
-    module = getattr(value, "__module__", None)
-    return str(module or type(value).__module__)
+def _steps(code: CodeType) -> Iterator[dis.Instruction]:
+    return (each for each in dis.get_instructions(code) if each.opname != "EXTENDED_ARG")
 
 
-def _names(code: CodeType) -> set[str]:
-    """All names in a function's code and in what is defined within."""
-    inner = [each for each in code.co_consts if isinstance(each, CodeType)]
-    return set(code.co_names).union(*map(_names, inner))
+def _argument(step: dis.Instruction, code: CodeType) -> Any:
+    if step.opcode in dis.hasconst and step.arg is not None:
+        return code.co_consts[step.arg]  # `dis` does not say it of keywords in a call
+    return step.argval
+
+
+def _globals(code: CodeType) -> set[str]:
+    """The globals that a function's code names, and what is defined within."""
+    own = {step.argval for step in _steps(code) if step.opname in GLOBALS}
+    return own.union(*map(_globals, _inner(code)))
+
+
+def _inner(code: CodeType) -> list[CodeType]:
+    return [each for each in code.co_consts if isinstance(each, CodeType)]
+
+
+@dataclass(frozen=True)
+class _Import:
+    """`from module import name as alias`, or `import module`; `level`: the dots before it."""
+
+    module: str
+    level: int = 0
+    name: str = ""
+    alias: str = ""
+
+    def modules(self, package: str) -> Iterator[str]:
+        """The module behind it, as seen from a package."""
+        if self.level and not package:
+            return
+        dotted = "." * self.level + self.module
+        module = importlib.util.resolve_name(dotted, package) if self.level else self.module
+        yield _home(module, self.name) if self.name else module
+
+
+def _home(module: str, name: str) -> str:
+    """The module behind a name that is imported from another one: that one, one within it, or the
+    one from which a package has it."""
+    file = _file_of(module) if _is_followed(module) else None
+    if _is_followed(module) and _file_of(f"{module}.{name}"):
+        return f"{module}.{name}"
+    if file is not None and file.name == "__init__.py":
+        for each in _source(file).imports:
+            found = [*each.modules(module)] if each.alias == name else []
+            if found and found[0] != module:
+                return found[0]
+    return module
 
 
 def _imports(code: CodeType, known: Mapping[str, Any]) -> set[str]:
     """The modules that a function imports when it runs."""
+    package = known.get("__package__") or str(known.get("__name__", "")).rpartition(".")[0]
     found: set[str] = set()
-    steps = list(dis.get_instructions(code))
+    steps = list(_steps(code))
     for at, step in enumerate(steps):
         if step.opname == "IMPORT_NAME":
-            level, names = steps[at - 2].argval, steps[at - 1].argval or ()
-            package = str(known.get("__package__") or "")
-            found.update(_resolved(step.argval, level, package, names))
-    inner = [each for each in code.co_consts if isinstance(each, CodeType)]
-    return found.union(*(_imports(each, known) for each in inner))
+            level, names = (_argument(each, code) for each in steps[at - 2 : at])
+            for name in names or [""]:
+                found.update(_Import(step.argval, level, name).modules(package))
+    return found.union(*(_imports(each, known) for each in _inner(code)))
 
 
-def _imported(tree: ast.Module, package: str) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield from _resolved(alias.name, 0, package, ())
-        elif isinstance(node, ast.ImportFrom):
-            names = [alias.name for alias in node.names]
-            yield from _resolved(node.module or "", node.level, package, names)
+@dataclass(frozen=True)
+class _Source:
+    """What counts of a module's source: its syntax tree, and what it imports."""
+
+    digest: str
+    imports: tuple[_Import, ...]
 
 
-def _resolved(module: str, level: int, package: str, names: Iterable[str]) -> Iterator[str]:
-    """The modules behind an import: the one that is named, and names in it that are modules."""
-    full = importlib.util.resolve_name("." * level + module, package) if level else module
-    yield full
-    if full.split(".")[0] not in sys.stdlib_module_names:
-        yield from (f"{full}.{name}" for name in names if _file_of(f"{full}.{name}"))
+def _source(file: Path) -> _Source:
+    return _read(file, file.stat().st_mtime_ns)
 
 
 @cache
-def _behind(module: str) -> tuple[frozenset[str], frozenset[str]]:
-    """A module and all that it imports, directly or not: those that are followed, and libraries."""
-    own: set[str] = set()
-    libraries: set[str] = set()
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
-        file = _file_of(name) if _is_followed(name) else None
-        if file is None:
-            libraries |= _libraries(name)
-        elif name not in own:
-            own.add(name)
-            package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-            waiting += _imported(_tree(file), package)
-    return frozenset(own), frozenset(libraries)
+def _read(file: Path, changed: int) -> _Source:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    nodes = list(ast.walk(tree))
+    for node in nodes:
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            documented = ast.get_docstring(node, clean=False) is not None
+            node.body = node.body[1:] if documented else node.body
+    imports = [each for node in nodes for each in _imports_of(node)]
+    return _Source(content_key(ast.dump(tree)), tuple(imports))
 
 
-@cache
+def _imports_of(node: ast.AST) -> Iterable[_Import]:
+    match node:
+        case ast.Import():
+            return [_Import(each.name) for each in node.names]
+        case ast.ImportFrom():
+            return [
+                _Import(node.module or "", node.level, each.name, each.asname or each.name)
+                for each in node.names
+            ]
+    return []
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] == HERE
+
+
 def _is_followed(module: str) -> bool:
-    """Whether a module is neither the standard library's nor another installed library's."""
-    top = module.split(".")[0]
-    if top == HERE:
-        return True
-    if top in sys.stdlib_module_names:
-        return False
-    file = _file_of(module)
-    return file is not None and not _is_under(file, (*STANDARD, *INSTALLED))
+    """Whether a module is neither the standard library's nor another installed library's. What has
+    no file, such as a notebook's cells, is neither."""
+    top = module.partition(".")[0]
+    if _is_ours(module) or top in sys.stdlib_module_names:
+        return _is_ours(module)
+    file = _origin(module) or _origin(top)
+    return file is None or not _is_installed(file)
+
+
+@cache
+def _is_installed(file: Path) -> bool:
+    resolved = file.resolve()
+    standard = {Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "platstdlib")}
+    return bool({"site-packages", "dist-packages"} & {*file.parts, *resolved.parts}) or any(
+        folder in resolved.parents for folder in standard
+    )
 
 
 @cache
 def _libraries(module: str) -> frozenset[str]:
     """The distribution that an installed module belongs to."""
-    top = module.split(".")[0]
+    top = module.partition(".")[0]
     if top in sys.stdlib_module_names or top == HERE:
         return frozenset()
     return frozenset(each.lower() for each in _distributions().get(top, ()))
 
 
-@cache
 def _file_of(module: str) -> Path | None:
     """The source of a module, where it has one."""
-    loaded = sys.modules.get(module)
-    file = getattr(loaded, "__file__", None)
-    if file is None:
-        try:
-            spec = importlib.util.find_spec(module)
-        except (ImportError, ValueError, AttributeError):
-            return None
-        file = spec.origin if spec else None
-    path = Path(file) if file else None
-    return path.resolve() if path and path.suffix == ".py" and path.is_file() else None
+    file = _origin(module)
+    return file.resolve() if file and file.suffix == ".py" and file.is_file() else None
 
 
-def _is_under(file: Path, kinds: Iterable[str]) -> bool:
-    folders = {Path(sysconfig.get_path(kind)).resolve() for kind in kinds}
-    return any(folder in file.parents for folder in folders)
+def _origin(module: str) -> Path | None:
+    """Where a module lies, found without importing anything."""
+    loaded = getattr(sys.modules.get(module), "__file__", None)
+    if loaded:
+        return Path(loaded)
+    parent, _, name = module.rpartition(".")
+    try:
+        if not parent:
+            spec = importlib.util.find_spec(name)
+        else:
+            within = _origin(parent)
+            spec = PathFinder.find_spec(module, [str(within.parent)]) if within else None
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    folders = list(spec.submodule_search_locations or ())
+    if spec.has_location and spec.origin:
+        return Path(spec.origin)
+    return Path(folders[0]) / "__init__.py" if folders else None
 
 
 @cache
 def _distributions() -> Mapping[str, list[str]]:
     return packages_distributions()
-
-
-def _tree(file: Path) -> ast.Module:
-    """A module's syntax tree, without docstrings."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
-        if documented and ast.get_docstring(node) is not None:
-            node.body = node.body[1:]
-    return tree
-
-
-@cache
-def _digest(module: str) -> str:
-    file = _file_of(module)
-    return content_key(ast.dump(_tree(file))) if file else ""

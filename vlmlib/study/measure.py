@@ -91,8 +91,12 @@ class Bench:
         ]
         by_id = {example.id: example for example in examples}
 
+        @functools.cache
+        def needed() -> tuple[VLM, Float[Tensor, " d_model"]]:
+            return self.model.load(), self.mean_token()
+
         def rows_of(unit: Unit) -> Sequence[Row]:
-            return compute(self.model.load(), self.mean_token(), by_id[unit.example])
+            return compute(*needed(), by_id[unit.example])
 
         label = ", ".join(filter(None, [self.label or self.model.name, task, design]))
         return self.store.collect(measurement, units, rows_of, label)
@@ -129,10 +133,11 @@ class Bench:
     def _made(self, mean: MeanOf, vlm: VLM) -> Path:
         made_from = content_key(self._model_keys(), mean.key, instrument())
         file = self.store.path.parent / f"mean-{made_from[:16]}.safetensors"
-        if not file.exists():
-            token = mean_embedding(vlm, (open_image(path) for path in mean.pictures))
-            count = len(mean.pictures)
-            save_mean(file, token, model=self.model.name, images=self.data, count=count)
+        with self.store.alone(file.name):
+            if not file.exists():
+                token = mean_embedding(vlm, (open_image(path) for path in mean.pictures))
+                count = len(mean.pictures)
+                save_mean(file, token, model=self.model.name, images=self.data, count=count)
         return file
 
     def _model_keys(self) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor
 
+from vlmlib.errors import VLMError
 from vlmlib.interventions import Arm, touched
 from vlmlib.model import VLM
 from vlmlib.study.example import Example
@@ -13,10 +14,10 @@ from vlmlib.study.scene import Design, Scene
 from vlmlib.study.task import Task
 from vlmlib.tasks import Answer
 
-Keep = Callable[[Answer | Row], bool | None]
+Keep = Callable[[Row], bool | None]
 
 
-def is_right(clean: Answer | Row) -> bool | None:
+def is_right(clean: Row) -> bool | None:
     """Whether the clean run is right: only then has an example something to lose.
 
     !!! example
@@ -40,6 +41,8 @@ def run(
 
     None where the task does not ask about it; the clean run alone where `keep` is false of that.
 
+    **Raises:** `VLMError` for a design that calls an arm of its own "clean".
+
     !!! example
 
         >>> from vlmlib.study import polling
@@ -55,10 +58,15 @@ def run(
     [clean] = task.ask(vlm, example, stimulus, [[]])
     visual = len(stimulus.visual)
     rows = [Row("clean", clean.right, clean.probability, 0, clean.text, {"visual": visual})]
-    if not keep(clean):
+    if not keep(rows[0]):
         return rows
-    tokens = stimulus.tokens_of(example.mask) if example.category else stimulus.visual[:0]
+    tokens = stimulus.tokens_of(example.mask) if example.targets else stimulus.visual[:0]
     arms = design(Scene(vlm, stimulus, example, tokens, mean, (seed, example.number)))
+    if "clean" in arms:
+        raise VLMError(
+            f"The design of {task.name} has an arm 'clean', which is the name of the run that "
+            "changes nothing. Give the arm another name."
+        )
     answers = task.ask(vlm, example, stimulus, [[], *arms.values()])[1:]
     return rows + [_row(*each) for each in zip(arms, arms.values(), answers, strict=True)]
 

@@ -19,7 +19,7 @@ from vlmlib.study.example import Example
 class Scene:
     """An example under a question, ready for interventions.
 
-    - `object`: the target's visual tokens; none where the example has no target.
+    - `object`: the target's visual tokens; none where the example shows none of it.
     - `mean`: the mean visual token, the value of mean ablation.
     - `seed`: of all random draws on this example.
     """

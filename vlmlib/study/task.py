@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from vlmlib.interventions import Arm
 from vlmlib.model import VLM
@@ -11,6 +11,7 @@ from vlmlib.study.example import Example
 from vlmlib.tasks import VQA, Answer, Description, Polling
 
 
+@runtime_checkable
 class Task(Protocol):
     """What `measure` asks of every example. Any value with these three parts is one."""
 

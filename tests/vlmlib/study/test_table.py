@@ -8,6 +8,7 @@ a cell is corrected for others than its table's.
 import numpy as np
 import pandas as pd
 import pytest
+from claims.neo2025.results import Table, agreement
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,6 @@ from claimlib.shares import agrees
 from claimlib.verdicts import Outcome, Verdict
 from claims.neo2025 import results
 from claims.neo2025.published import cells
-from claims.neo2025.results import Table, agreement
 from vlmlib import VLMError
 
 COLUMNS = pd.Index(["task", "image", "arm", "right", "probability", "tokens"])
