@@ -18,12 +18,13 @@ from typing import Any
 
 import pytest
 
-from claims.neo2025.conftest import PROTOCOLS
+from claims.neo2025.authors import AUTHORS
+from claims.neo2025.protocol import TEXT
 from fixtures.models import source_of
+from tests.house import ROOT
 from vlmlib import VLMError
 from vlmlib.study import Store
 
-ROOT = Path(__file__).parents[2]
 WHY_NOT_RUN = {
     "cd": "it leads into a clone that is not there",
     "git": "it needs a network",
@@ -90,7 +91,7 @@ class Shell:
         for each in option.vlm_model or ():
             yield from _model(each)
         for each in option.vlm_protocol or ():
-            if each not in PROTOCOLS:
+            if each not in (TEXT.name, AUTHORS.name):
                 yield f"there is no protocol {each!r}"
 
     def _tests(self, node: str) -> Iterator[str]:
@@ -99,12 +100,6 @@ class Shell:
             yield from _paths([path])
             if name and (ROOT / path).is_file() and f"def {name}(" not in (ROOT / path).read_text():
                 yield f"{path} has no {name}"
-
-
-def lines_of(text: str) -> list[str]:
-    """The command lines of a block; one that ends in a backslash goes on in the next line."""
-    lines = text.replace("\\\n", " ").splitlines()
-    return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
 def is_placeholder(word: str) -> bool:

@@ -54,6 +54,17 @@ class Page:
             at += 1
         return found
 
+    @property
+    def examples(self) -> list[Block]:
+        """Blocks of Python that show no file: they run one after the other."""
+        return [block for block in self.blocks if block.language == "python" and not block.file]
+
+    @property
+    def commands(self) -> list[tuple[str, str]]:
+        """Where a line of commands stands, and the line."""
+        shells = [block for block in self.blocks if block.language == "sh"]
+        return [(block.where, line) for block in shells for line in _lines(block.text)]
+
     @cached_property
     def prose(self) -> list[tuple[str, str]]:
         """All lines outside of fenced blocks, and where they stand."""
@@ -85,6 +96,12 @@ class Page:
             if other.first > block.last and not other.language and not any(between):
                 return other.text
         return None
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a shell; one that ends in a backslash goes on in the next."""
+    lines = text.replace("\\\n", " ").splitlines()
+    return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
 def _anchor(heading: str) -> str:

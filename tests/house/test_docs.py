@@ -9,33 +9,23 @@ checks themselves are tried on planted faults.
 import inspect
 import io
 import re
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 
-import claimlib.plugin
-from claimlib.claims import Claim, load_claims, load_refutations
-from claimlib.errors import ClaimError
-from claimlib.kinds import KINDS
-from fixtures.plugin import OPTIONS
-from tests.house.commands import ROOT, WHY_NOT_RUN, Shell, is_placeholder, lines_of, targets
-from tests.house.markdown import Block, Page
+from claimlib import KINDS, Claim, ClaimError, load_claims
+from claimlib.claims import load_refutations
+from tests.house import ROOT, tracked
+from tests.house.commands import WHY_NOT_RUN, Shell, is_placeholder
+from tests.house.markdown import Page
 
 LANGUAGES = {"sh", "python", "toml", ""}  # "": what is printed, and drawings
 SECOND_PAPER = "claims/halves2026"  # which docs/a-second-paper.md has a person write
 PAPER = '[paper]\ntitle = "A page"\nurl = "https://example.org"\nversion = "1"\n'
 NAMED = re.compile(r"`(\.?[a-z]\w*/[^`\s]*)`")  # a path in a page's text
 PLUGINS = ("-p", "no:cacheprovider", "-p", "no:syrupy", "-p", "no:hypothesispytest")
-
-
-def tracked() -> list[str]:
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.splitlines()
 
 
 def page(name: str) -> Page:
@@ -47,11 +37,8 @@ TOP = {name.split("/")[0] for name in FILES}
 MARKDOWN = [page(name) for name in FILES if name.endswith(".md")]
 GUIDES = ("README.md", "CONTRIBUTING.md")
 PAGES = [each for each in MARKDOWN if each.name in GUIDES or each.name.startswith("docs/")]
-TALKING = [each for each in PAGES if any(map(lambda block: is_example(block), each.blocks))]
-
-
-def is_example(block: Block) -> bool:
-    return block.language == "python" and not block.file
+TALKING = [each for each in PAGES if each.examples]
+COMMANDS = [line for each in PAGES for _, line in each.commands]
 
 
 @pytest.fixture
@@ -78,10 +65,8 @@ def wrong_blocks(page: Page) -> Iterator[str]:
 
 def wrong_commands(page: Page, shell: Shell) -> Iterator[str]:
     """Commands in blocks, and those in the text that begin as one does."""
-    for block in page.blocks:
-        if block.language == "sh":
-            for line in lines_of(block.text):
-                yield from (f"{block.where}: {line!r}: {each}" for each in shell.complaints(line))
+    for where, line in page.commands:
+        yield from (f"{where}: {line!r}: {each}" for each in shell.complaints(line))
     for where, line in page.prose:
         for code in re.findall(r"`([^`]+)`", line):
             name, _, more = code.partition(" ")
@@ -89,7 +74,7 @@ def wrong_commands(page: Page, shell: Shell) -> Iterator[str]:
                 yield from (f"{where}: {code!r}: {each}" for each in shell.complaints(code))
 
 
-def wrong_options(page: Page, known: set[str]) -> Iterator[str]:
+def wrong_options(page: Page, known: Container[str]) -> Iterator[str]:
     """Options of measuring and judging that there are not, wherever they are named."""
     for at, line in enumerate(page.text.splitlines()):
         for name in re.findall(r"--(?:vlm|claims)-[a-z-]+\w", line):
@@ -153,7 +138,7 @@ def wrong_claims(page: Page, folder: Path) -> Iterator[str]:
 def wrong_examples(page: Page) -> Iterator[str]:
     """Examples, one after the other, that print something else than the page says, or raise."""
     known = {"__name__": "__main__"}
-    for block in filter(is_example, page.blocks):
+    for block in page.examples:
         printed, said = io.StringIO(), page.printed_after(block)
         try:
             with redirect_stdout(printed):
@@ -170,8 +155,11 @@ def complaints(check: Callable[..., Iterator[str]], *more: object) -> list[str]:
     return [each for page in PAGES for each in check(page, *more)]
 
 
-def options(parser: pytest.Parser) -> set[str]:
-    return {name for group in parser._groups for option in group.options for name in option.names()}
+def options(config: pytest.Config) -> dict[str, str]:
+    """The options of measuring and judging that pytest knows, with what each takes."""
+    listed = [option for group in config._parser._groups for option in group.options]
+    takes = {name: option.attrs().get("metavar") for option in listed for name in option.names()}
+    return {name: takes[name] or "" for name in takes if name.startswith(("--vlm-", "--claims-"))}
 
 
 def options_told(page: Page) -> dict[str, str]:
@@ -188,7 +176,7 @@ def test_every_command_is_one(shell):
 
 
 def test_every_option_that_is_named_exists(pytestconfig):
-    assert complaints(wrong_options, options(pytestconfig._parser)) == []
+    assert complaints(wrong_options, options(pytestconfig)) == []
 
 
 def test_links_lead_somewhere():
@@ -215,25 +203,14 @@ def test_examples_print_what_the_page_says(page, root):
 
 def test_every_reason_not_to_run_a_command_is_needed(shell):
     """And every command that is looked at has one."""
-    lines = [line for page in PAGES for block in page.blocks for line in lines_of(block.text)]
-    used = {word for line in lines for word in line.split()}
+    used = {word for line in COMMANDS for word in line.split()}
     assert [name for name in WHY_NOT_RUN if name not in used] == []
     assert sorted(shell._looks) == sorted(WHY_NOT_RUN)
 
 
 def test_the_tables_of_options_are_those_of_the_plugins(pytestconfig):
     """Options of measuring and of judging, with what each takes."""
-    told = options_told(page("docs/your-own-model.md"))
-    measuring = {name: settings.get("metavar", "") for name, settings in OPTIONS.items()}
-    parser = pytest.Parser(_ispytest=True)
-    claimlib.plugin.pytest_addoption(parser)
-    judging = {
-        name: option.attrs().get("metavar", "")
-        for group in parser._groups
-        for option in group.options
-        for name in option.names()
-    }
-    assert told == measuring | judging
+    assert options_told(page("docs/your-own-model.md")) == options(pytestconfig)
 
 
 def test_the_table_of_kinds_is_the_table_of_kinds():
@@ -253,15 +230,12 @@ def test_the_table_of_kinds_is_the_table_of_kinds():
 
 def test_what_pages_select_by_name_is_there(pytester):
     """Every -k of the pages selects a test of a claim."""
-    lines = [line for page in PAGES for block in page.blocks for line in lines_of(block.text)]
-    chosen = {word for line in lines for word in re.findall(r"^pytest .* -k \"?([^\"-]+)", line)}
+    chosen = {words for line in COMMANDS for words in re.findall(r"-k (?:\"(.+?)\"|(\w+))", line)}
     folder = str(ROOT / "claims")
     ini = ("-c", str(ROOT / "pytest.ini"), "--rootdir", str(ROOT))
-    for words in sorted(chosen):
-        found = pytester.runpytest_inprocess(
-            *ini, *PLUGINS, "--collect-only", "-q", folder, "-k", words.strip()
-        )
-        assert found.ret == pytest.ExitCode.OK, words
+    for words in map("".join, sorted(chosen)):
+        dry = (*ini, *PLUGINS, "--collect-only", "-q", folder, "-k", words)
+        assert pytester.runpytest_inprocess(*dry).ret == pytest.ExitCode.OK, words
     assert chosen
 
 
@@ -293,7 +267,7 @@ GOOD = {
 @pytest.mark.parametrize("text", GOOD.values(), ids=GOOD)
 def test_a_page_without_faults_is_found_to_have_none(text, shell, pytestconfig, tmp_path):
     planted = Page("planted.md", text)
-    known = options(pytestconfig._parser)
+    known = options(pytestconfig)
     assert [
         *wrong_blocks(planted),
         *wrong_commands(planted, shell),
@@ -352,7 +326,7 @@ def test_a_planted_wrong_command_in_the_text_is_found(shell):
 
 def test_a_planted_wrong_option_in_the_text_is_found(pytestconfig):
     planted = Page("planted.md", "Use `--claims-report DIR` and\n`--vlm-report DIR`.\n")
-    [complaint] = wrong_options(planted, options(pytestconfig._parser))
+    [complaint] = wrong_options(planted, options(pytestconfig))
     assert complaint == "planted.md:2: there is no option --vlm-report"
 
 
@@ -415,7 +389,11 @@ def test_a_planted_wrong_example_is_found(text, told):
     assert told in complaint
 
 
-def test_targets_are_read_from_the_makefile():
-    assert {"claims", "test"} <= targets()
-    assert is_placeholder("git+https://HOST/OWNER/x.git")
-    assert not is_placeholder("fixtures/emoji_coco")
+@pytest.mark.parametrize("word", ["COCO", "git+https://HOST/OWNER/x.git", "path/to/my-llava"])
+def test_what_a_person_has_is_a_placeholder(word):
+    assert is_placeholder(word)
+
+
+@pytest.mark.parametrize("word", ["fixtures/emoji_coco", "Makefile", ".vlm_store/rows.sqlite"])
+def test_what_is_here_is_no_placeholder(word):
+    assert not is_placeholder(word)

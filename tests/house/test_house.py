@@ -4,15 +4,14 @@ code."""
 import ast
 import os
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 import transformers
 
+from tests.house import ROOT, tracked
 from tests.neo2025 import NEO2025
 
-ROOT = Path(__file__).parents[2]
 ROOMS = ("vlmlib", "claimlib", "fixtures", "claims")
 MAPPED = (*ROOMS, "tests")  # whose folders are in the README's map, too
 MAY_IMPORT = {
@@ -38,13 +37,6 @@ ARCHITECTURE = {
     "special token": r"<\|\w+\|>",
     "prompt": r"USER:|ASSISTANT:|\[INST\]",
 }
-
-
-def tracked() -> list[str]:
-    listed = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    return listed.stdout.splitlines()
 
 
 def named(file: Path) -> str:
