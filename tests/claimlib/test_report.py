@@ -37,7 +37,8 @@ def on_coins(tmp_path: Path) -> partial:
     return partial(row, file)
 
 
-def test_a_page_has_a_row_per_claim_and_a_column_per_subject_and_marks_what_is_fragile(on_coins):
+def test_a_page_has_a_row_per_claim_and_a_column_per_subject(on_coins):
+    """What is fragile is marked."""
     rows = [
         on_coins("spun", "mine", "refuted"),
         on_coins("bent", "mine", "supported", fragile=True),
@@ -54,7 +55,8 @@ def test_a_page_has_a_row_per_claim_and_a_column_per_subject_and_marks_what_is_f
     assert "one image more or less" in verdict_page(rows)
 
 
-def test_columns_and_findings_follow_the_tests_and_not_the_workers_that_end_first(on_coins):
+def test_columns_and_findings_follow_the_order_of_the_tests(on_coins):
+    """And not the workers that end first."""
     places = {"third": 8, "first": 2, "second": 5}
     rows = [on_coins("bent", label, position=at, line="x") for label, at in places.items()]
     assert cells(verdict_page(rows))[0][3:] == ["first", "second", "third"]
@@ -92,7 +94,7 @@ def test_why_a_claim_does_not_apply_is_said_of_a_subject_that_is_there(
     assert ("Its edge is too thick." in page) is told
 
 
-def test_a_page_says_which_verdicts_differ_from_those_of_the_subject_beside(on_coins):
+def test_a_page_says_which_verdicts_differ_from_the_subject_beside(on_coins):
     rows = [on_coins("bent", "mine"), on_coins("spun", "mine", "refuted")]
 
     def beside(outcome: str, **more) -> list[dict]:
