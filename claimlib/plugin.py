@@ -268,6 +268,7 @@ def _params(definition: pytest.Function) -> list[Any]:
     _refuse_a_second_test(definition, claim)
     answer = definition.ihook.pytest_claim_subjects(config=definition.config, claim=claim)
     subjects = [Subject("here")] if answer is None else answer
+    _check_subjects(subjects)
     reasons = {label: reason for (id_, label), reason in refutations.items() if id_ == claim.id}
     labels = [subject.known_as or subject.label for subject in subjects]
     for orphan in sorted(reasons.keys() - set(labels)):
@@ -280,6 +281,20 @@ def _params(definition: pytest.Function) -> list[Any]:
         if subject.asked:
             params.append(pytest.param(subject, id=subject.label, marks=marks))
     return params or [pytest.param(None, id="nothing")]
+
+
+def _check_subjects(answer: Any) -> None:
+    from claimlib.claims import Subject
+
+    if not isinstance(answer, list) or not all(isinstance(each, Subject) for each in answer):
+        raise ClaimError(f"pytest_claim_subjects answered {answer!r}; expected a list of Subject.")
+    labels = [subject.label for subject in answer]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise ClaimError(
+                f"pytest_claim_subjects answered with two subjects of the label {label!r}. Give "
+                "each its own: it is the name of a column in the report."
+            )
 
 
 def _refuse_a_second_test(definition: pytest.Function, claim: "Claim") -> None:

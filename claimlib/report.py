@@ -50,11 +50,11 @@ def verdict_page(rows: Iterable[Row]) -> str:
     that differ from those of the subject beside, notes, and why claims do not apply.
     """
     papers = by_paper(rows)
-    pages = (
-        f"## {claims[0].paper.title}\n\n" * (len(papers) > 1) + _paper_page(claims, found)
-        for claims, found in papers
-    )
-    return "\n".join(pages)
+    pages = [_paper_page(claims, found) for claims, found in papers]
+    if len(papers) == 1:
+        return pages[0]
+    titles = [claims[0].paper.title for claims, _ in papers]
+    return "\n".join(f"## {each}\n\n{page}" for each, page in zip(titles, pages, strict=True))
 
 
 def write(folder: Path, rows: Sequence[Row], pages: Mapping[str, str]) -> None:

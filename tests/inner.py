@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from claimlib.claims import CLAIMS, REFUTATIONS
-from tests.neo2025 import FOLDER, PLUGIN
+from tests.neo2025 import FOLDER
 from tests.tiny import tiny_vlm
 from vlmlib import save_mean
 
@@ -76,7 +76,7 @@ class Inner:
 
     def run(self, *arguments: str) -> pytest.RunResult:
         """Run pytest."""
-        common = [*PLUGIN, "-p", "fixtures.plugin", f"--vlm-store={self.store}"]
+        common = ["-p", "fixtures.plugin", f"--vlm-store={self.store}"]
         common += [part for name in OTHER_PLUGINS for part in ("-p", f"no:{name}")]
         return self.pytester.runpytest_inprocess(*common, *arguments, no_reraise_ctrlc=True)
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from fixtures.models import SHIPPED
-from tests.neo2025 import PLUGIN
 from tests.pages import PageSnapshot, same_page
 
 ROOT = Path(__file__).parent.parent
@@ -25,7 +24,6 @@ def test_the_shipped_model_gives_the_committed_tables(
     options = [
         "-c",
         str(ROOT / "pytest.ini"),
-        *PLUGIN,
         "-p",
         "no:syrupy",
         "--claims-report",

@@ -43,6 +43,7 @@ def test_a_label_tells_model_protocol_and_whether_it_is_published(tmp_path: Path
             Run(folder),
             Run(folder, "authors"),
             Run("mine", "text", "recorded", "emoji_coco"),
+            Run("mine", "authors", "recorded", "emoji_coco", one_of_several=True),
             Run("llava-phi-3", kind="published"),
             both,
         )
@@ -50,7 +51,8 @@ def test_a_label_tells_model_protocol_and_whether_it_is_published(tmp_path: Path
     assert labels == [
         "my-llava",
         "my-llava, authors",
-        "mine, emoji_coco, recorded",
+        "mine, recorded",
+        "mine, authors, emoji_coco, recorded",
         "llava-phi-3 as published",
         "llava-1.5-7b+llava-phi-3 as published",
     ]

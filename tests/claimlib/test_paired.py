@@ -164,7 +164,7 @@ def test_a_verdict_on_counts_is_what_every_pairing_agrees_on(n):
             assert greater(Totals(first, n), Totals(second, n)).outcome == expected
 
 
-def test_counts_that_only_their_overlap_would_decide_are_undecided_and_say_so():
+def test_counts_that_only_their_overlap_would_decide_say_so():
     why = "it depends on which images the two counts share, which is not known"
     assert greater(Totals(16, 40), Totals(9, 40)).why == why
     assert greater(Totals(9, 40), Totals(16, 40)).why == why
@@ -172,7 +172,7 @@ def test_counts_that_only_their_overlap_would_decide_are_undecided_and_say_so():
     assert greater(arms(16, 0, 40)[0], Totals(9, 40)).why == why
 
 
-def test_counts_of_two_runs_of_different_size_are_bounded_over_the_missing_images():
+def test_counts_of_two_sizes_are_bounded_over_the_missing_images():
     printed, other = Totals(20, 39), Totals(3, 41)
     verdict = greater(printed, other)
     assert (verdict.outcome, verdict.n) == (SUPPORTED, 39)
@@ -182,7 +182,7 @@ def test_counts_of_two_runs_of_different_size_are_bounded_over_the_missing_image
     assert verdict.interval[1] > same.interval[1]
 
 
-def test_counts_that_may_be_the_same_images_leave_the_uncertainty_of_no_difference():
+def test_counts_that_may_be_the_same_images_keep_an_uncertainty():
     unseen = 1 - 0.025 ** (1 / 39)
     assert greater(Totals(2, 41), Totals(1, 39)).interval[0] == pytest.approx(-unseen)
 
@@ -201,7 +201,7 @@ def test_probabilities_are_compared_by_their_mean_difference():
     assert greater(effect, control).control == f"control {control.mean():.1%} on average"
 
 
-def test_equal_probabilities_are_told_apart_in_about_five_per_cent_of_samples(monkeypatch):
+def test_equal_probabilities_are_told_apart_within_the_level(monkeypatch):
     monkeypatch.setattr("claimlib.intervals.RESAMPLES", 1999)
     rng = np.random.default_rng(1)
     outcomes = [greater(*rng.uniform(0, 1, (2, 30))).outcome for _ in range(100)]

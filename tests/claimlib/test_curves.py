@@ -54,7 +54,7 @@ def test_a_means_interval_covers_the_truth(name, n):
 @pytest.mark.parametrize("name", DRAWS)
 def test_a_means_interval_is_scipys_bca_at_the_widened_level(name):
     values = DRAWS[name][0](np.random.default_rng(1), 60)
-    level = 1 - 2 * norm.sf(widened(0.025, 60))
+    level = float(1 - 2 * norm.sf(widened(0.025, 60)))
     expected = bootstrap(
         (values,), np.mean, confidence_level=level, method="BCa", rng=0
     ).confidence_interval
@@ -126,7 +126,7 @@ def test_a_mean_is_found_inside_outside_and_on_the_edge():
 
 
 @pytest.mark.usefixtures("few_resamples")
-def test_means_at_the_end_of_the_range_are_placed_inside_in_at_most_the_stated_share():
+def test_means_at_the_end_of_the_range_err_within_the_level():
     rng = np.random.default_rng(2)
     samples = [DRAWS["mostly zero"][0](rng, 60) for _ in range(150)]
     found = [within(values, 0.125, math.inf).outcome for values in samples]
@@ -154,7 +154,8 @@ def test_a_printed_mean_is_placed_or_left_open():
 
 
 @pytest.mark.parametrize("n", [12, 39])
-def test_a_printed_means_interval_covers_at_least_nominally_where_values_are_spread_the_most(n):
+def test_a_printed_means_interval_covers_at_least_nominally(n):
+    """Even where values are spread the most."""
     ends = np.array(
         [of_any_mean(32 * count / n, n, (0, 32)).interval(0.95) for count in range(n + 1)]
     )
@@ -323,7 +324,7 @@ def test_a_flat_curve_has_no_peak():
 
 
 @pytest.mark.usefixtures("few_resamples")
-def test_flat_curves_are_taken_for_peaks_in_about_five_per_cent_of_samples():
+def test_flat_curves_are_taken_for_peaks_within_the_level():
     rng = np.random.default_rng(1)
     found = [peaks(rng.normal(size=(25, 3)), range(3), 1, 2) for _ in range(150)]
     assert np.mean([verdict.why != "the curve is flat" for verdict in found]) <= 0.05 + 0.045
@@ -331,7 +332,7 @@ def test_flat_curves_are_taken_for_peaks_in_about_five_per_cent_of_samples():
 
 
 @pytest.mark.usefixtures("few_resamples")
-def test_a_peak_that_stands_on_either_side_alike_is_placed_in_at_most_five_per_cent_of_samples():
+def test_a_peak_on_either_side_alike_is_placed_within_the_level():
     rng = np.random.default_rng(2)
     found = [
         peaks(rng.normal(size=(25, 3)) + np.array([3, 0, 3]), range(3), 2, 2).outcome

@@ -94,7 +94,7 @@ def test_without_images_only_that_is_said():
     assert str(no_images("exceeds", "> 50%")) == "undecided: no images are left, required > 50%"
 
 
-def test_what_is_counted_is_decided_without_an_interval_and_survives_any_table():
+def test_what_is_counted_has_no_interval_and_survives_any_table():
     counted = {
         "more": counted_above(0.954, threshold=0.95),
         "not more": counted_above(7_000_000_000, threshold=7_000_000_000, unit="parameters"),
@@ -175,7 +175,8 @@ def test_a_claim_without_parts_is_refused():
         in_every_setting({})
 
 
-def test_a_claim_about_many_settings_is_falsely_refuted_or_supported_no_more_often_than_about_one():
+def test_many_settings_err_no_more_often_than_one():
+    """A claim about many settings is falsely refuted, or supported, as rarely as about one."""
     rng, settings = np.random.default_rng(0), 5
     true = rng.random(
         (2000, settings)
@@ -236,7 +237,7 @@ def test_holm_leaves_undecided_what_a_control_or_a_lack_of_images_left_so():
     assert holm({}) == {}
 
 
-def test_a_table_of_nulls_shows_a_false_verdict_no_more_often_than_one_cell():
+def test_a_table_of_nulls_errs_no_more_often_than_one_cell():
     tables = np.random.default_rng(1).random((600, 20))
     found = [
         {v.outcome for v in holm({str(i): judged(p) for i, p in enumerate(row)}).values()}
