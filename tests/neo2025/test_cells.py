@@ -5,15 +5,21 @@ Tables are made up that lose the printed shares. Fails if a cell is corrected fo
 table's, or if a table or a margin is taken for another.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from claimlib.shares import agrees
-from claimlib.verdicts import Outcome, Verdict
-from claims.neo2025 import cells as module
+from claimlib import Claim, Outcome, Verdict, agrees
 from claims.neo2025.cells import agreement
 from claims.neo2025.published import cells
+from tests.neo2025 import NEO2025
 from vlmlib.study import Finished, Row, Table
+
+
+def claim_of(number: int, margin: float) -> Claim:
+    """The claim about a table's cells, with another margin."""
+    return replace(NEO2025[f"table-{number}-cell"], bounds={"margin": margin})
 
 
 def reproduced(number: int, model: str, n: int) -> Table:
@@ -51,15 +57,15 @@ def test_each_cell_is_corrected_for_the_models_cells_of_its_table(
 ):
     compared, alone = [], []
 
-    def seen(lost, printed, margin):
-        compared.append((int(lost.sum()), len(lost), printed, margin))
-        alone.append(agrees(lost, printed, margin))
+    def seen(claim, lost, printed):
+        compared.append((int(lost.sum()), len(lost), printed, claim.bounds["margin"]))
+        alone.append(agrees(lost, printed, **claim.bounds, level=claim.level))
         return alone[-1]
 
-    monkeypatch.setattr(module, "agrees", seen)
-    table = reproduced(number, model, 300)
-    found = agreement(table, number, model, 0.15)
-    assert agreement(table, number, model, 0.15) is found
+    monkeypatch.setattr(Claim, "rule", seen)
+    table, claim = reproduced(number, model, 300), claim_of(number, 0.15)
+    found = agreement(table, model, claim)
+    assert agreement(table, model, claim) is found
     printed = {
         (cell.task, cell.arm): cell.lost
         for cell in cells()
@@ -88,12 +94,12 @@ def test_each_cell_is_corrected_for_the_models_cells_of_its_table(
 
 def test_a_model_that_the_table_does_not_print_has_no_cells():
     table = reproduced(2, "llava-1.5-7b", 10)
-    assert agreement(table, 1, "emoji-llava", 0.1) == {}
-    assert agreement(table, 2, "llava-phi-3", 0.1) == {}
+    assert agreement(table, "emoji-llava", claim_of(1, 0.1)) == {}
+    assert agreement(table, "llava-phi-3", claim_of(2, 0.1)) == {}
 
 
 def test_agreement_on_another_table_or_within_another_margin_is_another(monkeypatch):
-    def counted(lost, _printed, margin):
+    def counted(claim, lost, _printed):
         return Verdict(
             kind="agrees",
             outcome=Outcome.UNDECIDED,
@@ -101,15 +107,15 @@ def test_agreement_on_another_table_or_within_another_margin_is_another(monkeypa
             interval=(0.0, 0.0),
             level=0.9,
             n=len(lost),
-            required=f"within {margin}",
+            required=f"within {claim.bounds['margin']}",
         )
 
-    monkeypatch.setattr(module, "agrees", counted)
+    monkeypatch.setattr(Claim, "rule", counted)
     asked = [
         (reproduced(2, "llava-1.5-7b", n), margin)
         for n, margin in ((30, 0.1), (20, 0.1), (20, 0.2))
     ]
-    found = [agreement(table, 2, "llava-1.5-7b", margin) for table, margin in asked]
+    found = [agreement(table, "llava-1.5-7b", claim_of(2, margin)) for table, margin in asked]
     assert [{(cell.n, cell.required) for cell in each.values()} for each in found] == [
         {(30, "within 0.1")},
         {(20, "within 0.1")},

@@ -533,8 +533,8 @@ from vlmlib.study.store import Recording
 if os.getuid() == 0:
     os.setuid(65534)  # root may write anywhere
 assert not os.access(folder, os.W_OK)
-read = Recording(folder / "rows.sqlite").read(("emoji-llava", "eval", "text"), "polling", "ablations")
-for each in read:
+recording = Recording(folder / "rows.sqlite")
+for each in recording.read(("emoji-llava", "eval", "text"), "polling", "ablations"):
     print(each.example)
 """
         try:
@@ -685,7 +685,7 @@ def die_at(n):
     statements, connect = count(1), sqlite3.connect
     def connected(*given, **named):
         database = connect(*given, **named)
-        database.set_trace_callback(lambda _: next(statements) == n and os.kill(os.getpid(), signal.SIGKILL))
+        database.set_trace_callback(lambda _: next(statements) == n and os.kill(os.getpid(), 9))
         return database
     sqlite3.connect = connected
 
@@ -1021,7 +1021,7 @@ def test_a_database_of_another_schema_is_named_and_left_alone(tmp_path, monkeypa
     monkeypatch.setattr(sqlite3, "connect", lambda *given, **named: connection)
     with pytest.raises(
         VLMError,
-        match=r"rows\.sqlite' has schema version [012] and no results; expected 2\. .*move the file",
+        match=r"rows\.sqlite' has schema version [012] and no results; expected 2\. .*move the",
     ):
         Store(tmp_path)
     assert file.read_bytes() == content
