@@ -52,10 +52,11 @@ class Object:
 
     def _encoded(self) -> Any:
         outline: Any = _plain(self.outline)
-        if not isinstance(outline, dict):
-            return run_length.merge(run_length.frPyObjects(outline, *self.size))  # pyright: ignore
-        is_compressed = isinstance(outline["counts"], str | bytes)
-        return outline if is_compressed else run_length.frPyObjects(outline, *self.size)  # pyright: ignore
+        is_code = isinstance(outline, dict)
+        if is_code and isinstance(outline["counts"], str | bytes):
+            return outline
+        encoded = run_length.frPyObjects(outline, *self.size)  # pyright: ignore
+        return encoded if is_code else run_length.merge(encoded)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +65,8 @@ class Example:
 
     - `id`: of its own: two questions about one picture are two examples.
     - `source`: the picture, or its file, which is opened when it is needed.
-    - `objects`: all that is annotated. `category`: the target's, which tasks ask about; "" for none.
+    - `objects`: all that is annotated.
+    - `category`: the target's, which tasks ask about; "" for none.
     - `questions`: free questions whose answer is the category.
     - `cluster`: what examples share that are no independent draws, the picture by default.
     - `known`: what was found out about it before, as plain values, such as integrated gradients.

@@ -36,6 +36,7 @@ from vlmlib.study.store import content_key
 HERE = "vlmlib"
 CHECKER = "jaxtyping"  # it wraps functions to check shapes, which changes no result
 PLAIN = (type(None), bool, int, float, str, bytes)
+MANY = (list, tuple, dict, set, frozenset)
 GLOBALS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
 STARS = 4 | 8  # the flags of *args and **kwargs in compiled code
 GENERATED = "__create_fn__"  # what writes the methods of a dataclass
@@ -56,8 +57,8 @@ def meaning_of(*values: Any) -> tuple[str, dict[str, str]]:
 
     !!! example
 
-        >>> one, other = meaning_of(lambda scene: {"half": 2}), meaning_of(lambda scene: {"half": 3})
-        >>> one[0] == other[0]
+        >>> one, libraries = meaning_of(lambda scene: {"half": 2})
+        >>> one == meaning_of(lambda scene: {"half": 3})[0]
         False
     """
     meaning = _Meaning()
@@ -88,13 +89,8 @@ class _Meaning:
         kind = type(value)
         if kind in PLAIN:
             return value
-        if kind in (list, tuple):
-            return [kind.__name__, *map(self.of, value)]
-        if kind is dict:
-            return ["dict", *([self.of(name), self.of(part)] for name, part in value.items())]
-        if kind in (set, frozenset):
-            named = sorted(value, key=lambda each: getattr(each, "__qualname__", ""))
-            return ["set", *sorted(content_key(self.of(each)) for each in named)]
+        if kind in MANY:
+            return self._many(value)
         match value:
             case torch.Tensor():
                 return _tensor(value)
@@ -105,6 +101,15 @@ class _Meaning:
             case CodeType():
                 return self._code(value)
         return ["at", self._place(_unchecked(value))]
+
+    def _many(self, values: Any) -> Any:
+        match values:
+            case dict():
+                return ["dict", *([self.of(name), self.of(each)] for name, each in values.items())]
+            case set() | frozenset():
+                named = sorted(values, key=lambda each: getattr(each, "__qualname__", ""))
+                return ["set", *sorted(content_key(self.of(each)) for each in named)]
+        return [type(values).__name__, *map(self.of, values)]
 
     def _place(self, value: Any) -> int:
         if id(value) not in self._places:
@@ -119,21 +124,10 @@ class _Meaning:
                 return self._module(value.__name__)
             case FunctionType():
                 return self._function(value)
-            case BuiltinFunctionType():
-                return [value.__qualname__, self.of(value.__self__)]
-            case MethodType():
-                return [self.of(value.__self__), self.of(value.__func__)]
             case type():
                 return self._class(value)
-            case functools._lru_cache_wrapper():
-                return self.of(value.__wrapped__)
-            case functools.cached_property():
-                return self.of(value.func)
-            case property():
-                return [self.of(each) for each in (value.fget, value.fset)]
-            case classmethod() | staticmethod():
-                return [type(value).__name__, self.of(value.__func__)]
-        return [self.of(type(value)), self._held(value)]
+        around = _around(value)
+        return self.of(around) if around else [self.of(type(value)), self._held(value)]
 
     def _held(self, value: Any) -> Any:
         """What an object holds, beside its class."""
@@ -253,6 +247,24 @@ def _tensor(value: torch.Tensor) -> list[Any]:
 def _array(value: np.ndarray | np.generic) -> list[Any]:
     content = repr(value.tolist()) if value.dtype.hasobject else value.tobytes()
     return [str(value.dtype), list(value.shape), content]
+
+
+def _around(value: Any) -> tuple[Any, ...]:
+    """What stands around a function, such as a method or a cache, and that function."""
+    match value:
+        case MethodType():
+            return (value.__self__, value.__func__)
+        case BuiltinFunctionType():
+            return (value.__self__, value.__qualname__)
+        case property():
+            return ("property", value.fget, value.fset)
+        case classmethod() | staticmethod():
+            return (type(value).__name__, value.__func__)
+        case functools.cached_property():
+            return ("property", value.func)
+        case functools._lru_cache_wrapper():
+            return ("cached", value.__wrapped__)
+    return ()
 
 
 def _taken_apart(value: Any) -> list[Any]:

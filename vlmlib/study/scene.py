@@ -1,7 +1,7 @@
 """An example under a question, as a design sees it: from which arms are made."""
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,4 +44,4 @@ class Scene:
         return select.random(self.stimulus, k, self.generator(name))
 
 
-Design = Callable[[Scene], dict[str, Arm]]
+Design = Callable[[Scene], Mapping[str, Arm]]

@@ -13,7 +13,8 @@ from vlmlib.study.row import Row
 from vlmlib.study.run import Keep, is_right
 from vlmlib.study.store import Finished
 
-COLUMNS = ["task", "example", "cluster", "visual", "arm", "right", "probability", "tokens"]
+COLUMNS = ["task", "example", "cluster", "visual"]
+COLUMNS += ["arm", "right", "probability", "tokens", "answer"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +81,11 @@ class Table:
         return both[:, 0], both[:, 1]
 
     def curves(self, task: str, arms: Sequence[str]) -> Float[np.ndarray, "example arm"]:
-        """Lost (1.0) or not under several arms, on the examples on which all of them were run."""
+        """Lost (1.0) or not under several arms, on the examples on which all of them were run.
+
+        **Raises:** `VLMError` for an arm that there is not, and for a task of which nothing is
+        right.
+        """
         return 1.0 - self._column("right", task, arms)
 
     def doubt(self, task: str, arms: Sequence[str]) -> Float[np.ndarray, "example arm"]:
@@ -106,6 +111,13 @@ class Table:
                 f"{', '.join(sorted(self.arms))}."
             )
         chosen = rows.loc[rows["arm"].isin(list(arms))]
+        unknown = chosen.loc[chosen[name].isna()]
+        if len(unknown):
+            raise VLMError(
+                f"{task} says no {name!r} of {len(unknown)} answers, the first on example "
+                f"{unknown['example'].iloc[0]!r} under the arm {unknown['arm'].iloc[0]!r}. Read "
+                "what it does say in `rows`."
+            )
         wide = chosen.pivot(index="example", columns="arm", values=name)
         order: Mapping[str, None] = dict.fromkeys(rows["example"])
         wide = wide.reindex(index=list(order), columns=list(arms))
@@ -117,4 +129,4 @@ def _visual(found: Finished) -> int:
 
 
 def _figures(row: Row) -> list[Any]:
-    return [row.arm, row.right, row.probability, row.tokens]
+    return [row.arm, row.right, row.probability, row.tokens, row.answer]

@@ -125,7 +125,7 @@ def test_a_design_of_a_notebook_counts_by_its_code():
 def test_a_class_of_a_notebook_counts_by_its_code():
     found = set()
     for factor in (2, 3):
-        space = {"__name__": "__main__"}
+        space: dict = {"__name__": "__main__"}
         exec(f"class Times:\n    def __call__(self, x):\n        return x * {factor}\n", space)
         found.add(key(space["Times"]()))
     assert len(found) == 2
@@ -232,7 +232,7 @@ def test_another_version_of_a_library_changes_the_libraries_only(monkeypatch):
     assert {"python", "numpy", "torch"} == set(libraries)
     for library in ("torch", "numpy"):
         newer = {library: f"{version(library)}.9"}
-        monkeypatch.setattr(meaning, "version", lambda name: newer.get(name, version(name)))
+        monkeypatch.setattr(meaning, "version", (libraries | newer).__getitem__)
         assert meaning_of(design) == (found, libraries | newer)
     monkeypatch.setattr(meaning, "version", version)
     assert meaning_of(design) == (found, libraries)
@@ -297,7 +297,7 @@ def key_of_instrument() -> str:
     return instrument.__wrapped__()[0]
 
 
-def test_the_instrument_is_all_that_measures_and_nothing_that_keeps_or_judges():
+def test_the_instrument_is_all_that_measures_and_nothing_that_keeps():
     found = modules_of([vlmlib, run])
     assert found >= MEASURED_WITH
     assert not found & KEEPING
@@ -385,7 +385,7 @@ def test_keys_are_the_same_in_other_processes(tmp_path):
     """With another order of sets, and with every function of vlmlib and claimlib wrapped."""
     settings = [{"PYTHONHASHSEED": "1", "VLM_CHECK_SHAPES": ""}]
     settings += [{"PYTHONHASHSEED": "2", "VLM_CHECK_SHAPES": "1"}]
-    others = [
+    processes = [
         subprocess.Popen(
             [sys.executable, "-c", KEYS, str(tmp_path / str(number))],
             cwd=ROOT,
@@ -397,8 +397,8 @@ def test_keys_are_the_same_in_other_processes(tmp_path):
     ]
     here = measurements(tmp_path / "here")
     assert len(here) == len(KINDS) + 7
-    for other in others:
-        out, _ = other.communicate()
+    for process in processes:
+        out, _ = process.communicate()
         there = json.loads(out.splitlines()[-1])
         assert [name for name in here if here[name] != there[name]] == []
 

@@ -1,152 +1,193 @@
-"""Result tables: are the numbers that claims ask for those of the rows, image by image?
+"""Result tables: are the numbers that claims ask for those of the rows, example by example?
 
-Oracles: hand-made rows, and a plain search through them. Fails if an image that the model had wrong
-counts, if two arms are paired across images, if a missing arm passes for one without effect, or if
-a cell is corrected for others than its table's.
+Oracles: hand-made rows, and a plain search through them. Fails if an example that the model had
+wrong counts, if two arms are paired across examples, if a missing arm passes for one without
+effect, or if an answer that is neither right nor wrong does.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
-import pandas as pd
 import pytest
-from claims.neo2025.results import Table, agreement
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from claimlib.shares import agrees
-from claimlib.verdicts import Outcome, Verdict
-from claims.neo2025 import results
-from claims.neo2025.published import cells
 from vlmlib import VLMError
+from vlmlib.study import Finished, Row, Table
 
-COLUMNS = pd.Index(["task", "image", "arm", "right", "probability", "tokens"])
-TASKS, ARMS = ("polling", "VQA"), ("clean", "object", "register", "random 5")
-
-
-def table_of(*rows: tuple) -> Table:
-    """From (task, image, arm, right, probability, tokens)."""
-    images = {task: {"asked": len({row[1] for row in rows if row[0] == task})} for task in TASKS}
-    return Table.of(pd.DataFrame(list(rows), columns=COLUMNS), images)
+TASKS, ARMS = ("polling", "VQA"), ("object", "register", "random 5")
+Answers = tuple[bool | None, float | None, int | None]  # right, probability, tokens
 
 
-def image(
-    task: str, number: int, right: bool = True, p: float = 0.5, **arms: tuple[bool, float, int]
-) -> list[tuple]:
-    """The rows of one image: the clean run, and arms as (right, probability, tokens)."""
-    return [
-        (task, number, "clean", right, p, 0),
-        *((task, number, arm, *row) for arm, row in arms.items()),
-    ]
+def found(example: str, right: bool | None = True, p: float = 0.5, **arms: Answers) -> Finished:
+    """One example: the clean run, and its arms."""
+    clean = Row("clean", right, p, 0, detail={"visual": 16})
+    rows = [Row(arm.replace("_", " "), *answers) for arm, answers in arms.items()]
+    return Finished(example, f"cluster {example.split('.')[0]}", [clean, *rows])
+
+
+def table_of(**tasks: list[Finished]) -> Table:
+    return Table.joined([Table.of(task, each) for task, each in tasks.items()])
 
 
 HAND_MADE = table_of(
-    *image("polling", 9, True, 0.9, object=(False, 0.2, 12), register=(True, 0.8, 3)),
-    *image("polling", 2, True, 0.6, object=(True, 0.7, 10), register=(True, 0.5, 2)),
-    *image("polling", 5, False, 0.1),
-    *image("polling", 7, True, 0.8, object=(False, 0.1, 11)),
-    *image("VQA", 2, True, 0.4, object=(False, 0.3, 10)),
-    *image("VQA", 5, True, 0.3, object=(True, 0.2, 14)),
-    *image("VQA", 9, False, 0.2),
+    polling=[
+        found("9", True, 0.9, object=(False, 0.2, 12), register=(True, 0.8, 3)),
+        found("2", True, 0.6, object=(True, 0.7, 10), register=(True, 0.5, 2)),
+        found("5", False, 0.1),
+        found("7", True, 0.8, object=(False, 0.1, 11)),
+    ],
+    VQA=[
+        found("2", True, 0.4, object=(False, 0.3, 10)),
+        found("5", True, 0.3, object=(True, 0.2, 14)),
+        found("9", False, 0.2),
+    ],
 )
 
 
-def test_images_without_a_right_clean_run_are_dropped_task_by_task():
-    at = {task: sorted(set(HAND_MADE.rows.image[HAND_MADE.rows.task == task])) for task in TASKS}
-    assert at == {"polling": [2, 7, 9], "VQA": [2, 5]}
-    assert HAND_MADE.images == {
+def test_examples_without_a_right_clean_run_are_dropped_task_by_task():
+    rows = HAND_MADE.rows
+    at = {task: [*dict.fromkeys(rows.example[rows.task == task])] for task in TASKS}
+    assert at == {"polling": ["9", "2", "7"], "VQA": ["2", "5"]}
+    assert HAND_MADE.counts == {
         "polling": {"asked": 4, "counted": 3},
         "VQA": {"asked": 3, "counted": 2},
     }
 
 
-def test_wrong_images_are_dropped_with_all_their_arms():
+def test_wrong_examples_are_dropped_with_all_their_arms():
     table = table_of(
-        *image("VQA", 1, False, object=(False, 0.1, 4)),
-        *image("VQA", 2, True, object=(True, 0.9, 5)),
+        VQA=[found("1", False, object=(False, 0.1, 4)), found("2", object=(True, 0.9, 5))]
     )
     assert table.lost("VQA", "object").tolist() == [False]
     assert table.tokens("object").tolist() == [5]
 
 
-def test_an_image_of_which_only_arms_are_known_does_not_count():
-    table = table_of(("VQA", 1, "object", True, 0.1, 4), *image("VQA", 2, object=(False, 0.9, 5)))
+def test_an_example_that_was_not_asked_is_in_no_count():
+    table = table_of(VQA=[Finished("1", "1", []), found("2", object=(False, 0.9, 5))])
+    assert table.counts == {"VQA": {"asked": 1, "counted": 1}}
     assert table.lost("VQA", "object").tolist() == [True]
 
 
-def test_lost_is_where_the_arm_took_the_right_answer_away_in_order_of_the_images():
-    assert HAND_MADE.lost("polling", "object").tolist() == [False, True, True]
+def test_which_clean_runs_count_can_be_said():
+    asked = [found("1", False, 0.4), found("2", True, 0.2), found("3", None, 0.9)]
+    by_answer = Table.of("VQA", asked, lambda clean: (clean.probability or 0) > 0.3)
+    assert by_answer.counts == {"VQA": {"asked": 3, "counted": 2}}
+    assert list(by_answer.rows.example) == ["1", "3"]
+    assert Table.of("VQA", asked).counts == {"VQA": {"asked": 3, "counted": 1}}
+
+
+def test_lost_is_where_the_arm_took_the_right_answer_away():
+    """In the order of the examples."""
+    assert HAND_MADE.lost("polling", "object").tolist() == [True, False, True]
     assert HAND_MADE.lost("polling", "object").dtype == bool
     assert HAND_MADE.lost("polling", "register").tolist() == [False, False]
     assert HAND_MADE.lost("VQA", "object").tolist() == [True, False]
     assert HAND_MADE.lost("polling", "clean").tolist() == [False] * 3
 
 
-def test_two_arms_are_paired_on_the_images_that_have_both():
+def test_two_arms_are_paired_on_the_examples_that_have_both():
     first, second = HAND_MADE.pair("polling", "object", "register")
-    assert (first.tolist(), second.tolist()) == ([False, True], [False, False])
+    assert (first.tolist(), second.tolist()) == ([True, False], [False, False])
     second, first = HAND_MADE.pair("polling", "register", "object")
-    assert (first.tolist(), second.tolist()) == ([False, True], [False, False])
+    assert (first.tolist(), second.tolist()) == ([True, False], [False, False])
     assert first.dtype == second.dtype == bool
 
 
-def test_curves_and_doubt_have_a_column_per_arm_in_the_order_asked_for():
-    assert HAND_MADE.curves("polling", ["object", "clean"]).tolist() == [[0, 0], [1, 0], [1, 0]]
-    assert HAND_MADE.curves("polling", ["register", "object"]).tolist() == [[0, 0], [0, 1]]
+def test_curves_and_doubt_have_a_column_per_arm_in_the_order_asked():
+    assert HAND_MADE.curves("polling", ["object", "clean"]).tolist() == [[1, 0], [0, 0], [1, 0]]
+    assert HAND_MADE.curves("polling", ["register", "object"]).tolist() == [[0, 1], [0, 0]]
     np.testing.assert_allclose(
-        HAND_MADE.doubt("polling", ["clean", "object"]), [[0.4, 0.3], [0.2, 0.9], [0.1, 0.8]]
+        HAND_MADE.doubt("polling", ["clean", "object"]), [[0.1, 0.8], [0.4, 0.3], [0.2, 0.9]]
     )
     np.testing.assert_allclose(
-        HAND_MADE.doubt("polling", ["register", "object"]), [[0.5, 0.3], [0.2, 0.8]]
+        HAND_MADE.doubt("polling", ["register", "object"]), [[0.2, 0.8], [0.5, 0.3]]
     )
 
 
-def test_tokens_are_counted_once_per_image_whatever_the_task():
-    found = table_of(
-        *image("polling", 1, object=(True, 0.1, 12)),
-        *image("VQA", 1, object=(True, 0.1, 12)),
-        *image("VQA", 2, object=(True, 0.1, 7)),
-        *image("polling", 3, False, object=(True, 0.1, 99)),
-    ).tokens("object")
-    assert sorted(found.tolist()) == [7, 12]
+def test_tokens_are_counted_once_per_picture_whatever_the_task_or_question():
+    table = table_of(
+        polling=[found("1", object=(True, 0.1, 12)), found("3", False, object=(True, 0.1, 99))],
+        VQA=[
+            found("1", object=(True, 0.1, 12)),
+            found("2", object=(True, 0.1, 7)),
+            found("2.second question", object=(True, 0.1, 7)),
+        ],
+    )
+    assert table.tokens("object").tolist() == [12, 7]
     assert HAND_MADE.tokens("nothing").tolist() == []
 
 
-def test_has_says_whether_an_arm_was_run_on_any_image_that_counts():
+def test_two_questions_about_one_picture_are_two_examples():
+    table = table_of(
+        VQA=[found("2", object=(True, 0.1, 7)), found("2.second", object=(False, 0.1, 7))]
+    )
+    assert table.lost("VQA", "object").tolist() == [False, True]
+    assert list(table.rows.cluster.unique()) == ["cluster 2"]
+
+
+def test_has_says_whether_an_arm_was_run_on_any_example_that_counts():
     assert HAND_MADE.has("register")
     assert not HAND_MADE.has("registers")
+    assert not table_of(VQA=[found("1", False, object=(True, 0.1, 1))]).has("object")
+
+
+def test_arms_stand_as_they_were_first_measured():
+    assert HAND_MADE.arms == ["clean", "object", "register"]
+
+
+def test_rows_hold_all_that_was_answered():
+    said = [Row("clean", None, 0.5, 0, "three", {"visual": 4}), Row("half", None, 0.4, 2, "two")]
+    table = Table.of("counting", [Finished("1", "a", said)], lambda clean: True)
+    assert table.rows.to_dict("records") == [
+        {
+            **{"task": "counting", "example": "1", "cluster": "a", "visual": 4, "arm": row.arm},
+            **{"right": None, "probability": row.probability, "tokens": row.tokens},
+            "answer": row.answer,
+        }
+        for row in said
+    ]
 
 
 answers = st.tuples(st.booleans(), st.floats(0, 1, width=16), st.integers(0, 9))
-frames = st.dictionaries(
-    st.tuples(st.sampled_from(TASKS), st.integers(0, 6), st.sampled_from(ARMS)), answers
-)
+examples = st.tuples(st.booleans(), st.dictionaries(st.sampled_from(ARMS), answers))
+measured = st.dictionaries(st.integers(0, 6).map(str), examples)
+
+
+def of_task(task: str, examples: Mapping[str, tuple[bool, dict[str, Answers]]]) -> Table:
+    return Table.of(task, [found(name, right, **arms) for name, (right, arms) in examples.items()])
 
 
 @settings(max_examples=80, deadline=None)
-@given(found=frames, data=st.data(), seed=st.integers(0, 9))
-def test_whatever_was_measured_is_what_a_search_through_the_rows_finds(found, data, seed):
-    rows = [(*key, *values) for key, values in found.items()]
-    table = table_of(*rows)
+@given(tasks=st.fixed_dictionaries(dict.fromkeys(TASKS, measured)), data=st.data())
+def test_whatever_was_measured_is_what_a_search_through_the_rows_finds(tasks, data):
+    table = Table.joined([of_task(task, examples) for task, examples in tasks.items()])
     task = data.draw(st.sampled_from(TASKS))
-    arms = data.draw(st.lists(st.sampled_from(ARMS[1:]), min_size=1, max_size=3, unique=True))
-    counted = [each for each in range(7) if found.get((task, each, "clean"), (False,))[0]]
-    both = [each for each in counted if all((task, each, arm) in found for arm in arms)]
-    kept = {(of, each) for of, each, arm in found if arm == "clean" and found[of, each, arm][0]}
-    measured = [arm for arm in arms if any((of, each, arm) in found for of, each in kept)]
-    assert table.images[task]["counted"] == len(counted)
-    if measured == arms or not counted:
-        expected = np.array([[found[task, each, arm] for arm in arms] for each in both]).reshape(
-            -1, len(arms), 3
-        )
-        assert np.array_equal(table.curves(task, arms), 1 - expected[..., 0])
-        assert np.array_equal(table.doubt(task, arms), 1 - expected[..., 1])
-        shuffled = [rows[index] for index in np.random.default_rng(seed).permutation(len(rows))]
-        assert np.array_equal(table_of(*shuffled).curves(task, arms), table.curves(task, arms))
+    arms = data.draw(st.lists(st.sampled_from(ARMS), min_size=1, max_size=3, unique=True))
+    counted = [name for name, (right, _) in tasks[task].items() if right]
+    both = [name for name in counted if {*arms} <= {*tasks[task][name][1]}]
+    known = {
+        arm for each in tasks.values() for right, found in each.values() if right for arm in found
+    }
+    assert table.counts[task] == {"asked": len(tasks[task]), "counted": len(counted)}
+    if {*arms} <= known or not counted:
+        expected = [[tasks[task][name][1][arm] for arm in arms] for name in both]
+        plain = np.array(expected, float).reshape(-1, len(arms), 3)
+        assert np.array_equal(table.curves(task, arms), 1 - plain[..., 0])
+        assert np.array_equal(table.doubt(task, arms), 1 - plain[..., 1])
+        backwards = of_task(task, dict(reversed(tasks[task].items())))
+        if {*arms} <= {*backwards.arms} or not counted:
+            assert np.array_equal(backwards.curves(task, arms), 1 - plain[::-1, :, 0])
     else:
-        with pytest.raises(VLMError, match="No image has the arm"):
+        with pytest.raises(VLMError, match="No example has the arm"):
             table.curves(task, arms)
 
 
-def test_an_arm_that_no_image_has_beside_one_that_is_known_is_refused_with_those_that_are():
+# What there is not.
+
+
+def test_an_arm_that_there_is_not_is_refused_beside_one_that_there_is():
+    """And those that there are are named."""
     ask = r"'objects' for polling\. Measured were: clean, object, register\."
     for call in (HAND_MADE.curves, HAND_MADE.doubt):
         with pytest.raises(VLMError, match=ask):
@@ -154,12 +195,13 @@ def test_an_arm_that_no_image_has_beside_one_that_is_known_is_refused_with_those
     for pair in (("objects", "object"), ("object", "objects")):
         with pytest.raises(VLMError, match=ask):
             HAND_MADE.pair("polling", *pair)
-    assert (
-        len(HAND_MADE.pair("VQA", "object", "register")[0]) == 0
-    )  # known, but run under polling alone
 
 
-def test_an_arm_that_no_image_has_is_refused_also_where_it_is_asked_for_alone():
+def test_an_arm_of_another_task_alone_gives_no_examples():
+    assert len(HAND_MADE.pair("VQA", "object", "register")[0]) == 0
+
+
+def test_an_arm_that_there_is_not_is_refused_alone():
     with pytest.raises(
         VLMError, match=r"'objects' for polling\. Measured were: clean, object, register\."
     ):
@@ -168,113 +210,36 @@ def test_an_arm_that_no_image_has_is_refused_also_where_it_is_asked_for_alone():
 
 @pytest.mark.parametrize(
     "table",
-    [table_of(), table_of(*image("polling", 1, False), *image("VQA", 2, False))],
-    ids=["no images", "none that was right"],
+    [
+        table_of(polling=[], VQA=[]),
+        table_of(polling=[found("1", False)], VQA=[found("2", False)]),
+    ],
+    ids=["no examples", "none that was right"],
 )
-def test_a_table_without_images_that_count_gives_empty_arrays_for_any_arm(table):
+def test_a_table_of_no_examples_gives_empty_arrays_for_any_arm(table):
     for task in TASKS:
-        assert table.images[task]["counted"] == 0
+        assert table.counts[task]["counted"] == 0
         assert table.lost(task, "anything").shape == (0,)
         assert [each.shape for each in table.pair(task, "anything", "else")] == [(0,), (0,)]
-        assert (
-            table.curves(task, ["a", "b", "c"]).shape
-            == table.doubt(task, ["a", "b", "c"]).shape
-            == (0, 3)
-        )
+        three = ["a", "b", "c"]
+        assert table.curves(task, three).shape == table.doubt(task, three).shape == (0, 3)
     assert table.tokens("anything").shape == (0,)
     assert not table.has("clean")
 
 
-def test_a_task_without_images_that_count_is_empty_beside_one_that_has_some():
-    table = table_of(*image("polling", 1, object=(True, 0.5, 3)), *image("VQA", 1, False))
+def test_a_task_of_no_examples_is_empty_beside_one_that_has_some():
+    table = table_of(polling=[found("1", object=(True, 0.5, 3))], VQA=[found("1", False)])
     assert table.lost("VQA", "object").shape == (0,)
     assert table.lost("polling", "object").shape == (1,)
 
 
-def reproduced(number: int, model: str, n: int) -> Table:
-    """Each printed cell loses its printed share of n images, rounded; but the first cell loses
-    all."""
-    rows = []
-    printed = [cell for cell in cells() if (cell.table, cell.model) == (number, model)]
-    for task in {cell.task for cell in printed}:
-        rows += [(task, each, "clean", True, 0.9, 0) for each in range(n)]
-    for index, cell in enumerate(printed):
-        lost = n if not index else round(cell.lost.share * n)
-        rows += [(cell.task, each, cell.arm, each >= lost, 0.5, 5) for each in range(n)]
-    return Table.of(pd.DataFrame(rows, columns=COLUMNS), {})
-
-
-def holm(p_values: list[float]) -> list[float]:
-    """Holm's adjusted p-values, by their definition."""
-    adjusted, order, largest = [0.0] * len(p_values), np.argsort(p_values, kind="stable"), 0.0
-    for place, index in enumerate(order):
-        largest = max(largest, (len(p_values) - place) * p_values[index])
-        adjusted[index] = min(1.0, largest)
-    return adjusted
-
-
-@pytest.mark.parametrize(
-    ("number", "model", "count"), [(1, "llava-phi-3", 54), (2, "llava-1.5-7b", 36)]
-)
-def test_agreement_is_each_cells_own_verdict_corrected_for_the_models_cells_of_its_table(
-    number, model, count, monkeypatch
-):
-    compared, alone = [], []
-
-    def seen(lost, printed, margin):
-        compared.append((int(lost.sum()), len(lost), printed, margin))
-        alone.append(agrees(lost, printed, margin))
-        return alone[-1]
-
-    monkeypatch.setattr(results, "agrees", seen)
-    table = reproduced(number, model, 300)
-    found = agreement(table, number, model, 0.15)
-    assert agreement(table, number, model, 0.15) is found
-    printed = {
-        (cell.task, cell.arm): cell.lost
-        for cell in cells()
-        if (cell.table, cell.model) == (number, model)
-    }
-    assert list(found) == list(printed)
-    assert len(found) == count
-    assert compared == [
-        (table.lost(*cell).sum(), 300, lost, 0.15) for cell, lost in printed.items()
-    ]
-    assert [each.p for each in found.values()] == pytest.approx(holm([each.p for each in alone]))
-    assert [each.p_against for each in found.values()] == pytest.approx(
-        holm([each.p_against for each in alone])
-    )
-    assert [each.estimate for each in found.values()] == [each.estimate for each in alone]
-    first, *others = (each.outcome for each in found.values())
-    assert first == Outcome.REFUTED
-    assert Outcome.REFUTED not in others
-    changed = [
-        after
-        for before, after in zip(alone, found.values(), strict=True)
-        if before.outcome != after.outcome
-    ]
-    assert all(each.outcome == Outcome.UNDECIDED and "Holm" in each.why for each in changed)
-
-
-def test_a_model_that_the_table_does_not_print_has_no_cells():
-    assert agreement(HAND_MADE, 1, "emoji-llava", 0.1) == {}
-    assert agreement(HAND_MADE, 2, "llava-phi-3", 0.1) == {}
-
-
-def test_agreement_on_another_table_or_to_within_another_margin_is_another(monkeypatch):
-    def counted(lost, _printed, margin):
-        return Verdict(
-            "agrees", Outcome.UNDECIDED, 0.0, (0.0, 0.0), 0.9, len(lost), f"within {margin}"
-        )
-
-    monkeypatch.setattr(results, "agrees", counted)
-    asked = [
-        (reproduced(2, "llava-1.5-7b", n), margin)
-        for n, margin in ((30, 0.1), (20, 0.1), (20, 0.2))
-    ]
-    found = [agreement(table, 2, "llava-1.5-7b", margin) for table, margin in asked]
-    assert [{(cell.n, cell.required) for cell in each.values()} for each in found] == [
-        {(30, "within 0.1")},
-        {(20, "within 0.1")},
-        {(20, "within 0.2")},
-    ]
+def test_an_answer_that_is_neither_right_nor_wrong_is_not_passed_over():
+    """It would leave its example out of a sample, and nobody would know."""
+    asked = [found("1", object=(True, 0.1, 1)), found("2", object=(None, None, 1))]
+    table = Table.of("counting", asked)
+    for call in (table.curves, table.doubt):
+        with pytest.raises(VLMError, match=r"counting says no '\w+' of 1 .*'2' under the arm 'obj"):
+            call("counting", ["clean", "object"])
+    with pytest.raises(VLMError, match="counting says no 'right'"):
+        table.lost("counting", "object")
+    assert table.lost("counting", "clean").tolist() == [False, False]

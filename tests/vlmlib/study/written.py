@@ -256,7 +256,8 @@ KINDS: dict[str, Files] = {
     },
     "a module that a module imports when it is needed": {
         "design.py": "import helper\ndef design(scene):\n    return helper.scale(scene)\n",
-        "helper.py": "def scale(scene):\n    from deeper import FACTOR\n    return scene * FACTOR\n",
+        "helper.py": "def scale(scene):\n    from deeper import FACTOR\n"
+        "    return scene * FACTOR\n",
         "deeper.py": "FACTOR = 2\n",
     },
     "what a module imports from a package that has it from elsewhere": {
@@ -274,8 +275,8 @@ KINDS: dict[str, Files] = {
         "def other(scene):\n    return design(scene - 1) * 2\n"
     ),
     "a recursion in a closure": one(
-        "def made():\n    def design(scene):\n        return design(scene - 1) * 2 if scene else 0\n"
-        "    return design\ndesign = made()\n"
+        "def made():\n    def design(scene):\n"
+        "        return design(scene - 1) * 2 if scene else 0\n    return design\ndesign = made()\n"
     ),
     "a dataclass's default": one(
         "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Options:\n"
@@ -341,7 +342,8 @@ KINDS: dict[str, Files] = {
         "    return scale(scene)\n"
     ),
     "a generator": one(
-        "def scaled(scene):\n    yield scene * 2\ndef design(scene):\n    return list(scaled(scene))\n"
+        "def scaled(scene):\n    yield scene * 2\n"
+        "def design(scene):\n    return list(scaled(scene))\n"
     ),
     "a comprehension": one("def design(scene):\n    return [each * 2 for each in scene]\n"),
     "an attribute of a function": one(
@@ -361,7 +363,8 @@ KINDS: dict[str, Files] = {
         "def design(scene):\n    return PATTERN.sub('', scene)\n"
     ),
     "a picker of items": one(
-        "import operator\nPICK = operator.itemgetter(2)\ndef design(scene):\n    return PICK(scene)\n"
+        "import operator\nPICK = operator.itemgetter(2)\n"
+        "def design(scene):\n    return PICK(scene)\n"
     ),
     "a method of a dictionary": one(
         "look_up = {'factor': 2}.get\ndef design(scene):\n    return scene * look_up('factor')\n"
