@@ -327,7 +327,7 @@ def test_the_area_under_the_curve_is_the_share_of_pairs_that_are_in_order(scores
 
 
 @given(scores=small, of_object=arrays(bool, 6))
-def test_the_area_is_turned_round_with_the_scores_and_knows_only_their_order(scores, of_object):
+def test_the_area_turns_round_with_the_scores_and_knows_only_their_order(scores, of_object):
     if of_object.any():
         np.testing.assert_allclose(lens._auc(-scores, of_object), 1 - lens._auc(scores, of_object))
         np.testing.assert_allclose(

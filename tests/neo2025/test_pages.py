@@ -91,7 +91,7 @@ def test_the_rows_of_table_1_are_the_papers_fitted_counts_and_controls():
     )
 
 
-def test_table_1_holds_the_mean_tokens_and_the_count_of_every_row_and_task():
+def test_table_1_holds_the_tokens_and_the_count_of_every_row_and_task():
     rows = read(ablation_page(ABLATIONS, None))
     assert len(rows) == len(ABLATION_ROWS)
     for k, (arm, row) in enumerate(zip(ABLATION_ROWS, rows, strict=True)):

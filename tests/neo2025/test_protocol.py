@@ -477,7 +477,7 @@ def test_a_polygon_loses_its_corners_outside_the_crop():
     assert cells(stimulus, AUTHORS.object_tokens(stimulus, reaching_out)) == [2, 6, 10]
 
 
-def test_a_polygon_inside_the_crop_fills_its_tokens_and_several_are_joined():
+def test_polygons_inside_the_crop_fill_their_tokens_together():
     stimulus = seen(16, 24)
     first, second = (4, 0, 7, 0, 7, 3, 4, 3), (13, 9, 18, 9, 18, 14, 13, 14)
     one, both = outlined(16, 24, first), outlined(16, 24, first, second)
@@ -510,7 +510,8 @@ def test_an_image_smaller_than_the_grid_is_refused_with_its_size():
 
 
 @pytest.mark.parametrize("ablating", [False, True], ids=["clean", "ablated"])
-def test_the_authors_lens_norms_the_last_layer_twice_and_is_the_texts_before(vlm, ablating):
+def test_the_authors_lens_norms_the_last_layer_twice(vlm, ablating):
+    """Before it is the text's."""
     stimulus = vlm.read(picture(), "Describe the image.")
     value = torch.linspace(-1, 1, vlm.d_model)
     arm = [Ablate(stimulus.visual[:2], value)] if ablating else []
