@@ -81,9 +81,10 @@ def test_there_are_the_papers_three():
         ("qwen2-vl-2b", 2.209, 69.9, 69.9),
     ],
 )
-def test_the_language_models_share_depends_on_whether_its_unembedding_counts(
+def test_the_language_models_share_depends_on_its_unembedding(
     name, billions, with_unembedding, without
 ):
+    """On whether it counts."""
     counts = parameters(build(name))
     shares = [counts.language_model_share, counts.language_model / counts.total]
     assert round(counts.total / 1e9, 3) == billions

@@ -49,7 +49,7 @@ def vlm(request) -> VLM:
     return vlm
 
 
-def text_of(vlm: VLM, token: int) -> str:
+def text_of(vlm: VLM, token: int | torch.Tensor) -> str:
     return vlm.processor.tokenizer.decode([int(token)]).strip().casefold()
 
 
@@ -61,8 +61,9 @@ def probabilities_of(vlm: VLM, stimulus, arm=()) -> torch.Tensor:
     """[layer, token, vocab] at the visual tokens: what enters each layer and what leaves the last,
     normed once."""
     hidden = vlm.hidden_states(stimulus, stimulus.visual, arm)
-    eps, weight = vlm.decoder.norm.variance_epsilon, vlm.decoder.norm.weight
-    normed = weight * hidden / (hidden.pow(2).mean(-1, keepdim=True) + eps).sqrt()
+    norm: Any = vlm.decoder.norm
+    scale = (hidden.pow(2).mean(-1, keepdim=True) + norm.variance_epsilon).sqrt()
+    normed = norm.weight * hidden / scale
     return (normed @ vlm.model.lm_head.weight.T).softmax(-1).double()
 
 
@@ -218,7 +219,8 @@ def test_an_image_that_shows_every_category_is_named(vlm, mean):
 
 def test_the_protocols_own_tokens_and_lens_are_read():
     vlm = tiny_vlm()
-    vlm.decoder.norm.weight.data.copy_(torch.linspace(0.5, 2, 16))
+    norm: Any = vlm.decoder.norm
+    norm.weight.data.copy_(torch.linspace(0.5, 2, 16))
     mask = np.zeros((22, 22), bool)
     mask[:11] = True  # half of the rows; the code's third row of patches begins at pixel 10
     image = example("a", mask=mask)
@@ -228,8 +230,9 @@ def test_the_protocols_own_tokens_and_lens_are_read():
     token = vlm.first_token(stimulus, "a")
     for protocol, found in zip(PROTOCOLS.values(), (text, authors), strict=True):
         of_object = torch.isin(stimulus.visual, protocol.object_tokens(stimulus, image)).numpy()
-        scores = protocol.lens(vlm, stimulus, token).probability.numpy()
-        auc = [pairs_auc(layer, of_object) for layer in scores]
+        scores = protocol.lens(vlm, stimulus, token).probability
+        assert scores is not None
+        auc = [pairs_auc(layer, of_object) for layer in scores.numpy()]
         assert found.of_class.auc == pytest.approx(auc)
 
 
@@ -327,7 +330,7 @@ def test_the_area_under_the_curve_is_the_share_of_pairs_that_are_in_order(scores
 
 
 @given(scores=small, of_object=arrays(bool, 6))
-def test_the_area_is_turned_round_with_the_scores_and_knows_only_their_order(scores, of_object):
+def test_the_area_turns_round_with_the_scores_and_knows_only_their_order(scores, of_object):
     if of_object.any():
         np.testing.assert_allclose(lens._auc(-scores, of_object), 1 - lens._auc(scores, of_object))
         np.testing.assert_allclose(

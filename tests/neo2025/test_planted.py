@@ -1,8 +1,7 @@
 """Every claim is run where it is known to be true, and where it is not, and must come out so.
 
-Each claim's own test is called with worlds, whose results are made up (tests/worlds.py), and with
-planted models, whose weights are set by hand and which are measured like any other model
-(tests/planted.py). Fails if a claim compares the wrong arms, in the wrong direction or with the
+Each claim's own test is called with worlds, whose results are made up (worlds.py), and with planted
+models, whose weights are set by hand and which are measured like any other model (planted.py). Fails if a claim compares the wrong arms, in the wrong direction or with the
 wrong bound, leaves a setting out, or passes without its control.
 """
 
@@ -15,25 +14,24 @@ from typing import Any
 
 import pytest
 
-import claims.neo2025.protocol
 from claimlib.claims import Subject, Trial
 from claimlib.errors import ClaimRefuted, ClaimUndecided
 from claimlib.kinds import KINDS
 from claimlib.verdicts import Verdict
 from claims.neo2025 import (
-    study,
     test_attention_flow,
     test_global_features,
     test_localization,
     test_logit_lens,
     test_setup,
 )
+from claims.neo2025.protocol import TEXT
 from claims.neo2025.published import Printed
-from tests import planted, worlds
+from claims.neo2025.study import Measured
 from tests.neo2025 import NEO2025 as CLAIMS
+from tests.neo2025 import planted, worlds
 from vlmlib import save_mean
-from vlmlib.study.coco import LENS, CocoData
-from vlmlib.study.store import Store
+from vlmlib.study import Store
 
 ROOMS = (test_setup, test_localization, test_logit_lens, test_global_features, test_attention_flow)
 TESTS: dict[str, Callable[..., None]] = {
@@ -277,28 +275,18 @@ def subject_of(tmp_path_factory):
     data = planted.write_data(folder / "data")
     mean = folder / "mean.safetensors"
     save_mean(mean, planted.poisoned_mean(), made="by hand")
+    quick = replace(TEXT, steps=6)  # of integrated gradients, which take longest
 
     @cache
-    def subject(name: str) -> study.Subject:
+    def subject(name: str) -> Measured:
         adapter = {"red": "yes"} if name == "EARLY" else None
         vlm = planted.planted(*getattr(planted, name), adapter=adapter)
         limit = 12 if name in ("ELSEWHERE", "LAST_ROW", "POISONED") else None
         own_mean = mean if name == "POISONED" else None
-        return study.Subject(
-            name,
-            vlm,
-            CocoData(data, limit=limit),
-            CocoData(data, purpose=LENS),
-            store,
-            mean_file=own_mean,
-        )
+        return planted.study_of(vlm, data, store, limit, mean=own_mean, protocol=quick, name=name)
 
     store = Store(folder / "store")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            claims.neo2025.protocol, "STEPS", 6
-        )  # of integrated gradients, which take longest
-        yield subject
+    yield subject
     store.close()
 
 

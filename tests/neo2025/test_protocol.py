@@ -7,6 +7,7 @@ or is another than it was seen to be.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,15 +90,13 @@ class Scripted(VLM):
 
     def describe(self, stimulus, arms, max_new_tokens=200, until=None, max_tokens=0):
         assert len(arms) == len(self.script)
-        decode = self.processor.tokenizer.decode
-        texts = [
-            [decode(each[: stop + 1]) for stop in range(len(each[:max_new_tokens]))]
-            for each in self.script
-        ]
-        return [
-            next((text for text in each if until is not None and until(text)), each[-1])
-            for each in texts
-        ]
+        assert callable(until)
+        decode: Any = self.processor.tokenizer.decode
+        said = []
+        for tokens in self.script:
+            texts = [decode(tokens[:stop]) for stop in range(1, len(tokens[:max_new_tokens]) + 1)]
+            said.append(next(filter(until, texts), texts[-1]))
+        return said
 
 
 @pytest.fixture(scope="module")
@@ -202,12 +201,12 @@ def test_the_text_judges_as_the_task_does(vlm, question):
 def test_the_texts_right_answers_are_yes_and_the_names_first_piece(scripted):
     polling, vqa = Polling("car"), VQA("What is on the bed?", "car")
     stimulus, asked = (TEXT.read(scripted, question, picture()) for question in (polling, vqa))
-    said = TEXT.ask(
-        scripted.says(["▁Yes"], ["yes"], ["▁No"], ["▁car"]), polling, stimulus, [[]] * 4
-    )
+    scripted.says(["▁Yes"], ["yes"], ["▁No"], ["▁car"])
+    said: list[Any] = TEXT.ask(scripted, polling, stimulus, [[]] * 4)
     assert [each.right for each in said] == [True, True, False, False]
     assert said[0].probability > said[1].probability == said[2].probability
-    said = TEXT.ask(scripted.says(["▁car"], ["▁ca"], ["▁"], ["▁Yes"]), vqa, asked, [[]] * 4)
+    scripted.says(["▁car"], ["▁ca"], ["▁"], ["▁Yes"])
+    said = TEXT.ask(scripted, vqa, asked, [[]] * 4)
     assert [each.right for each in said] == [True, False, False, False]
     assert said[0].probability > said[1].probability == said[2].probability
 
@@ -353,7 +352,7 @@ def test_attributions_that_nobody_computed_are_asked_for_by_their_name():
 def test_identification_asks_what_its_protocol_asks(vlm, protocol, task):
     asked, image = Identification(task, protocol), example(NOTHING)
     question = protocol.question(task, image)
-    stimulus = asked.read(vlm, image)
+    stimulus: Any = asked.read(vlm, image)
     arms = arms_of(vlm, stimulus)
     assert asked.name == task
     assert stimulus.prompt == protocol.read(vlm, question, picture()).prompt
@@ -448,8 +447,8 @@ def test_where_the_grid_divides_the_side_they_differ_by_thin_tokens(corners, sca
     """By those alone of which no pixel is half covered."""
     side, unit = scale * SIDE, 4 * scale if aligned else 1
     bounds = np.array(corners) % side // unit * unit
-    box = [*np.minimum(bounds[:2], bounds[2:]), *np.maximum(bounds[:2], bounds[2:])]
-    mask = box_mask(side, side, tuple(map(int, box)))
+    (top, left), (bottom, right) = np.sort(bounds.reshape(2, 2), axis=0).tolist()
+    mask = box_mask(side, side, (top, left, bottom, right))
     stimulus = seen(side, side)
     text, authors = (
         set(each.object_tokens(stimulus, example(mask)).tolist()) for each in PROTOCOLS.values()
@@ -477,7 +476,7 @@ def test_a_polygon_loses_its_corners_outside_the_crop():
     assert cells(stimulus, AUTHORS.object_tokens(stimulus, reaching_out)) == [2, 6, 10]
 
 
-def test_a_polygon_inside_the_crop_fills_its_tokens_and_several_are_joined():
+def test_polygons_inside_the_crop_fill_their_tokens_together():
     stimulus = seen(16, 24)
     first, second = (4, 0, 7, 0, 7, 3, 4, 3), (13, 9, 18, 9, 18, 14, 13, 14)
     one, both = outlined(16, 24, first), outlined(16, 24, first, second)
@@ -510,12 +509,14 @@ def test_an_image_smaller_than_the_grid_is_refused_with_its_size():
 
 
 @pytest.mark.parametrize("ablating", [False, True], ids=["clean", "ablated"])
-def test_the_authors_lens_norms_the_last_layer_twice_and_is_the_texts_before(vlm, ablating):
+def test_the_authors_lens_norms_the_last_layer_twice(vlm, ablating):
+    """Before it is the text's."""
     stimulus = vlm.read(picture(), "Describe the image.")
     value = torch.linspace(-1, 1, vlm.d_model)
     arm = [Ablate(stimulus.visual[:2], value)] if ablating else []
     token = vlm.first_token(stimulus, "dog")
-    text, authors = (each.lens(vlm, stimulus, token, arm) for each in PROTOCOLS.values())
+    both: list[Any] = [each.lens(vlm, stimulus, token, arm) for each in PROTOCOLS.values()]
+    text, authors = both
     for name in ("top_ids", "top_probabilities", "rank", "probability"):
         assert torch.equal(getattr(text, name)[:-1], getattr(authors, name)[:-1])
     assert authors.tokens == text.tokens == tuple(stimulus.visual.tolist())
@@ -524,9 +525,8 @@ def test_the_authors_lens_norms_the_last_layer_twice_and_is_the_texts_before(vlm
     if ablating:
         embeddings[stimulus.visual[:2]] = value
     stack = vlm.model.model.language_model
-    once = stack(
-        inputs_embeds=embeddings[None], position_ids=stimulus.position_ids
-    ).last_hidden_state[0]
+    read = stack(inputs_embeds=embeddings[None], position_ids=stimulus.position_ids)
+    once = read.last_hidden_state[0]
     eps = vlm.decoder.norm.variance_epsilon
     twice = stack.norm.weight * once / (once.pow(2).mean(-1, keepdim=True) + eps).sqrt()
     for lens, hidden in ((text, once), (authors, twice)):

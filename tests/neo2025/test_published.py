@@ -11,11 +11,11 @@ import re
 import pytest
 
 from claimlib.samples import Mean, Totals
+from claims.neo2025.protocol import TASKS
 from claims.neo2025.published import (
     FIGURES_FILE,
     MODELS,
     STAND_INS,
-    TASKS,
     Cell,
     Printed,
     PrintedLens,
@@ -93,9 +93,8 @@ def column(model: str, task: str, rows: list[str]) -> list[float]:
 
 def sizes_that_fit(printed: list[float], scale: int, up_to: int) -> list[int]:
     def fits(n: int, figure: float) -> bool:
-        below = int(
-            figure * n / scale
-        )  # of 1,500 images two decimals leave no other count than the two beside
+        # of 1,500 images two decimals leave no other count than the two beside
+        below = int(figure * n / scale)
         return any(round(scale * count / n, 2) == figure for count in (below, below + 1))
 
     return [n for n in range(1, up_to + 1) if all(fits(n, figure) for figure in printed)]
@@ -157,7 +156,7 @@ def test_an_inferred_size_and_its_multiples_are_all_that_fit_up_to_1500(model, t
     } == {n}
 
 
-def test_no_one_size_fits_llavas_generative_column_and_any_fits_its_random_polling_rows():
+def test_no_size_fits_llavas_generative_column_and_any_its_random_polling():
     assert sizes_that_fit(column("llava-1.5-7b", "generative", ABLATIONS), 100, 1500) == []
     assert column("llava-1.5-7b", "polling", ABLATIONS[11:]) == [0.0] * 7
 
@@ -183,7 +182,7 @@ def test_each_table_answers_for_the_models_that_it_is_about():
             }
             assert table.cells == mine
             assert [table.lost(*key) for key in mine] == list(mine.values())
-        assert printed.name == f"{model} as published"
+        assert printed.name == printed.label == f"{model} as published"
     sizes = {
         model: (len(Printed(model).ablations.cells), len(Printed(model).knockouts.cells))
         for model in MODELS
@@ -192,13 +191,9 @@ def test_each_table_answers_for_the_models_that_it_is_about():
 
 
 def test_the_lens_figures_are_those_of_section_4_1():
-    assert Printed("llava-1.5-7b").lens == PrintedLens(
-        images=170, share=0.237, best_layer=25.7, states=33
-    )
-    assert Printed("llava-phi-3").lens is None
-    assert Printed("qwen2-vl-2b").lens == PrintedLens(
-        images=253, share=0.065, best_layer=25.1, states=29
-    )
+    llava = PrintedLens(images=170, share=0.237, best_layer=25.7, states=33)
+    qwen = PrintedLens(images=253, share=0.065, best_layer=25.1, states=29)
+    assert [Printed(model).lens for model in MODELS] == [llava, None, qwen]
 
 
 def test_the_lens_answers_in_the_units_of_measured_ones():
@@ -234,12 +229,13 @@ def test_a_table_has_the_arms_that_are_printed_and_their_stand_ins():
     assert not Printed("qwen2-vl-2b").ablations.has("object")
 
 
-def test_a_control_is_the_random_row_with_the_fewest_tokens_that_are_not_fewer_than_the_regions():
+def test_a_control_is_the_random_row_with_the_fewest_tokens_that_suffice():
+    """Those that are not fewer than the region's."""
     tokens, table = load_figures().tokens, Printed("llava-phi-3").ablations
     for region in ABLATIONS[:3]:
         enough = [row for row in ABLATIONS[11:] if tokens[row] >= tokens[region]]
         control = min(enough, key=lambda row: tokens[row])
-        assert STAND_INS[f"elsewhere {region}"] == control
+        assert STAND_INS[f"elsewhere {region}"] == STAND_INS[f"random = {region}"] == control
         for task in TASKS:
             expected = (table.lost(task, region), table.lost(task, control))
             assert table.pair(task, region, f"elsewhere {region}") == expected
@@ -265,9 +261,7 @@ def test_of_a_pair_the_second_is_none_where_the_paper_prints_none():
         (Printed("qwen2-vl-2b").ablations, "polling", "object"),
     ],
 )
-def test_a_cell_that_is_not_printed_is_an_error_that_names_it_and_the_table(
-    table: PrintedTable, task, arm
-):
+def test_a_cell_that_is_not_printed_is_named_with_its_table(table: PrintedTable, task, arm):
     named = re.escape(f"The paper's {table.name} prints no cell ({task!r}, {arm!r})")
     with pytest.raises(VLMError, match=named):
         table.lost(task, arm)

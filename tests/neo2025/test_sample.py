@@ -18,6 +18,7 @@ from PIL import Image
 from claims.neo2025 import sample
 from claims.neo2025.sample import IDENTIFICATION, LENS, Images, filter_1
 from fixtures.emoji_coco.questions import target
+from fixtures.emoji_coco.scenes import NAMES as CATEGORIES
 from fixtures.models import SHIPPED_DATA
 from vlmlib import VLMError
 from vlmlib.study import Example, Finished, Row, coco
@@ -223,7 +224,7 @@ def test_filter_1_is_what_a_plain_search_finds(objects, numbers, images):
     assert others(found) == [str(k) for k in range(1, 7) if str(k) not in expected]
 
 
-def test_on_the_shipped_data_the_targets_are_those_that_its_script_asked_about():
+def test_the_shipped_datas_targets_are_those_that_its_script_asks_about():
     """`target` of fixtures/emoji_coco/questions.py, which knows nothing of this filter."""
     kept = {each.id: each.category for each in filter_1(SHIPPED_DATA, IDENTIFICATION).examples}
     asked = {}
@@ -236,6 +237,13 @@ def test_on_the_shipped_data_the_targets_are_those_that_its_script_asked_about()
     assert kept == {name: category for name, category in asked.items() if category}
     questions = json.loads((SHIPPED_DATA / "questions.json").read_text())
     assert set(questions) == set(kept)
+
+
+@pytest.mark.parametrize("purpose", [IDENTIFICATION, LENS], ids=["identification", "lens"])
+def test_every_shipped_target_has_a_category_that_its_image_does_not_show(purpose):
+    for example in filter_1(SHIPPED_DATA, purpose).examples:
+        assert example.known["absent"] in CATEGORIES
+        assert example.known["absent"] not in {each.category for each in example.objects}
 
 
 def described(example: str, clean: bool | None, painted_out: bool | None) -> Finished:

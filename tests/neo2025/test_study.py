@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 
+from claims.neo2025.arms import knockout, sliding
 from claims.neo2025.authors import AUTHORS
 from claims.neo2025.lens import LensResults
 from claims.neo2025.protocol import TASKS, TEXT
@@ -268,9 +269,17 @@ def test_an_image_has_as_many_visual_tokens_as_its_rows_say(study_of):
     assert visual_tokens(worlds.world("paper").ablations) == worlds.VISUAL
 
 
-def test_of_no_images_there_are_no_windows_and_at_most_one_token(study_of):
+def test_of_no_images_there_are_the_papers_windows_and_at_most_one_token(study_of):
+    """So that claims about windows find no images in them, and are undecided."""
     study = study_of(planted.BLIND, protocol=QUICK)
-    assert (study.sliding_places, study.visual_tokens) == ({}, 1)
+    assert study.visual_tokens == 1
+    assert list(study.sliding_places) == list(sliding(32))
+    assert (min(study.sliding_places.values()), max(study.sliding_places.values())) == (
+        5 / 32,
+        27 / 32,
+    )
+    for window in study.sliding_places:
+        assert len(study.knockouts.lost("VQA", knockout("O+1 -> LTP", window))) == 0
 
 
 @pytest.fixture(scope="module", params=["text", "authors"])
@@ -391,7 +400,8 @@ def test_what_was_not_recorded_has_no_images(both):
     assert study.ablations.counts == dict.fromkeys(TASKS, none)
     assert len(study.knockouts.lost("VQA", "O -> LTP, all")) == 0
     assert (len(study.lens.best), len(study.numbers.persist)) == (0, 0)
-    assert (study.sliding_places, study.visual_tokens, study.label) == ({}, 1, "mine")
+    assert (list(study.sliding_places), study.visual_tokens) == (list(sliding(32)), 1)
+    assert study.label == "mine"
 
 
 def test_what_is_in_the_store_is_judged_without_the_model(both, stored):

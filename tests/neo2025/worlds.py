@@ -33,7 +33,7 @@ PRINTED = {
     if (cell.table, cell.model) in ((1, "llava-phi-3"), (2, "llava-1.5-7b"))
 }
 # As many tokens as a region has, of those printed.
-NEAREST = dict(zip(REGIONS, (10, 40, 60), strict=True))
+NEAREST: dict[str, int] = dict(zip(REGIONS, (10, 40, 60), strict=True))
 ABLATIONS = [
     *REGIONS,
     arms.REGISTER,
