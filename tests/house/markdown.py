@@ -60,10 +60,14 @@ class Page:
         return [block for block in self.blocks if block.language == "python" and not block.file]
 
     @property
+    def shells(self) -> list[Block]:
+        """Blocks of commands."""
+        return [block for block in self.blocks if block.language == "sh"]
+
+    @property
     def commands(self) -> list[tuple[str, str]]:
         """Where a line of commands stands, and the line."""
-        shells = [block for block in self.blocks if block.language == "sh"]
-        return [(block.where, line) for block in shells for line in _lines(block.text)]
+        return [(block.where, line) for block in self.shells for line in _lines(block.text)]
 
     @cached_property
     def prose(self) -> list[tuple[str, str]]:

@@ -9,8 +9,10 @@ checks themselves are tried on planted faults.
 import inspect
 import io
 import re
+import shlex
+import sqlite3
 from collections.abc import Callable, Container, Iterator
-from contextlib import redirect_stdout
+from contextlib import closing, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from claimlib.claims import load_refutations
 from tests.house import ROOT, tracked
 from tests.house.commands import WHY_NOT_RUN, Shell, is_placeholder
 from tests.house.markdown import Page
+from vlmlib.study import Store
 
 LANGUAGES = {"sh", "python", "toml", ""}  # "": what is printed, and drawings
 SECOND_PAPER = "claims/halves2026"  # which docs/a-second-paper.md has a person write
@@ -150,6 +153,17 @@ def wrong_examples(page: Page) -> Iterator[str]:
             yield f"{block.where}: prints {printed.getvalue()!r}, and not {said!r}"
 
 
+@pytest.fixture
+def run(pytester: pytest.Pytester) -> Callable[..., pytest.RunResult]:
+    """Runs pytest on the claims of this repository."""
+    ini = ("-c", str(ROOT / "pytest.ini"), "--rootdir", str(ROOT), f"--vlm-store={pytester.path}")
+
+    def run(folder: str, *arguments: str) -> pytest.RunResult:
+        return pytester.runpytest_inprocess(*ini, *PLUGINS, str(ROOT / folder), *arguments)
+
+    return run
+
+
 def complaints(check: Callable[..., Iterator[str]], *more: object) -> list[str]:
     """What a check finds on all pages."""
     return [each for page in PAGES for each in check(page, *more)]
@@ -214,29 +228,50 @@ def test_the_tables_of_options_are_those_of_the_plugins(pytestconfig):
 
 
 def test_the_table_of_kinds_is_the_table_of_kinds():
-    """Names, bounds, and the level that a rule has by default."""
-    rows = re.findall(r"^\| `([\w-]+)` \|(.*?)\|(.*?)\|", page("docs/your-own-claim.md").text, re.M)
+    """Each kind with its bounds, the level that its rule has by default, and what the rule takes."""
+    row = re.compile(r"^\| `([\w-]+)` \|([^|]*)\|([^|]*)\|([^|]*)\|[^|]*\|[^|]*\|$", re.M)
     told = {
-        name: (re.findall(r"`(\w+)`", bounds), level.strip())
-        for name, bounds, level in rows
-        if name in KINDS or level.strip().startswith("0.")
+        kind: (re.findall(r"`(\w+)`", bounds), level.strip(), re.findall(r"`(\w+)`", takes))
+        for kind, bounds, level, takes in row.findall(page("docs/your-own-claim.md").text)
     }
     expected = {}
     for name, kind in KINDS.items():
-        level = inspect.signature(kind.rule).parameters.get("level")
-        expected[name] = (list(kind.bounds), f"{level.default:.2f}" if level else "")
+        takes = inspect.signature(kind.rule).parameters
+        needed = [each for each in takes if takes[each].default is inspect.Parameter.empty]
+        level = f"{takes['level'].default:.2f}" if kind.sampled else ""
+        samples = [each for each in needed if each not in kind.bounds]
+        expected[name] = (list(kind.bounds), level, samples)
     assert told == expected
 
 
-def test_what_pages_select_by_name_is_there(pytester):
+def test_the_table_of_the_store_is_its_schema(tmp_path):
+    """Tables and views, as SQLite lists them."""
+    told = re.findall(r"^\| `(\w+)`( \(view\))? \|", page("docs/how-it-works.md").text, re.M)
+    store = Store(tmp_path)
+    store.close()
+    with closing(sqlite3.connect(store.path)) as database:
+        listed = list(database.execute("SELECT name, type FROM sqlite_master"))
+    expected = [(name, " (view)" if kind == "view" else "") for name, kind in listed]
+    indices = {name for name, kind in listed if kind == "index"}
+    assert sorted(told) == sorted(each for each in expected if each[0] not in indices)
+
+
+def test_what_pages_select_by_name_is_there(run):
     """Every -k of the pages selects a test of a claim."""
-    chosen = {words for line in COMMANDS for words in re.findall(r"-k (?:\"(.+?)\"|(\w+))", line)}
-    folder = str(ROOT / "claims")
-    ini = ("-c", str(ROOT / "pytest.ini"), "--rootdir", str(ROOT))
+    chosen = {words for line in COMMANDS for words in re.findall(r'-k (?:"(.+?)"|(\w+))', line)}
     for words in map("".join, sorted(chosen)):
-        dry = (*ini, *PLUGINS, "--collect-only", "-q", folder, "-k", words)
-        assert pytester.runpytest_inprocess(*dry).ret == pytest.ExitCode.OK, words
+        assert run("claims/", "--collect-only", "-q", "-k", words).ret == pytest.ExitCode.OK, words
     assert chosen
+
+
+def test_commands_print_what_the_page_shows_below_them(run):
+    """Those of the paper as published, which needs no model; the lines that are shown."""
+    shown = [(block.text, page.printed_after(block)) for page in PAGES for block in page.shells]
+    for command, said in [(command, said) for command, said in shown if said is not None]:
+        name, *arguments = shlex.split(command)
+        assert name == "pytest"
+        assert "published" in command
+        assert [line for line in said.splitlines() if line not in run(*arguments).outlines] == []
 
 
 def test_the_second_paper_runs_as_it_is_told(pytester):
