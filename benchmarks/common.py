@@ -16,16 +16,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop
 from tqdm import tqdm
-from transformers import (
-    CLIPImageProcessor,
-    CLIPVisionConfig,
-    LlamaConfig,
-    LlavaConfig,
-    LlavaForConditionalGeneration,
-    LlavaProcessor,
-    PreTrainedTokenizerFast,
-)
+from transformers import PreTrainedTokenizerFast
 
+from fixtures.emoji_llava.architecture import Sizes, llava, llava_processor
 from vlmlib import VLM, Ablate, select
 from vlmlib.interventions import Arm
 from vlmlib.stimulus import Stimulus
@@ -50,43 +43,15 @@ def random_vlm(layers: int = 16) -> VLM:
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", pad_token="<unk>")
     fast.add_special_tokens({"additional_special_tokens": ["<image>"]})
-    processor = LlavaProcessor(
-        image_processor=CLIPImageProcessor(
-            size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}
-        ),
-        tokenizer=fast,
-        patch_size=PATCH,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-    )
-    tower = {
-        "hidden_size": 256,
-        "intermediate_size": 1024,
-        "num_hidden_layers": 6,
-        "num_attention_heads": 4,
-    }
-    text = {
-        "hidden_size": 512,
-        "intermediate_size": 1376,
-        "num_hidden_layers": layers,
-        "num_attention_heads": 8,
-    }
-    config = LlavaConfig(
-        vision_config=CLIPVisionConfig(**tower, image_size=SIDE, patch_size=PATCH),
-        text_config=LlamaConfig(
-            **text, vocab_size=VOCABULARY, pad_token_id=0, max_position_embeddings=2048
-        ),
-        image_token_index=1,
-        image_seq_length=(SIDE // PATCH) ** 2,
-    )
-    config._attn_implementation = "sdpa"
+    processor = llava_processor(fast, SIDE, PATCH)
+    vision = Sizes(width=256, mlp=1024, layers=6, heads=4)
+    text = Sizes(width=512, mlp=1376, layers=layers, heads=8)
     torch.manual_seed(0)
-    model = LlavaForConditionalGeneration(config)
+    model = llava(processor, vision, text, max_position_embeddings=2048)
     with torch.no_grad():  # larger than the default, so that every intervention shows in the logits
         for name, weight in model.named_parameters():
             if weight.ndim > 1:
                 weight.normal_(std=0.05 if "language_model" in name else 0.03)
-    model.generation_config.eos_token_id = None  # random weights have nothing to end
     return VLM(model, processor)
 
 

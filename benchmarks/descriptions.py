@@ -10,7 +10,8 @@ from vlmlib import VLM, oracle
 from vlmlib.interventions import Arm
 from vlmlib.stimulus import Stimulus
 
-MARGIN = 1e-4  # of the logits' scale: two tokens this close are a tie, which the order of additions decides
+# Of the logits' scale: two tokens this close are a tie, which the order of additions decides.
+MARGIN = 1e-4
 
 
 @torch.no_grad()

@@ -124,8 +124,8 @@ def test_a_known_refutation_that_is_refuted_no_longer_says_so(inner, known):
 
 
 def test_a_known_refutation_holds_for_its_label_only(inner, known):
-    known(KNOWN.replace("my-llava", "my-llava, reference"))
-    both = ("--vlm-protocol=text", "--vlm-protocol=reference")
+    known(KNOWN.replace("my-llava", "my-llava, authors"))
+    both = ("--vlm-protocol=text", "--vlm-protocol=authors")
     assert inner.verdict(10, *inner.own, *both).parseoutcomes() == {"failed": 1, "xfailed": 1}
     known(KNOWN.replace("my-llava", "llava-phi-3"))
     assert inner.verdict(10, "-k", "phi and published").parseoutcomes() == {

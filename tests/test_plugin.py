@@ -36,7 +36,7 @@ def test_an_option_that_cannot_be_meant_is_a_usage_error(inner, told, option, me
 def test_a_protocol_that_there_is_not_is_an_error_that_names_those_there_are(inner, told):
     result = inner.verdict(90, "--vlm-protocol=mine")
     assert result.ret == pytest.ExitCode.INTERRUPTED
-    assert "--vlm-protocol mine: expected one of text, reference" in told(result)
+    assert "--vlm-protocol mine: expected one of text, authors" in told(result)
 
 
 def test_naming_a_model_asks_for_it_alone(inner):
@@ -56,7 +56,7 @@ def test_a_model_and_its_measurements_run_end_to_end(inner):
     result.stdout.fnmatch_lines(
         ["*probability-falls: *", "    my-llava: undecided: no images are left*"]
     )
-    assert {task for (task,) in inner.query("SELECT DISTINCT task FROM units")} >= {
+    assert {task for (task,) in inner.query("SELECT DISTINCT task FROM measurements")} >= {
         "filter 2",
         "logit lens",
         "VQA",
@@ -73,37 +73,36 @@ def test_several_models_each_have_their_own_tests(inner):
 
 
 def test_both_protocols_give_both_columns(inner):
-    both = ("--vlm-protocol=text", "--vlm-protocol=reference")
+    both = ("--vlm-protocol=text", "--vlm-protocol=authors")
     result = inner.body("trial.check(exceeds(subject.lens.best > 0, 0.5))", *inner.own, *both, "-v")
     assert result.parseoutcomes() == {"undecided": 2}
     result.stdout.fnmatch_lines_random(
-        ["*::test_planted[[]my-llava[]] *", "*::test_planted[[]my-llava, reference[]] *"]
+        ["*::test_planted[[]my-llava[]] *", "*::test_planted[[]my-llava, authors[]] *"]
     )
     result.stdout.fnmatch_lines(
-        ["    my-llava: undecided*", "    my-llava, reference: undecided*"], consecutive=True
+        ["    my-llava: undecided*", "    my-llava, authors: undecided*"], consecutive=True
     )
-    assert inner.query("SELECT protocol, count(*) FROM units GROUP BY protocol") == [
-        ("reference", 3),
+    joined = "units JOIN measurements ON measurements.id = units.measurement"
+    assert inner.query(f"SELECT protocol, count(*) FROM {joined} GROUP BY protocol") == [
+        ("authors", 3),
         ("text", 3),
     ]
 
 
-def test_the_reference_protocol_alone_is_no_text(inner):
-    items = inner.items(
-        inner.claims, *inner.own, "--vlm-protocol=reference", "-k", "polling_answers"
-    )
-    assert [item.callspec.id for item in items] == ["my-llava, reference"]
+def test_the_authors_protocol_alone_is_no_text(inner):
+    items = inner.items(inner.claims, *inner.own, "--vlm-protocol=authors", "-k", "polling_answers")
+    assert [item.callspec.id for item in items] == ["my-llava, authors"]
 
 
 def test_the_limit_is_the_number_of_images(inner):
     inner.body("subject.lens", *inner.own, "--vlm-limit=2")
-    assert inner.query("SELECT count(DISTINCT image), count(*) FROM units") == [(2, 2)]
+    assert inner.query("SELECT count(DISTINCT example), count(*) FROM units") == [(2, 2)]
 
 
 def test_the_questions_of_another_file_are_asked(inner, tmp_path: Path):
     questions = tmp_path / "none.json"
     questions.write_text("{}")
-    count = "[len([each for each in subject.data.examples if each.questions])]"
+    count = "[len([each for each in subject.images.examples if each.questions])]"
     assert inner.body(f"assert {count} == [3]; {SUPPORTED}", *inner.own).parseoutcomes() == {
         "passed": 1
     }
@@ -112,7 +111,7 @@ def test_the_questions_of_another_file_are_asked(inner, tmp_path: Path):
 
 
 def test_the_mean_token_comes_from_the_file_that_is_given(inner, mean_file):
-    body = f"assert (subject.mean == 0).all() and len(subject.mean) == 16; {SUPPORTED}"
+    body = f"mean = subject.bench.mean_token(); assert mean.tolist() == [0] * 16; {SUPPORTED}"
     assert inner.body(body, *inner.own).parseoutcomes() == {"passed": 1}
     assert inner.body(body, *inner.without_mean).parseoutcomes() == {"failed": 1}
 
@@ -128,7 +127,7 @@ def test_a_mean_token_of_another_width_is_told_where_one_is_used(inner, mean_fil
 def test_a_file_that_is_no_mean_token_is_told(inner, tmp_path: Path):
     file = tmp_path / "mean.safetensors"
     file.write_text("no tensor")
-    result = inner.body("subject.mean", *inner.without_mean, f"--vlm-mean={file}")
+    result = inner.body("subject.bench.mean_token()", *inner.without_mean, f"--vlm-mean={file}")
     assert result.parseoutcomes() == {"failed": 1}
     result.stdout.fnmatch_lines([f"'{file}' could not be read as a mean embedding: *"])
 
@@ -163,8 +162,8 @@ def test_a_model_without_a_data_set_says_which_option_to_pass(inner):
 def test_a_checkpoint_folder_that_lacks_a_part_is_named(inner, broken, message):
     folder = inner.checkpoint_named("broken")
     (Path(folder) / broken).unlink()
-    result = inner.verdict(90, f"--vlm-model={folder}", *inner.on_scenes)
-    assert result.parseoutcomes() == {"errors": 1}
+    result = inner.body("subject.lens", f"--vlm-model={folder}", *inner.on_scenes)
+    assert result.parseoutcomes() == {"failed": 1}
     result.stdout.fnmatch_lines([message])
 
 

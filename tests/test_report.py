@@ -83,7 +83,7 @@ def test_every_model_of_a_claim_stands_below_it(inner):
 STAND_IN = "emoji-llava is a stand-in of a few million parameters"
 
 
-@pytest.mark.parametrize("protocol", ["text", "reference"])
+@pytest.mark.parametrize("protocol", ["text", "authors"])
 def test_the_stand_in_is_called_one_wherever_it_has_a_verdict(inner, protocol):
     code = THREE_CLAIMS.replace("subject.lens", "")
     result, pages = reported(inner, f"--vlm-protocol={protocol}", "-k", "not published", code=code)
@@ -149,13 +149,13 @@ def test_every_measurement_has_its_page_in_a_report(inner):
 
 
 def test_protocols_have_pages_of_their_own(inner):
-    _, pages = reported(inner, *inner.own, "--vlm-protocol=text", "--vlm-protocol=reference")
+    _, pages = reported(inner, *inner.own, "--vlm-protocol=text", "--vlm-protocol=authors")
     assert {name for name in pages if "lens" in name} == {
         "my-llava.lens.md",
-        "my-llava.reference.lens.md",
+        "my-llava.authors.lens.md",
     }
-    assert {"my-llava", "my-llava, reference"} <= set(cells(pages["verdicts.md"])[0])
-    assert pages["my-llava.reference.lens.md"].startswith("# my-llava, reference on emoji_coco")
+    assert {"my-llava", "my-llava, authors"} <= set(cells(pages["verdicts.md"])[0])
+    assert pages["my-llava.authors.lens.md"].startswith("# my-llava, authors on emoji_coco")
 
 
 def test_a_second_report_replaces_the_first_and_tells_what_the_store_held(inner):
@@ -288,7 +288,7 @@ def test_the_verdict_page_says_which_verdicts_differ_from_those_of_the_subject_b
 def test_sections_are_sorted_as_numbers_and_names_come_first(tmp_path: Path):
     file = tmp_path / CLAIMS
     sections = ["10", "4.10", "abstract", "4.9", "2"]
-    entry = 'statement="s"\nsource="t"\nkind="greater"\nbound_source="b"\ncontrol="c"\n'
+    entry = 'statement="s"\nsource="t"\nkind="greater"\nlevel=0.95\nbound_source="b"\ncontrol="c"\n'
     claims = "".join(f'[c{at}]\n{entry}section="{name}"\n' for at, name in enumerate(sections))
     file.write_text(f'paper = {{ title="t", url="u", version="1" }}\n{claims}')
     rows = [verdict(f"c{at}", "x", "supported", file=str(file)) for at in range(5)]

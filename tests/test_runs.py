@@ -36,19 +36,21 @@ def test_what_is_no_model_is_refused(model):
 def test_a_label_tells_model_protocol_and_whether_it_is_published(tmp_path: Path):
     (tmp_path / "my-llava").mkdir()
     folder = str(tmp_path / "my-llava")
-    both = Run("llava-1.5-7b+llava-phi-3", published=True)
+    both = Run("llava-1.5-7b+llava-phi-3", kind="published")
     labels = [
         each.label
         for each in (
             Run(folder),
-            Run(folder, "reference"),
-            Run("llava-phi-3", published=True),
+            Run(folder, "authors"),
+            Run("mine", "text", "recorded", "emoji_coco"),
+            Run("llava-phi-3", kind="published"),
             both,
         )
     ]
     assert labels == [
         "my-llava",
-        "my-llava, reference",
+        "my-llava, authors",
+        "mine, emoji_coco, recorded",
         "llava-phi-3 as published",
         "llava-1.5-7b+llava-phi-3 as published",
     ]
@@ -56,7 +58,7 @@ def test_a_label_tells_model_protocol_and_whether_it_is_published(tmp_path: Path
         "llava-1.5-7b as published",
         "llava-phi-3 as published",
     ]
-    assert Run("llava-1.5-7b+llava-phi-3", "reference").each()[1] == Run("llava-phi-3", "reference")
+    assert Run("llava-1.5-7b+llava-phi-3", "authors").each()[1] == Run("llava-phi-3", "authors")
 
 
 @pytest.mark.parametrize(
@@ -65,14 +67,14 @@ def test_a_label_tells_model_protocol_and_whether_it_is_published(tmp_path: Path
         ("visual-norms", None, None, ["emoji-llava", "llava-1.5-7b", "llava-phi-3"]),
         ("numbers-persist", None, None, ["llava-1.5-7b"]),  # not shipped
         ("qwen-lower", None, None, ["qwen2-vl-2b as published", "qwen2-vl-2b"]),
-        ("sliding-peak", None, ["reference"], ["emoji-llava, reference", "llava-phi-3, reference"]),
+        ("sliding-peak", None, ["authors"], ["emoji-llava, authors", "llava-phi-3, authors"]),
         (
             "both-models-agree",
             None,
-            ["reference", "text", "text"],
+            ["authors", "text", "text"],
             [
                 "llava-1.5-7b+llava-phi-3 as published",
-                "llava-1.5-7b+llava-phi-3, reference",
+                "llava-1.5-7b+llava-phi-3, authors",
                 "llava-1.5-7b+llava-phi-3",
             ],
         ),
@@ -82,8 +84,8 @@ def test_a_label_tells_model_protocol_and_whether_it_is_published(tmp_path: Path
         (
             "qwen-lower",
             ["me/mine", "qwen2-vl-2b"],
-            ["text", "reference"],
-            ["qwen2-vl-2b", "qwen2-vl-2b, reference"],
+            ["text", "authors"],
+            ["qwen2-vl-2b", "qwen2-vl-2b, authors"],
         ),
     ],
 )

@@ -8,11 +8,6 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 from torch.nn.functional import silu
 from transformers import (
-    CLIPImageProcessor,
-    CLIPVisionConfig,
-    LlamaConfig,
-    LlavaConfig,
-    LlavaForConditionalGeneration,
     LlavaProcessor,
     PreTrainedModel,
     PreTrainedTokenizerFast,
@@ -21,7 +16,7 @@ from transformers import (
     Qwen2VLImageProcessorPil,
 )
 
-from fixtures.emoji_llava.architecture import build_tokenizer
+from fixtures.emoji_llava.architecture import Sizes, build_tokenizer, llava, llava_processor
 from vlmlib import VLM, Ablate, Block
 from vlmlib.architecture import ImageTextProcessor
 
@@ -31,45 +26,18 @@ SIDE, PATCH = 16, 4  # 4 x 4 visual tokens
 def tiny_processor() -> LlavaProcessor:
     tokenizer = build_tokenizer()
     tokenizer.add_tokens(["yes", "NO"])
-    return LlavaProcessor(
-        image_processor=CLIPImageProcessor(
-            size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}
-        ),
-        tokenizer=tokenizer,
-        patch_size=PATCH,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-    )
+    return llava_processor(tokenizer, SIDE, PATCH)
 
 
 def tiny_vlm(attention: str = "sdpa", seed: int = 0) -> VLM:
     """The same weights for the same seed under either attention; large enough ones that every edge
     matters."""
     processor = tiny_processor()
-    config = LlavaConfig(
-        vision_config=CLIPVisionConfig(
-            hidden_size=16,
-            intermediate_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            image_size=SIDE,
-            patch_size=PATCH,
-        ),
-        text_config=LlamaConfig(
-            vocab_size=len(processor.tokenizer),
-            hidden_size=16,
-            intermediate_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            pad_token_id=0,
-        ),
-        image_token_index=processor.tokenizer.convert_tokens_to_ids("<image>"),
-        image_seq_length=(SIDE // PATCH) ** 2,
-    )
-    config._attn_implementation = attention
+    vision = Sizes(width=16, mlp=32, layers=2, heads=2)
+    text = Sizes(width=16, mlp=32, layers=2, heads=4)
     torch.manual_seed(seed)
-    return VLM(randomised(LlavaForConditionalGeneration(config)), processor)
+    model = llava(processor, vision, text, attention, num_key_value_heads=2)
+    return VLM(randomised(model), processor)
 
 
 def randomised(model: PreTrainedModel) -> PreTrainedModel:

@@ -17,19 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from transformers import (
-    CLIPImageProcessor,
-    CLIPVisionConfig,
-    LlamaConfig,
-    LlavaConfig,
-    LlavaForConditionalGeneration,
-    LlavaProcessor,
-)
+from transformers import LlavaForConditionalGeneration
 
 from claims.neo2025 import sample
 from claims.neo2025.protocol import TEXT, Text
 from claims.neo2025.study import Measured
-from fixtures.emoji_llava.architecture import build_tokenizer
+from fixtures.emoji_llava.architecture import Sizes, build_tokenizer, llava, llava_processor
 from vlmlib import VLM
 from vlmlib.study import Bench, MeanOf, Store, loaded
 
@@ -97,9 +90,15 @@ def planted(*parts: Attend | Write, adapter: dict[str, str] | None = None) -> VL
     **Arguments:** `adapter`: what else tokens have at the adapter's output that have this: `{"red":
     "yes"}`.
     """
-    processor = _processor()
-    tokenizer = processor.tokenizer
-    model = LlavaForConditionalGeneration(_config(tokenizer)).requires_grad_(False)
+    tokenizer = build_tokenizer()
+    processor = llava_processor(tokenizer, GRID * PATCH, PATCH, do_normalize=False)
+    model = llava(
+        processor,
+        vision=Sizes(WIDTH, mlp=1, layers=2, heads=1),
+        text=Sizes(WIDTH, mlp=1, layers=LAYERS, heads=HEADS),
+        head_dim=HEAD_WIDTH,
+        rope_parameters={"rope_type": "default", "rope_theta": 1e12},
+    ).requires_grad_(False)
     for weight in model.parameters():
         weight.zero_()
     _wire_vision_tower(model)
@@ -216,50 +215,6 @@ def _wire_adapter(adapter, more: dict[str, str]) -> None:
         for written in (name, more.get(name, name)):
             amount = 2.0 if written == "yes" else 1.0
             adapter.linear_2.weight[_at(written), row] = amount / (steep * above)
-
-
-def _processor() -> LlavaProcessor:
-    side = GRID * PATCH
-    pictures = CLIPImageProcessor(
-        size={"shortest_edge": side}, crop_size={"height": side, "width": side}, do_normalize=False
-    )
-    return LlavaProcessor(
-        image_processor=pictures,
-        tokenizer=build_tokenizer(),
-        patch_size=PATCH,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-    )
-
-
-def _config(tokenizer) -> LlavaConfig:
-    vision = CLIPVisionConfig(
-        hidden_size=WIDTH,
-        intermediate_size=1,
-        num_hidden_layers=2,
-        num_attention_heads=1,
-        image_size=GRID * PATCH,
-        patch_size=PATCH,
-    )
-    text = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=WIDTH,
-        intermediate_size=1,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=HEADS,
-        num_key_value_heads=HEADS,
-        head_dim=HEAD_WIDTH,
-        rope_parameters={"rope_type": "default", "rope_theta": 1e12},
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    return LlavaConfig(
-        vision_config=vision,
-        text_config=text,
-        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
-        image_seq_length=GRID**2,
-    )
 
 
 def write_data(folder: Path) -> Path:
