@@ -7,9 +7,8 @@ from functools import cached_property
 
 FENCE = re.compile(r"^```(?P<language>\w*) ?(?P<file>\S*)$")
 INDENTED = re.compile(r"^ {4,}\S")
-LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
-CODE = re.compile(r"`[^`]*`")
-COMMENT = re.compile(r"<!--.*?-->", flags=re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+CODE = re.compile(r"`((?:[^`\n]|\n(?!\n))+)`")  # which ends with its paragraph
 
 
 @dataclass(frozen=True)
@@ -87,6 +86,14 @@ class Page:
         for where, line in self.prose:
             for target in LINK.findall(CODE.sub("", line)):
                 yield where, target
+
+    @property
+    def code(self) -> Iterator[tuple[str, str]]:
+        """Code within the text, and in which line it begins; it may go on in the next."""
+        lines = [line for _, line in self.prose]
+        for span in CODE.finditer("\n".join(lines)):
+            at = span.string.count("\n", 0, span.start())
+            yield self.prose[at][0], " ".join(span[1].split())
 
     @property
     def indented(self) -> list[str]:

@@ -27,7 +27,6 @@ from vlmlib.study import Store
 LANGUAGES = {"sh", "python", "toml", ""}  # "": what is printed, and drawings
 SECOND_PAPER = "claims/halves2026"  # which docs/a-second-paper.md has a person write
 PAPER = '[paper]\ntitle = "A page"\nurl = "https://example.org"\nversion = "1"\n'
-NAMED = re.compile(r"`(\.?[a-z]\w*/[^`\s]*)`")  # a path in a page's text
 PLUGINS = ("-p", "no:cacheprovider", "-p", "no:syrupy", "-p", "no:hypothesispytest")
 
 
@@ -70,11 +69,10 @@ def wrong_commands(page: Page, shell: Shell) -> Iterator[str]:
     """Commands in blocks, and those in the text that begin as one does."""
     for where, line in page.commands:
         yield from (f"{where}: {line!r}: {each}" for each in shell.complaints(line))
-    for where, line in page.prose:
-        for code in re.findall(r"`([^`]+)`", line):
-            name, _, more = code.partition(" ")
-            if more and name in WHY_NOT_RUN:
-                yield from (f"{where}: {code!r}: {each}" for each in shell.complaints(code))
+    for where, code in page.code:
+        name, _, more = code.partition(" ")
+        if more and name in WHY_NOT_RUN:
+            yield from (f"{where}: {code!r}: {each}" for each in shell.complaints(code))
 
 
 def wrong_options(page: Page, known: Container[str]) -> Iterator[str]:
@@ -100,11 +98,10 @@ def wrong_links(page: Page) -> Iterator[str]:
 
 def wrong_paths(page: Page) -> Iterator[str]:
     """Paths in the text that are none of this repository."""
-    for where, line in page.prose:
-        for path in NAMED.findall(line):
-            inside = path.split("/")[0] in TOP and not re.search(r"[*A-Z{]", path)
-            if inside and not path.startswith(SECOND_PAPER) and not (ROOT / path).exists():
-                yield f"{where}: there is no {path!r}"
+    for where, path in page.code:
+        ours = path.split("/")[0] in TOP and "/" in path and not re.search(r"[\s*A-Z{]", path)
+        if ours and not path.startswith(SECOND_PAPER) and not (ROOT / path).exists():
+            yield f"{where}: there is no {path!r}"
 
 
 def wrong_files(page: Page) -> Iterator[str]:
@@ -217,7 +214,8 @@ def test_examples_print_what_the_page_says(page, root):
 
 def test_every_reason_not_to_run_a_command_is_needed(shell):
     """And every command that is looked at has one."""
-    used = {word for line in COMMANDS for word in line.split()}
+    told = [*COMMANDS, *(code for page in PAGES for _, code in page.code)]
+    used = {word for line in told for word in line.split()}
     assert [name for name in WHY_NOT_RUN if name not in used] == []
     assert sorted(shell._looks) == sorted(WHY_NOT_RUN)
 
@@ -228,7 +226,7 @@ def test_the_tables_of_options_are_those_of_the_plugins(pytestconfig):
 
 
 def test_the_table_of_kinds_is_the_table_of_kinds():
-    """Each kind with its bounds, the level that its rule has by default, and what the rule takes."""
+    """Each kind with its bounds, its rule's level by default, and what the rule takes."""
     row = re.compile(r"^\| `([\w-]+)` \|([^|]*)\|([^|]*)\|([^|]*)\|[^|]*\|[^|]*\|$", re.M)
     told = {
         kind: (re.findall(r"`(\w+)`", bounds), level.strip(), re.findall(r"`(\w+)`", takes))
@@ -332,6 +330,7 @@ def test_a_page_without_faults_is_found_to_have_none(text, shell, pytestconfig, 
         ("sqlite3 store.sqlite 'select 1'", "no 'store.sqlite'"),
         ("ruff lint .", "of ruff"),
         ("git push", "of git"),
+        ("python -m claims.neo2025.pictures", "of python"),
         ("cd x && nano README.md", "'nano' is none of"),
         ("pytest 'claims/", "no shell reads it"),
     ],
@@ -355,8 +354,9 @@ def test_a_planted_block_that_nobody_checks_is_found(text, told):
 
 
 def test_a_planted_wrong_command_in_the_text_is_found(shell):
-    [complaint] = wrong_commands(Page("planted.md", "Run `make everything`.\n"), shell)
-    assert complaint == "planted.md:1: 'make everything': the Makefile has no target 'everything'"
+    """Also where a line breaks in it."""
+    [complaint] = wrong_commands(Page("planted.md", "So\nrun `make\neverything`.\n"), shell)
+    assert complaint == "planted.md:2: 'make everything': the Makefile has no target 'everything'"
 
 
 def test_a_planted_wrong_option_in_the_text_is_found(pytestconfig):
@@ -372,6 +372,7 @@ def test_a_planted_wrong_option_in_the_text_is_found(pytestconfig):
         ("![a](reports/figures/nothing.png)", "leads to no file"),
         ("[a](README.md#the-hut)", "leads to no heading"),
         ("[a](#two-commands)", "leads to no heading"),
+        ("[`a` and\nb](docs/nowhere.md)", "leads to no file"),
     ],
 )
 def test_a_planted_wrong_link_is_found(link, told):
