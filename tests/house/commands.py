@@ -13,6 +13,7 @@ from argparse import ArgumentError
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ WHY_NOT_RUN = {
     "pip": "it needs a network; `make own-repo` builds and installs the wheel",
     "pyright": "`make test` runs it",
     "pytest": "it takes minutes, and some of it a GPU, a data set or a download",
+    "python": "it takes a minute, and writes into the repository",
     "ruff": "`make test` runs it",
     "sqlite3": "there is no store yet; the query is run on an empty one",
 }
@@ -74,6 +76,7 @@ class Shell:
             "pip": _pip,
             "pyright": _paths,
             "pytest": self._pytest,
+            "python": _python,
             "ruff": _ruff,
             "sqlite3": _sqlite,
         }
@@ -169,6 +172,11 @@ def _pip(arguments: list[str]) -> Iterator[str]:
         wheel = re.search(r"(\w+)-([\d.]+)-py3-none-any\.whl", word)
         if wheel and wheel.groups() != ours:
             yield f"the wheel is {'-'.join(ours)}, not {'-'.join(wheel.groups())}"
+
+
+def _python(arguments: list[str]) -> Iterator[str]:
+    if arguments[:1] != ["-m"] or find_spec(arguments[1]) is None:
+        yield f"of python these pages know -m with a module that there is, not {arguments}"
 
 
 def _sqlite(arguments: list[str]) -> Iterator[str]:

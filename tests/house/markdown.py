@@ -7,9 +7,8 @@ from functools import cached_property
 
 FENCE = re.compile(r"^```(?P<language>\w*) ?(?P<file>\S*)$")
 INDENTED = re.compile(r"^ {4,}\S")
-LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
-CODE = re.compile(r"`[^`]*`")
-COMMENT = re.compile(r"<!--.*?-->", flags=re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+CODE = re.compile(r"`((?:[^`\n]|\n(?!\n))+)`")  # which ends with its paragraph
 
 
 @dataclass(frozen=True)
@@ -60,10 +59,14 @@ class Page:
         return [block for block in self.blocks if block.language == "python" and not block.file]
 
     @property
+    def shells(self) -> list[Block]:
+        """Blocks of commands."""
+        return [block for block in self.blocks if block.language == "sh"]
+
+    @property
     def commands(self) -> list[tuple[str, str]]:
         """Where a line of commands stands, and the line."""
-        shells = [block for block in self.blocks if block.language == "sh"]
-        return [(block.where, line) for block in shells for line in _lines(block.text)]
+        return [(block.where, line) for block in self.shells for line in _lines(block.text)]
 
     @cached_property
     def prose(self) -> list[tuple[str, str]]:
@@ -83,6 +86,14 @@ class Page:
         for where, line in self.prose:
             for target in LINK.findall(CODE.sub("", line)):
                 yield where, target
+
+    @property
+    def code(self) -> Iterator[tuple[str, str]]:
+        """Code within the text, and in which line it begins; it may go on in the next."""
+        lines = [line for _, line in self.prose]
+        for span in CODE.finditer("\n".join(lines)):
+            at = span.string.count("\n", 0, span.start())
+            yield self.prose[at][0], " ".join(span[1].split())
 
     @property
     def indented(self) -> list[str]:

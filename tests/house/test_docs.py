@@ -9,8 +9,10 @@ checks themselves are tried on planted faults.
 import inspect
 import io
 import re
+import shlex
+import sqlite3
 from collections.abc import Callable, Container, Iterator
-from contextlib import redirect_stdout
+from contextlib import closing, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -20,11 +22,11 @@ from claimlib.claims import load_refutations
 from tests.house import ROOT, tracked
 from tests.house.commands import WHY_NOT_RUN, Shell, is_placeholder
 from tests.house.markdown import Page
+from vlmlib.study import Store
 
 LANGUAGES = {"sh", "python", "toml", ""}  # "": what is printed, and drawings
 SECOND_PAPER = "claims/halves2026"  # which docs/a-second-paper.md has a person write
 PAPER = '[paper]\ntitle = "A page"\nurl = "https://example.org"\nversion = "1"\n'
-NAMED = re.compile(r"`(\.?[a-z]\w*/[^`\s]*)`")  # a path in a page's text
 PLUGINS = ("-p", "no:cacheprovider", "-p", "no:syrupy", "-p", "no:hypothesispytest")
 
 
@@ -67,11 +69,10 @@ def wrong_commands(page: Page, shell: Shell) -> Iterator[str]:
     """Commands in blocks, and those in the text that begin as one does."""
     for where, line in page.commands:
         yield from (f"{where}: {line!r}: {each}" for each in shell.complaints(line))
-    for where, line in page.prose:
-        for code in re.findall(r"`([^`]+)`", line):
-            name, _, more = code.partition(" ")
-            if more and name in WHY_NOT_RUN:
-                yield from (f"{where}: {code!r}: {each}" for each in shell.complaints(code))
+    for where, code in page.code:
+        name, _, more = code.partition(" ")
+        if more and name in WHY_NOT_RUN:
+            yield from (f"{where}: {code!r}: {each}" for each in shell.complaints(code))
 
 
 def wrong_options(page: Page, known: Container[str]) -> Iterator[str]:
@@ -97,11 +98,10 @@ def wrong_links(page: Page) -> Iterator[str]:
 
 def wrong_paths(page: Page) -> Iterator[str]:
     """Paths in the text that are none of this repository."""
-    for where, line in page.prose:
-        for path in NAMED.findall(line):
-            inside = path.split("/")[0] in TOP and not re.search(r"[*A-Z{]", path)
-            if inside and not path.startswith(SECOND_PAPER) and not (ROOT / path).exists():
-                yield f"{where}: there is no {path!r}"
+    for where, path in page.code:
+        ours = path.split("/")[0] in TOP and "/" in path and not re.search(r"[\s*A-Z{]", path)
+        if ours and not path.startswith(SECOND_PAPER) and not (ROOT / path).exists():
+            yield f"{where}: there is no {path!r}"
 
 
 def wrong_files(page: Page) -> Iterator[str]:
@@ -148,6 +148,17 @@ def wrong_examples(page: Page) -> Iterator[str]:
             continue
         if said is not None and printed.getvalue() != said:
             yield f"{block.where}: prints {printed.getvalue()!r}, and not {said!r}"
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester) -> Callable[..., pytest.RunResult]:
+    """Runs pytest on the claims of this repository."""
+    ini = ("-c", str(ROOT / "pytest.ini"), "--rootdir", str(ROOT), f"--vlm-store={pytester.path}")
+
+    def run(folder: str, *arguments: str) -> pytest.RunResult:
+        return pytester.runpytest_inprocess(*ini, *PLUGINS, str(ROOT / folder), *arguments)
+
+    return run
 
 
 def complaints(check: Callable[..., Iterator[str]], *more: object) -> list[str]:
@@ -203,7 +214,8 @@ def test_examples_print_what_the_page_says(page, root):
 
 def test_every_reason_not_to_run_a_command_is_needed(shell):
     """And every command that is looked at has one."""
-    used = {word for line in COMMANDS for word in line.split()}
+    told = [*COMMANDS, *(code for page in PAGES for _, code in page.code)]
+    used = {word for line in told for word in line.split()}
     assert [name for name in WHY_NOT_RUN if name not in used] == []
     assert sorted(shell._looks) == sorted(WHY_NOT_RUN)
 
@@ -214,29 +226,50 @@ def test_the_tables_of_options_are_those_of_the_plugins(pytestconfig):
 
 
 def test_the_table_of_kinds_is_the_table_of_kinds():
-    """Names, bounds, and the level that a rule has by default."""
-    rows = re.findall(r"^\| `([\w-]+)` \|(.*?)\|(.*?)\|", page("docs/your-own-claim.md").text, re.M)
+    """Each kind with its bounds, its rule's level by default, and what the rule takes."""
+    row = re.compile(r"^\| `([\w-]+)` \|([^|]*)\|([^|]*)\|([^|]*)\|[^|]*\|[^|]*\|$", re.M)
     told = {
-        name: (re.findall(r"`(\w+)`", bounds), level.strip())
-        for name, bounds, level in rows
-        if name in KINDS or level.strip().startswith("0.")
+        kind: (re.findall(r"`(\w+)`", bounds), level.strip(), re.findall(r"`(\w+)`", takes))
+        for kind, bounds, level, takes in row.findall(page("docs/your-own-claim.md").text)
     }
     expected = {}
     for name, kind in KINDS.items():
-        level = inspect.signature(kind.rule).parameters.get("level")
-        expected[name] = (list(kind.bounds), f"{level.default:.2f}" if level else "")
+        takes = inspect.signature(kind.rule).parameters
+        needed = [each for each in takes if takes[each].default is inspect.Parameter.empty]
+        level = f"{takes['level'].default:.2f}" if kind.sampled else ""
+        samples = [each for each in needed if each not in kind.bounds]
+        expected[name] = (list(kind.bounds), level, samples)
     assert told == expected
 
 
-def test_what_pages_select_by_name_is_there(pytester):
+def test_the_table_of_the_store_is_its_schema(tmp_path):
+    """Tables and views, as SQLite lists them."""
+    told = re.findall(r"^\| `(\w+)`( \(view\))? \|", page("docs/how-it-works.md").text, re.M)
+    store = Store(tmp_path)
+    store.close()
+    with closing(sqlite3.connect(store.path)) as database:
+        listed = list(database.execute("SELECT name, type FROM sqlite_master"))
+    expected = [(name, " (view)" if kind == "view" else "") for name, kind in listed]
+    indices = {name for name, kind in listed if kind == "index"}
+    assert sorted(told) == sorted(each for each in expected if each[0] not in indices)
+
+
+def test_what_pages_select_by_name_is_there(run):
     """Every -k of the pages selects a test of a claim."""
-    chosen = {words for line in COMMANDS for words in re.findall(r"-k (?:\"(.+?)\"|(\w+))", line)}
-    folder = str(ROOT / "claims")
-    ini = ("-c", str(ROOT / "pytest.ini"), "--rootdir", str(ROOT))
+    chosen = {words for line in COMMANDS for words in re.findall(r'-k (?:"(.+?)"|(\w+))', line)}
     for words in map("".join, sorted(chosen)):
-        dry = (*ini, *PLUGINS, "--collect-only", "-q", folder, "-k", words)
-        assert pytester.runpytest_inprocess(*dry).ret == pytest.ExitCode.OK, words
+        assert run("claims/", "--collect-only", "-q", "-k", words).ret == pytest.ExitCode.OK, words
     assert chosen
+
+
+def test_commands_print_what_the_page_shows_below_them(run):
+    """Those of the paper as published, which needs no model; the lines that are shown."""
+    shown = [(block.text, page.printed_after(block)) for page in PAGES for block in page.shells]
+    for command, said in [(command, said) for command, said in shown if said is not None]:
+        name, *arguments = shlex.split(command)
+        assert name == "pytest"
+        assert "published" in command
+        assert [line for line in said.splitlines() if line not in run(*arguments).outlines] == []
 
 
 def test_the_second_paper_runs_as_it_is_told(pytester):
@@ -297,6 +330,7 @@ def test_a_page_without_faults_is_found_to_have_none(text, shell, pytestconfig, 
         ("sqlite3 store.sqlite 'select 1'", "no 'store.sqlite'"),
         ("ruff lint .", "of ruff"),
         ("git push", "of git"),
+        ("python -m claims.neo2025.pictures", "of python"),
         ("cd x && nano README.md", "'nano' is none of"),
         ("pytest 'claims/", "no shell reads it"),
     ],
@@ -320,8 +354,9 @@ def test_a_planted_block_that_nobody_checks_is_found(text, told):
 
 
 def test_a_planted_wrong_command_in_the_text_is_found(shell):
-    [complaint] = wrong_commands(Page("planted.md", "Run `make everything`.\n"), shell)
-    assert complaint == "planted.md:1: 'make everything': the Makefile has no target 'everything'"
+    """Also where a line breaks in it."""
+    [complaint] = wrong_commands(Page("planted.md", "So\nrun `make\neverything`.\n"), shell)
+    assert complaint == "planted.md:2: 'make everything': the Makefile has no target 'everything'"
 
 
 def test_a_planted_wrong_option_in_the_text_is_found(pytestconfig):
@@ -337,6 +372,7 @@ def test_a_planted_wrong_option_in_the_text_is_found(pytestconfig):
         ("![a](reports/figures/nothing.png)", "leads to no file"),
         ("[a](README.md#the-hut)", "leads to no heading"),
         ("[a](#two-commands)", "leads to no heading"),
+        ("[`a` and\nb](docs/nowhere.md)", "leads to no file"),
     ],
 )
 def test_a_planted_wrong_link_is_found(link, told):
