@@ -54,7 +54,8 @@ def test_a_refuted_claim_tells_its_whole_finding_and_shows_no_traceback(inner):
 
 
 def test_a_finding_in_several_settings_lists_every_one(inner):
-    parts = "{name: exceeds(Totals(count, 100), 0.5) for name, count in {'polling': 90, 'VQA': 10}.items()}"
+    counts = "{'polling': 90, 'VQA': 10}"
+    parts = f"{{name: exceeds(Totals(count, 100), 0.5) for name, count in {counts}.items()}}"
     result = inner.body(f"trial.check(in_every_setting({parts}))", *inner.own)
     assert result.parseoutcomes() == {"failed": 1}
     lines = [

@@ -50,7 +50,8 @@ def test_naming_a_model_asks_for_it_alone(inner):
 def test_a_model_and_its_measurements_run_end_to_end(inner):
     """All that the real claims ask of a subject is there for a model of one's own, whatever comes
     out."""
-    chosen = "grows or coarse or hardly_matter or polling_answers or sliding or numbers_persist or right_tokens"
+    chosen = "grows or coarse or hardly_matter or polling_answers or sliding"
+    chosen += " or numbers_persist or right_tokens"
     result = inner.run(inner.claims, *inner.own, "-k", chosen)
     assert result.parseoutcomes().keys() == {"undecided", "deselected"}
     result.stdout.fnmatch_lines(

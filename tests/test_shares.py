@@ -215,7 +215,10 @@ def test_a_printed_share_that_is_too_coarse_to_agree_with_is_told_beforehand():
     coarse = Totals(20, 39)
     assert not can_agree(coarse, 0.1)
     assert not can_agree(Totals(0, 0), 0.1)
-    why = "a printed 20 of 39 is too coarse: not even its own share, on any number of images, agrees to within 10%"
+    why = (
+        "a printed 20 of 39 is too coarse: not even its own share, on any number of images, "
+        "agrees to within 10%"
+    )
     for ours in (Totals(512, 1000), Totals(512_820, 1_000_000), Totals(20, 39)):
         verdict = agrees(ours, coarse, 0.1)
         assert (verdict.outcome, verdict.why, verdict.detectable) == (
