@@ -13,7 +13,7 @@ import pytest
 from fixtures.models import SHIPPED
 from tests.pages import PageSnapshot, same_page
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGES = ("ablations", "knockouts", "lens", "verdicts")
 
 
