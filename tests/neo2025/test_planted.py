@@ -210,9 +210,8 @@ def test_every_claim_is_planted():
 
 
 @pytest.mark.parametrize("claim", IN_WORLDS)
-def test_a_claim_is_supported_where_the_paper_is_right_and_refuted_where_the_opposite_is_true(
-    claim,
-):
+def test_a_claim_is_supported_where_the_paper_is_right(claim):
+    """And refuted where the opposite is true."""
     found, verdicts = in_world(claim, "paper")
     assert (
         (found, in_world(claim, "opposite")[0])
@@ -223,9 +222,8 @@ def test_a_claim_is_supported_where_the_paper_is_right_and_refuted_where_the_opp
 
 
 @pytest.mark.parametrize("claim", IN_WORLDS)
-def test_a_claim_is_not_supported_where_nothing_is_there_or_its_control_does_as_much(
-    claim, without_controls
-):
+def test_a_claim_is_not_supported_where_nothing_is_there(claim, without_controls):
+    """Or where its control does as much."""
     expected = IN_WORLDS[claim].split()[1:3]
     found = [in_world(claim, name)[0] for name in ("nothing", "everywhere")]
     without_controls(claim)
@@ -306,8 +304,7 @@ def test_a_claim_on_a_planted_model_is_what_its_wiring_makes_it(name, claim, exp
         assert "no images are left" in str(verdicts[0])
 
 
-def test_that_a_mean_token_takes_the_answer_away_wherever_it_stands_is_seen_by_the_control_alone(
-    subject_of, without_controls
-):
+def test_a_poisoned_mean_token_is_seen_by_the_control_alone(subject_of, without_controls):
+    """One that takes the answer away wherever it stands."""
     without_controls("object-impairs")
     assert outcome("object-impairs", subject_of("POISONED"))[0] == "S"
