@@ -1,4 +1,5 @@
-"""How often is a model loaded? As often as there are models, and not at all where all rows are there.
+"""How often is a model loaded? As often as there are models, and not at all where all rows are
+there.
 
 The paper's three models are made-up checkpoints under their names. Fails if tests of one model do
 not follow each other, if a model is loaded before a row of it is missing, or if one is kept or

@@ -1,8 +1,9 @@
 """Every claim is run where it is known to be true, and where it is not, and must come out so.
 
 Each claim's own test is called with worlds, whose results are made up (worlds.py), and with planted
-models, whose weights are set by hand and which are measured like any other model (planted.py). Fails if a claim compares the wrong arms, in the wrong direction or with the
-wrong bound, leaves a setting out, or passes without its control.
+models, whose weights are set by hand and which are measured like any other model (planted.py).
+Fails if a claim compares the wrong arms, in the wrong direction or with the wrong bound, leaves a
+setting out, or passes without its control.
 """
 
 import inspect

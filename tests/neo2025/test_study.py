@@ -1,5 +1,5 @@
-"""What a study measures, on planted models (tests/neo2025/planted.py) of which it is known what must
-come out; and that recorded rows give the same.
+"""What a study measures, on planted models (tests/neo2025/planted.py) of which it is known what
+must come out; and that recorded rows give the same.
 
 Fails if an image counts that should not, a question is asked that does not exist or passes for
 another, the mean token is made from the wrong images, a row says something else than what its arm
@@ -284,8 +284,8 @@ def test_of_no_images_there_are_the_papers_windows_and_at_most_one_token(study_o
 
 @pytest.fixture(scope="module", params=["text", "authors"])
 def both(request, folder, tmp_path_factory) -> tuple[Measured, Path]:
-    """A study that has measured everything, and the file of its rows, alone in a folder; some of its
-    images have two questions, and some none."""
+    """A study that has measured everything, and the file of its rows, alone in a folder; some of
+    its images have two questions, and some none."""
     place = tmp_path_factory.mktemp(request.param)
     asked = {str(at): ["What is on the plate?", "What is it?"][: at % 3] for at in range(IMAGES)}
     (place / "questions.json").write_text(json.dumps(asked))

@@ -59,7 +59,8 @@ def paper(task: str, arm: str) -> float:
     if arm.startswith("gradient = "):
         return PRINTED[task, f"gradient {NEAREST[arm.removeprefix('gradient = ')]}"]
     if arm.startswith(("random ", "register")):
-        # what the paper calls negligible; printed are up to 9 %, which at N images may be ten points
+        # what the paper calls negligible; printed are up to 9 %, which at N images may be ten
+        # points
         return 0.03
     return PRINTED[task, arm]
 
