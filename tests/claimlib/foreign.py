@@ -79,7 +79,8 @@ class Foreign:
     def run(self, *options: str) -> pytest.RunResult:
         """Run pytest; that warnings are errors in this project is no rule there."""
         quick = [part for name in OTHER_PLUGINS for part in ("-p", f"no:{name}")]
-        return self.pytester.runpytest_inprocess(*quick, "-W", "default", *options)
+        imported = ("-W", "ignore:Module already imported")  # in this process
+        return self.pytester.runpytest_inprocess(*quick, "-W", "default", *options, *imported)
 
     def report(self, *options: str) -> dict[str, str]:
         """Run pytest, and read the pages that it writes."""

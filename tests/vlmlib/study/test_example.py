@@ -10,6 +10,7 @@ import io
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def square(left: float, side: float = 8) -> list[float]:
 
 
 def compressed(mask: np.ndarray, as_text: bool = True) -> dict:
-    code = run_length.encode(np.asfortranarray(mask.astype(np.uint8)))
+    code: Any = run_length.encode(np.asfortranarray(mask.astype(np.uint8)))
     return {"size": list(SIZE), "counts": code["counts"].decode() if as_text else code["counts"]}
 
 
@@ -53,7 +54,7 @@ def uncompressed(mask: np.ndarray) -> dict:
 def by_pycocotools(outline) -> np.ndarray:
     """The mask of an annotation, as COCO's own code reads it."""
     with contextlib.redirect_stdout(io.StringIO()):
-        data = COCO()
+        data: Any = COCO()
         data.dataset = {
             "images": [{"id": 1, "height": SIZE[0], "width": SIZE[1]}],
             "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "segmentation": outline}],

@@ -1,45 +1,27 @@
-"""Keys of measurements: does each thing that can change a number change its key, and nothing else?
+"""Which model is measured: does each thing that can change an answer change a model's key, and
+nothing else, and is a checkpoint known without being loaded?
 
 A key that misses something shows old numbers as new ones; a key that holds too much measures for
-days again. The second half asks the same of a whole subject: a tiny random model on three shipped
-scenes, over a store.
+days again.
 """
 
-import ast
-import functools
 import shutil
-from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FunctionType
+from types import SimpleNamespace
+from typing import Any
 
-import numpy as np
+import huggingface_hub
 import pytest
 import torch
 from PIL import Image
 from tokenizers import processors
 
-from claims.neo2025 import protocol
-from claims.neo2025 import study as measurements
-from claims.neo2025.protocol import REFERENCE, TEXT, Said, Text
-from claims.neo2025.study import Subject
-from fixtures.emoji_coco.scenes import HERE
 from tests.tiny import tiny_qwen, tiny_vlm
-from vlmlib import VLM, Ablate, VLMError, save_mean, select
-from vlmlib.study import identity
-from vlmlib.study.coco import LENS, CocoData
-from vlmlib.study.identity import (
-    JUDGING,
-    MEASURING,
-    ROOT,
-    _meaning,
-    code_key,
-    design_key,
-    file_key,
-    model_key,
-)
-from vlmlib.study.store import Store
+from vlmlib import VLM, VLMError
+from vlmlib.study import Store, checkpoint, identity, loaded
+from vlmlib.study.example import file_key
+from vlmlib.study.identity import commit_of, model_key
 
 FAMILIES = {"llava": tiny_vlm, "qwen": tiny_qwen}
 families = pytest.mark.parametrize("make", FAMILIES.values(), ids=FAMILIES)
@@ -76,15 +58,14 @@ def zeroed(dtype: torch.dtype) -> VLM:
     vlm = tiny_vlm()
     for weight in vlm.model.parameters():
         weight.data.zero_()
-    vlm.model.to(dtype)
+    vlm.model.to(dtype)  # pyright: ignore[reportArgumentType]
     return vlm
 
 
-def test_the_type_of_the_weights_is_in_the_key_even_if_their_values_and_sizes_are_the_same():
-    assert (
-        len({model_key(zeroed(dtype)) for dtype in (torch.float32, torch.float16, torch.bfloat16)})
-        == 3
-    )
+def test_the_type_of_the_weights_is_in_the_key():
+    """Even if their values and sizes are the same."""
+    dtypes = (torch.float32, torch.float16, torch.bfloat16)
+    assert len({model_key(zeroed(dtype)) for dtype in dtypes}) == 3
 
 
 def moved(make) -> VLM:
@@ -205,514 +186,237 @@ def test_one_checkpoint_has_one_key_wherever_it_lies(tmp_path):
     assert model_key(here) == model_key(there)
 
 
-# Designs.
-
-
-def first_design(scene):
-    return {"last row": [Ablate(select.last_row(scene.stimulus), scene.mean)]}
-
-
-def second_design(scene):
-    return {"last row": [Ablate(select.last_row(scene.stimulus), scene.mean * 2)]}
-
-
-def designing(factor: int):
-    def design(scene):
-        return {"last row": [Ablate(select.last_row(scene.stimulus), scene.mean * factor)]}
-
-    return design
-
-
-def with_default(factor: int):
-    def design(scene, factor=factor):
-        return {"last row": [Ablate(select.last_row(scene.stimulus), scene.mean * factor)]}
-
-    return design
-
-
-def with_keyword(factor: int):
-    def design(scene, *, factor=factor):
-        return {"last row": [Ablate(select.last_row(scene.stimulus), scene.mean * factor)]}
-
-    return design
-
-
-def with_set(scene):
-    return (
-        {"some": [Ablate([scene.stimulus.last], scene.mean)]} if len(scene.object) in {0, 8} else {}
+def test_a_model_that_is_loaded_is_known_by_its_key_and_gives_itself():
+    vlm = tiny_vlm()
+    handle = loaded(vlm)
+    assert (handle.name, handle.dtype, handle.device) == (
+        type(vlm.model).__name__,
+        "float32",
+        "cpu",
     )
+    assert loaded(vlm, "tiny").name == "tiny"
+    assert handle.load() is vlm
+    assert handle.weights(file_key) == model_key(vlm)
+    vlm.model.lm_head.weight.view(torch.int32)[0, 0] ^= 1
+    assert handle.weights(file_key) == model_key(vlm)  # as it is, not as it was
+    assert loaded(zeroed(torch.bfloat16)).dtype == "bfloat16"
 
 
-def in_file(folder: Path, name: str, source: str):
-    """A function of this source, from a file of its own."""
-    file = folder / f"{name}.py"
-    file.write_text(source)
-    space: dict = {"__name__": name}
-    exec(compile(source, str(file), "exec"), space)
-    return space["design"]
-
-
-def test_a_designs_source_and_name_are_its_key(tmp_path):
-    source = "def design(scene):\n    return {'a': [5]}\n"
-    design = in_file(tmp_path, "one", source)
-    assert design_key(design) == design_key(in_file(tmp_path, "two", "\n\n" + source))
-    assert design_key(design) != design_key(in_file(tmp_path, "three", source.replace("5", "6")))
-    assert (
-        len({design_key(each) for each in (first_design, second_design, measurements.ablations)})
-        == 3
-    )
-    assert design_key(first_design) == design_key(first_design)
-
-
-def test_lambdas_are_told_apart_by_their_source():
-    one = lambda scene: {"a": [scene.mean]}  # noqa: E731
-    two = lambda scene: {"a": [scene.mean * 2]}  # noqa: E731
-    assert design_key(one) != design_key(two)
-
-
-def test_lambdas_on_one_line_are_told_apart():
-    one, two = (lambda scene: {"a": [scene.mean]}), (lambda scene: {"a": [scene.mean * 2]})
-    assert design_key(one) != design_key(two)
-
-
-@pytest.mark.parametrize(
-    "make", [designing, with_default, with_keyword], ids=["closure", "default", "keyword"]
-)
-def test_designs_of_one_source_that_hold_other_values_are_told_apart(make):
-    assert design_key(make(1)) == design_key(make(1))
-    assert design_key(make(1)) != design_key(make(2))
-
-
-def test_the_order_in_which_a_set_lies_in_memory_is_not_in_a_designs_key():
-    """For texts it is another in every process: the design would be measured again each time."""
-    code, one, other = with_set.__code__, frozenset([0, 8]), frozenset([8, 0])
-    assert repr(one) != repr(other)
-    consts = [
-        tuple(each if const == one else const for const in code.co_consts) for each in (one, other)
-    ]
-    designs = [FunctionType(code.replace(co_consts=each), globals(), "with_set") for each in consts]
-    assert one in code.co_consts
-    assert design_key(designs[0]) == design_key(designs[1])
-
-
-def test_a_design_without_source_is_refused_by_name():
-    space: dict = {}
-    exec("def design(scene):\n    return {}", space)
-    with pytest.raises(VLMError, match=r"'design' cannot be read.*Put it into a file"):
-        design_key(space["design"])
-
-
-@pytest.mark.parametrize(
-    "design", [dict, len, functools.partial(first_design)], ids=["class", "function", "partial"]
-)
-def test_a_design_that_is_built_in_or_no_function_is_refused(design):
-    with pytest.raises(VLMError, match="cannot be read"):
-        design_key(design)
-
-
-# Code and files.
-
-
-@pytest.fixture
-def tree(tmp_path, monkeypatch) -> Path:
-    """A project of this layout, one line per module, that the key is asked of."""
-    for file in [*(ROOT / "vlmlib").glob("*.py"), *(ROOT / name for name in MEASURING)]:
-        copy = tmp_path / file.relative_to(ROOT)
-        copy.parent.mkdir(exist_ok=True)
-        copy.write_text(f'"""What {file.stem} is."""\n\nBOUND = 3\n')
-    monkeypatch.setattr(identity, "ROOT", tmp_path)
-    return tmp_path
-
-
-def key_of_code() -> str:
-    return code_key.__wrapped__()
-
-
-@pytest.mark.parametrize("file", ["vlmlib/model.py", "vlmlib/mean.py", *MEASURING])
-def test_a_constant_in_code_that_measures_changes_the_key_and_words_about_it_do_not(tree, file):
-    key = key_of_code()
-    for same in (
-        '"""Other words."""\nBOUND = 3',
-        "BOUND = 3  # why",
-        "BOUND  =  (\n    3\n)",
-        "BOUND = 0x3",
-    ):
-        (tree / file).write_text(same)
-        assert key_of_code() == key
-    for other in (
-        "BOUND = 4",
-        "BOUND = 3.0",
-        "LIMIT = 3",
-        "BOUND = 3\nBOUND = 3",
-        "",
-        "BOUND = '3'",
-    ):
-        (tree / file).write_text(other)
-        assert key_of_code() != key
-
-
-def test_a_new_module_of_the_instrument_changes_the_key_and_one_of_the_pytest_side_does_not(tree):
-    key = key_of_code()
-    (tree / "fixtures" / "pages.py").write_text("BOUND = 4")
-    assert key_of_code() == key
-    (tree / "vlmlib" / "another.py").write_text("BOUND = 3")
-    assert key_of_code() != key
-
-
-def test_a_library_of_another_version_changes_the_key(tree, monkeypatch):
-    key, version = key_of_code(), identity.version
-    for library in ("torch", "transformers", "tokenizers", "numpy", "pillow"):
-        monkeypatch.setattr(
-            identity,
-            "version",
-            lambda name, library=library: version(name) + "9" * (name == library),
-        )
-        assert key_of_code() != key
-    monkeypatch.setattr(identity, "version", lambda name: version(name))
-    assert key_of_code() == key
-
-
-def behind(*names: str) -> set[str]:
-    """The files of the instrument that these modules import, and what those import."""
-    found: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        file = waiting.pop()
-        if file not in found:
-            found.add(file)
-            nodes = ast.walk(ast.parse((ROOT / "vlmlib" / file).read_text()))
-            modules = [
-                node
-                for node in nodes
-                if isinstance(node, ast.ImportFrom) and str(node.module).startswith("vlmlib")
-            ]
-            waiting += [
-                f"{node.module.split('.')[1]}.py" for node in modules if "." in str(node.module)
-            ]
-            waiting += [
-                f"{each.name}.py"
-                for node in modules
-                if node.module == "vlmlib"
-                for each in node.names
-            ]
-    return found
-
-
-READOUTS = (
-    "model.py",
-    "tasks.py",
-    "lens.py",
-    "gradients.py",
-    "mean.py",
-    "select.py",
-    "windows.py",
-    "interventions.py",
-)
-
-
-def test_the_code_that_a_measurement_runs_through_is_in_the_key():
-    assert "engine.py" in behind(*READOUTS)
-    assert behind(*READOUTS) & JUDGING <= {"errors.py"}
-
-
-def test_the_code_that_only_judges_is_not_in_the_key():
-    judging = (
-        {file.name for file in (ROOT / "vlmlib").glob("*.py")} - behind(*READOUTS) - {"__init__.py"}
-    )
-    assert judging - JUDGING == set()
-
-
-def test_a_file_that_is_named_as_measuring_or_judging_is_there():
-    for name in MEASURING:
-        assert (ROOT / name).is_file()
-    for name in JUDGING:
-        assert (ROOT / "vlmlib" / name).is_file()
-
-
-@pytest.mark.parametrize("file", sorted((ROOT / "vlmlib").glob("*.py")), ids=lambda file: file.name)
-def test_the_meaning_of_code_is_the_same_once_comments_and_layout_are_gone(file):
-    source = file.read_text()
-    assert _meaning(ast.unparse(ast.parse(source))) == _meaning(source)
-    assert ast.get_docstring(ast.parse(source)).splitlines()[0] not in _meaning(source)
-
-
-def test_the_meaning_of_code_keeps_texts_that_are_no_docstrings_and_every_docstring_goes():
-    bare = "class A:\n    def f(self):\n        return 'x'\n"
-    told = '"""M."""\nclass A:\n    """C."""\n\n    def f(self):\n        """F."""\n        # why\n        return "x"\n'
-    assert _meaning(told) == _meaning(bare)
-    assert _meaning(bare) != _meaning(bare.replace("'x'", "'y'"))
-    assert _meaning("a = 1\n'text'") != _meaning("a = 1\n'other'")
-
-
-def test_a_files_bytes_are_its_key_and_a_missing_one_is_named(tmp_path):
-    for name, content in (("a", b"1"), ("b", b"1"), ("c", b"2")):
-        (tmp_path / name).write_bytes(content)
-    assert file_key(tmp_path / "a") == file_key(tmp_path / "b") != file_key(tmp_path / "c")
-    with pytest.raises(VLMError, match=r"nothing'.*cannot be read"):
-        file_key(tmp_path / "nothing")
-
-
-# A subject over a store.
-
-
-class Planted(Text):
-    """Right on every image that is not all black, unless an arm ablates 5 tokens or more: what that
-    takes to answer is the model's own work. Painting out makes an image black."""
-
-    name = "planted"
-
-    def painted_out(self, image, mask, generator):
-        return Image.new("RGB", image.size)
-
-    def ask(self, vlm, question, stimulus, arms) -> list[Said]:
-        said = super().ask(vlm, question, stimulus, arms)
-        shows = len(stimulus.inputs["pixel_values"].unique()) > 3  # black is one value per channel
-        lost = [
-            sum(len(each.tokens) for each in arm if isinstance(each, Ablate)) >= 5 for arm in arms
-        ]
-        return [
-            replace(each, right=shows and not gone) for each, gone in zip(said, lost, strict=True)
-        ]
-
-
-class OtherPlanted(Planted):
-    name = "other"
-
-
-def design(scene):
-    rows = {
-        "last row": select.last_row(scene.stimulus),
-        "everything": scene.stimulus.visual,
-        "object": scene.object,
-    }
-    return {name: [Ablate(tokens, scene.mean)] for name, tokens in rows.items()} | {
-        "random 3": [Ablate(scene.random("random 3", 3), scene.mean)]
-    }
-
-
-def other_design(scene):
-    return {"nothing": []}
-
-
-@pytest.fixture
-def few(monkeypatch) -> None:
-    monkeypatch.setattr(measurements, "MEAN_IMAGES", 3)
-    monkeypatch.setattr(protocol, "MAX_NEW_TOKENS", 2)
+# Checkpoint folders.
 
 
 @pytest.fixture(scope="module")
-def data() -> tuple[CocoData, CocoData]:
-    return CocoData(HERE, limit=3), CocoData(HERE, limit=3, purpose=LENS)
+def saved(tmp_path_factory) -> Path:
+    vlm, folder = tiny_vlm(), tmp_path_factory.mktemp("checkpoints") / "my-llava"
+    for part in (vlm.model, vlm.processor):
+        part.save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture
-def store(tmp_path) -> Iterator[Store]:
-    with closing(Store(tmp_path / "store")) as store:
-        yield store
+def folder(saved, tmp_path) -> Path:
+    return Path(shutil.copytree(saved, tmp_path / "my-llava"))
 
 
-class Counted:
-    """A subject over a store, and how often its model ran."""
+class Loads:
+    """In place of `VLM.load`: remembers how it was called."""
 
-    def __init__(self, data, store, protocol: Text = TEXT, make=tiny_vlm, **more):
-        self.subject = Subject("tiny", make(), *data, store, protocol, **more)
-        self.calls = 0
-        stack = self.subject.vlm.decoder.stack
-        stack.register_forward_pre_hook(self._count, with_kwargs=True, prepend=True)
+    def __init__(self):
+        self.calls: list[tuple[str, dict[str, Any]]] = []
 
-    def _count(self, *_) -> None:
-        self.calls += 1
+    def __call__(self, source: str, **options: Any) -> Any:
+        self.calls.append((source, options))
+        return SimpleNamespace(number=len(self.calls))
 
 
-def units(store: Store) -> int:
-    return store.database.execute("SELECT count(*) FROM units").fetchone()[0]
+def key_of(folder: Path) -> str:
+    """The key of a folder, which nothing loads."""
+    loads = Loads()
+    key = checkpoint(str(folder), load=loads).weights(file_key)
+    assert loads.calls == []
+    return key
 
 
-def rows_of(table) -> list[tuple]:
-    return [tuple(map(str, row)) for row in table.rows.itertuples(index=False, name=None)]
+def test_a_folder_is_known_without_being_loaded(folder, monkeypatch):
+    monkeypatch.setattr(VLM, "load", None)
+    assert len(key_of(folder)) == 64
+    assert key_of(folder) == key_of(folder)
 
 
-@pytest.mark.usefixtures("few")
-@families
-def test_what_is_asked_twice_runs_no_model_the_second_time(make, data, store):
-    tables, lenses, calls = [], [], []
-    for _ in range(2):
-        counted = Counted(data, store, Planted(), make)
-        tables.append(
-            counted.subject.measure(("generative", "polling", "VQA"), design, attributed=True)
-        )
-        lenses.append(counted.subject.lens)
-        assert counted.subject.numbers is counted.subject.numbers
-        calls.append(counted.calls)
-    assert calls[0] > 50
-    assert calls[1] == 0
-    assert rows_of(tables[0]) == rows_of(tables[1])
-    assert tables[0].images == tables[1].images
-    assert np.array_equal(lenses[0].auc, lenses[1].auc)
-    assert len(lenses[0].best) == 3
+def test_a_folder_has_one_key_wherever_it_lies_and_whatever_it_is_called(folder, tmp_path):
+    before = key_of(folder)
+    elsewhere = folder.rename(tmp_path / "elsewhere")
+    assert key_of(elsewhere) == before
 
 
-@pytest.mark.usefixtures("few")
-def test_a_table_holds_what_every_arm_did_on_every_image_with_a_question(data, store):
-    examples, _ = data
-    subject = Counted(data, store, Planted()).subject
-    table = subject.measure(("polling", "VQA"), design)
-    asked = [each.image_id for each in examples.examples if each.questions]
-    assert table.images == {
-        "polling": {"filter 1": 3, "filter 2": 3, "asked": 3, "counted": 3},
-        "VQA": {"filter 1": 3, "filter 2": 3, "asked": len(asked), "counted": len(asked)},
-    }
-    tokens = {"clean": 0, "last row": 4, "everything": 16, "random 3": 3}
-    for image, example in subject._examples.items():
-        count = len(subject.vlm.read(example.image, "").tokens_of(example.mask))
-        rows = table.rows[(table.rows.image == image) & (table.rows.task == "polling")]
-        assert dict(zip(rows.arm, rows.tokens, strict=True)) == tokens | {"object": count}
-        assert dict(zip(rows.arm, rows.right, strict=True)) == {
-            arm: k < 5 for arm, k in (tokens | {"object": count}).items()
-        }
-    assert table.lost("polling", "everything").tolist() == [True] * 3
-    assert table.lost("VQA", "last row").tolist() == [False] * len(asked)
+NEEDED = {"config.json", "model.safetensors", "tokenizer.json", "processor_config.json"}
 
 
-@pytest.mark.usefixtures("few")
-def test_an_image_that_is_right_without_its_object_or_wrong_with_it_is_not_kept(data, store):
-    class Blind(Planted):
-        def painted_out(self, image, mask, generator):
-            return image
-
-    class Wrong(Planted):
-        def ask(self, vlm, question, stimulus, arms):
-            return [
-                replace(each, right=False) for each in super().ask(vlm, question, stimulus, arms)
-            ]
-
-    for name, kind in (("blind", Blind), ("wrong", Wrong)):
-        kind.name = name
-        table = Counted(data, store, kind()).subject.measure(("polling",), design)
-        assert table.images["polling"] == {"filter 1": 3, "filter 2": 0, "asked": 0, "counted": 0}
-        assert len(table.rows) == 0
+@pytest.mark.parametrize("place", [0.0, 0.5, 1.0], ids=["first", "middle", "last"])
+def test_any_byte_of_what_is_loaded_changes_the_key_of_a_folder(folder, place):
+    before, files = key_of(folder), sorted(folder.iterdir())
+    assert {file.name for file in files} >= NEEDED
+    keys = set()
+    for file in files:
+        original = file.read_bytes()
+        content = bytearray(original)
+        content[int(place * (len(content) - 1))] ^= 1
+        file.write_bytes(content)
+        keys.add(key_of(folder))
+        file.write_bytes(original)
+        assert key_of(folder) == before
+    assert len(keys | {before}) == len(files) + 1
 
 
-@pytest.mark.usefixtures("few")
-def test_runs_stop_at_as_many_images_as_the_protocol_says(data, store):
-    class Short(Planted):
-        name = "short"
-        most_images = 2
-
-    table = Counted(data, store, Short()).subject.measure(("polling",), design)
-    assert sorted(set(table.rows.image)) == sorted(each.image_id for each in data[0].examples)[:2]
+def test_a_weight_that_is_trained_further_changes_the_key_of_a_folder(folder):
+    before = key_of(folder)
+    tiny_vlm(seed=1).model.save_pretrained(folder)
+    assert key_of(folder) != before
 
 
-@pytest.mark.usefixtures("few")
-def test_other_designs_tasks_protocols_seeds_models_and_means_are_measured_anew(
-    data, store, tmp_path, monkeypatch
-):
-    def measured(tasks=("polling",), design=design, protocol: Text | None = None, **more) -> int:
-        """How many units that made."""
-        before = units(store)
-        Counted(data, store, protocol or Planted(), **more).subject.measure(tasks, design)
-        return units(store) - before
-
-    assert measured() == 6  # three images: filter 2, and the arms
-    assert measured() == 0
-    assert measured(design=other_design) == 3
-    assert measured(tasks=("generative", "polling")) == 3
-    assert measured(protocol=OtherPlanted()) == 6
-    assert measured(make=lambda: tiny_vlm(seed=1)) == 6
-    for name, value in (("one", 1.0), ("two", 2.0)):
-        save_mean(tmp_path / f"{name}.safetensors", torch.full((16,), value), model="tiny")
-        assert measured(mean_file=tmp_path / f"{name}.safetensors") == 6
-    monkeypatch.setattr(measurements, "SEED", 1)
-    assert measured() == 6
-    assert measured(design=other_design) == 3
+@pytest.mark.parametrize("name", ["chat_template.jinja", "model-2.safetensors", "added.json"])
+def test_a_file_more_that_is_loaded_changes_the_key_of_a_folder(folder, name):
+    before = key_of(folder)
+    (folder / name).write_text("{}")
+    added = key_of(folder)
+    (folder / name).rename(folder / f"another-{name}")
+    assert len({before, added, key_of(folder)}) == 3
 
 
-@pytest.mark.usefixtures("few")
-def test_an_image_whose_file_target_or_question_is_another_is_measured_anew(data, store, tmp_path):
-    examples, lens = data
-    subject = Counted(data, store, Planted()).subject
-    subject.measure(("polling",), design)
-    first, second, third = examples.examples
-    redrawn = tmp_path / "redrawn.png"
-    first.image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(redrawn)
-    shifted = np.roll(second.mask, 1, 1)
-    changed = [
-        replace(first, path=redrawn),
-        replace(second, mask=shifted),
-        replace(second, polygons=((0.0, 0.0, 9.0, 0.0, 9.0, 9.0),)),
-        replace(third, category="dog" if third.category != "dog" else "car"),
-        replace(third, questions=("What is it?",)),
-    ]
-    for example in changed:
-        before = units(store)
-        again = Counted((examples, lens), store, Planted()).subject
-        again._examples = {example.image_id: example}
-        again.measure(("polling",), design)
-        assert units(store) == before + 2  # filter 2, and the arms
+@pytest.mark.parametrize("name", ["README.md", ".gitattributes", "picture.png", "runs/log.json"])
+def test_what_lies_beside_a_checkpoint_does_not_change_its_key(folder, name):
+    before = key_of(folder)
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("{}")
+    assert key_of(folder) == before
 
 
-@pytest.mark.usefixtures("few")
-def test_an_image_under_another_id_which_seeds_its_draws_is_measured_anew(data, store):
-    first = data[0].examples[0]
-    subject = Counted(data, store, Planted()).subject
-    subject._examples = {first.image_id: first, 9999: replace(first, image_id=9999)}
-    table = subject.measure(("polling",), design)
-    assert sorted(set(table.rows.image)) == [first.image_id, 9999]
-    assert units(store) == 4
+def test_the_key_of_a_folder_is_kept_by_a_store(folder, tmp_path, monkeypatch):
+    """So that 14 GB are not read at every start."""
+    read, store = [], Store(tmp_path / "store")
+
+    def counted(path: Path) -> str:
+        read.append(path.name)
+        return file_key(path)
+
+    monkeypatch.setattr("vlmlib.study.store.LARGE", 1)
+    monkeypatch.setattr("vlmlib.study.store.file_key", counted)
+    handle = checkpoint(str(folder))
+    assert handle.weights(store.file_key) == key_of(folder)
+    once = sorted(read)
+    assert handle.weights(store.file_key) == key_of(folder)
+    assert sorted(read) == once == sorted(file.name for file in folder.iterdir())
+    store.close()
 
 
-def test_the_text_and_the_reference_have_other_identities(data, store):
-    text, reference = (
-        Subject("tiny", tiny_vlm(), *data, store, each) for each in (TEXT, REFERENCE)
-    )
-    assert text.identity != reference.identity
-    assert text.identity == Subject("another name", tiny_vlm(), *data, store, TEXT).identity
-    assert (text.label, reference.label) == ("tiny", "tiny, reference")
+def test_a_folder_goes_by_its_own_name_unless_it_has_another(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert [checkpoint(str(each)).name for each in (folder, ".")] == ["my-llava"] * 2
+    handle = checkpoint(str(folder), "tiny", "cuda", "float16")
+    assert (handle.name, handle.device, handle.dtype) == ("tiny", "cuda", "float16")
 
 
-@pytest.mark.usefixtures("few")
-def test_the_mean_is_computed_once_over_images_outside_the_filter_and_read_from_its_file_after_that(
-    data, store, monkeypatch
-):
-    computed = []
-
-    def counted(vlm, images):
-        computed.append(list(images))
-        return measurements_mean(vlm, computed[-1])
-
-    measurements_mean = measurements.mean_embedding
-    monkeypatch.setattr(measurements, "mean_embedding", counted)
-    first, again = (Subject("tiny", tiny_vlm(), *data, store).mean for _ in range(2))
-    assert torch.equal(first, again)
-    assert [len(each) for each in computed] == [3]
-    vlm = tiny_vlm()
-    stimuli = [vlm.read(Image.open(path), "") for path in data[0].others[:3]]
-    torch.testing.assert_close(
-        first, torch.cat([each.embeddings[each.visual] for each in stimuli]).mean(0)
-    )
-    assert not {each.path for each in data[0].examples} & set(data[0].others[:3])
+def test_a_folder_is_loaded_as_it_was_asked_for(folder):
+    loads = Loads()
+    checkpoint(str(folder), "tiny", "cuda", "float16", loads).load()
+    assert loads.calls == [(str(folder), {"device": "cuda", "dtype": "float16"})]
 
 
-@pytest.mark.usefixtures("few")
-def test_a_damaged_mean_file_is_named_and_a_lost_one_is_made_again(data, store):
-    mean = Subject("tiny", tiny_vlm(), *data, store).mean.clone()  # the file lies under it
-    [file] = store.path.parent.glob("mean-*.safetensors")
-    file.write_bytes(file.read_bytes()[:-4])
-    with pytest.raises(VLMError, match=file.name):
-        _ = Subject("tiny", tiny_vlm(), *data, store).mean
-    file.unlink()
-    assert torch.equal(Subject("tiny", tiny_vlm(), *data, store).mean, mean)
+def test_a_handle_loads_its_model_once(folder, monkeypatch):
+    """Unless what loads it is given, which then says itself how long a model stays."""
+    loads = Loads()
+    monkeypatch.setattr(VLM, "load", loads)
+    handle = checkpoint(str(folder))
+    assert loads.calls == []
+    assert handle.load() is handle.load()
+    assert len(loads.calls) == 1
+    own = checkpoint(str(folder), load=loads)
+    assert own.load() is not own.load()
+    assert len(loads.calls) == 3
 
 
-def test_a_mean_file_of_ones_own_is_taken_as_it_is(data, store, tmp_path):
-    mine = torch.linspace(0, 1, 16)
-    save_mean(tmp_path / "mine.safetensors", mine, model="tiny")
-    subject = Subject("tiny", tiny_vlm(), *data, store, mean_file=tmp_path / "mine.safetensors")
-    assert torch.equal(subject.mean, mine)
-    assert not list(store.path.parent.glob("mean-*"))
+def test_a_handle_gives_the_model_of_its_folder(folder):
+    assert model_key(checkpoint(str(folder)).load()) == model_key(VLM.load(folder))
 
 
-def test_a_subject_knows_its_tokens_and_where_its_sliding_windows_stand(data, store):
-    subject = Subject("tiny", tiny_vlm(), *data, store)
-    assert subject.visual_tokens == 16
-    assert subject.sliding_places == {"L1-1": 0.25, "L2-2": 0.75}
+# Ids on the hub.
+
+COMMIT, NEWER = "a" * 40, "b" * 40
+
+
+class Hub:
+    """A hub: what it says of a model, and what of it lies in the cache on this machine."""
+
+    def __init__(self, cache: Path):
+        self.cache, self.asked = cache, []
+        self.says: Callable[[str], str] = self.unreachable
+
+    def unreachable(self, source: str) -> str:
+        raise ConnectionError("no network")
+
+    def download(self, source: str, commit: str) -> None:
+        folder = self.cache / f"models--{source.replace('/', '--')}"
+        for name, content in {"refs/main": commit, f"snapshots/{commit}/config.json": "{}"}.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(content)
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch) -> Iterator[Hub]:
+    hub = Hub(tmp_path / "hub")
+
+    def model_info(_, source: str):
+        hub.asked.append(source)
+        return SimpleNamespace(sha=hub.says(source))
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(hub.cache))
+    monkeypatch.setattr(identity.HfApi, "model_info", model_info)
+    commit_of.cache_clear()
+    yield hub
+    commit_of.cache_clear()
+
+
+def test_an_id_is_known_by_the_commit_that_is_on_this_machine(hub):
+    hub.download("some/model", COMMIT)
+    hub.says = lambda source: NEWER
+    loads = Loads()
+    handle = checkpoint("some/model", dtype="float16", load=loads)
+    assert (handle.name, handle.weights(file_key)) == ("some/model", COMMIT)
+    assert (loads.calls, hub.asked) == ([], [])
+    handle.load()
+    options = {"device": "cpu", "dtype": "float16", "revision": COMMIT}
+    assert loads.calls == [("some/model", options)]
+
+
+def test_an_id_that_is_not_on_this_machine_is_looked_up_once(hub):
+    hub.download("some/other", COMMIT)
+    hub.says = lambda source: NEWER
+    handle = checkpoint("some/model", load=Loads())
+    assert [handle.weights(file_key) for _ in range(2)] == [NEWER] * 2
+    assert hub.asked == ["some/model"]
+
+
+def test_another_commit_is_another_key(hub):
+    keys = set()
+    for commit in (COMMIT, NEWER):
+        commit_of.cache_clear()  # as a new process would see it
+        hub.download("some/model", commit)
+        keys.add(checkpoint("some/model").weights(file_key))
+    assert keys == {COMMIT, NEWER}
+
+
+def test_an_id_that_cannot_be_looked_up_is_named(hub):
+    """Once its key or its model is asked for."""
+    handle = checkpoint("some/model", load=Loads())
+    for call in (lambda: handle.weights(file_key), handle.load):
+        with pytest.raises(VLMError, match=r"'some/model' is no folder .*no network.* pass the fo"):
+            call()
+    hub.says = lambda source: COMMIT
+    assert handle.weights(file_key) == COMMIT  # once there is a network
+
+
+@pytest.mark.parametrize("source", ["/no/such/folder", "a/b/c", "--", "no such model"])
+def test_what_is_neither_folder_nor_id_is_named(hub, source):
+    with pytest.raises(VLMError, match=rf"^'{source}' is no folder and could not be looked up"):
+        checkpoint(source).weights(file_key)
+    assert hub.asked in ([], [source])
