@@ -93,7 +93,8 @@ class Bench:
 
         @functools.cache
         def needed() -> tuple[VLM, Float[Tensor, " d_model"]]:
-            return self.model.load(), self.mean_token()
+            vlm = self.model.load()
+            return vlm, self._mean_of(vlm)
 
         def rows_of(unit: Unit) -> Sequence[Row]:
             return compute(*needed(), by_id[unit.example])
@@ -114,7 +115,9 @@ class Bench:
 
         **Raises:** `VLMError` for a mean token of another model's width.
         """
-        vlm = self.model.load()
+        return self._mean_of(self.model.load())
+
+    def _mean_of(self, vlm: VLM) -> Float[Tensor, " d_model"]:
         if isinstance(self.mean, Tensor):
             mean = self.mean
         elif self.mean.file:
