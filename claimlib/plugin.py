@@ -30,7 +30,7 @@ class Hooks:
     """What the conftest of a paper may implement."""
 
     @pytest.hookspec(firstresult=True)
-    def pytest_claim_subjects(  # type: ignore[empty-body]
+    def pytest_claim_subjects(
         self, config: pytest.Config, claim: "Claim"
     ) -> "list[Subject] | None":
         """What a claim is held against; without an answer it is one subject, "here".
@@ -110,6 +110,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out claims that are held against nothing here, and let those on one subject follow each
     other, so that what it needs is made once."""
+    for item in items:
+        if _is_claim(item) and "claim_subject" not in _params_of(item):
+            raise pytest.UsageError(f"{item.nodeid} {NO_TRIAL}.")
     left_out = [item for item in items if _is_claim(item) and subject_of(item) is None]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
@@ -144,7 +147,7 @@ def trial(request: pytest.FixtureRequest, claim_subject: "Subject") -> "Iterator
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item):
     result = yield
-    if _is_claim(item) and not item.funcargs["trial"].verdicts:  # type: ignore[attr-defined]
+    if _is_claim(item) and not item.funcargs["trial"].verdicts:  # pyright: ignore
         pytest.fail(NO_VERDICT, pytrace=False)
     return result
 
@@ -209,8 +212,7 @@ def claim_of(node: pytest.Item) -> "Claim":
 
 def subject_of(item: pytest.Item) -> "Subject | None":
     """What a test's claim is held against; None for one that is held against nothing here."""
-    params = item.callspec.params if hasattr(item, "callspec") else {}  # type: ignore[attr-defined]
-    return params.get("claim_subject")
+    return _params_of(item).get("claim_subject")
 
 
 def _by_subject(items: list[pytest.Item]) -> list[pytest.Item]:
@@ -222,6 +224,11 @@ def _by_subject(items: list[pytest.Item]) -> list[pytest.Item]:
         assert subject is not None
         keys[item] = subject.order, first.setdefault(subject.label, place)
     return sorted(items, key=keys.__getitem__)
+
+
+def _params_of(item: pytest.Item) -> Mapping[str, Any]:
+    callspec = getattr(item, "callspec", None)
+    return callspec.params if callspec else {}
 
 
 def _is_claim(item: pytest.Item) -> bool:
@@ -260,41 +267,56 @@ def _loaded(node: pytest.Item) -> "tuple[dict[str, Claim], Refutations]":
 
 
 def _params(definition: pytest.Function) -> list[Any]:
-    """The subjects of a test as parameters; a known refutation is expected to fail, by
-    `ClaimRefuted` and nothing else."""
-    from claimlib.claims import Subject
-
-    claim, (_, refutations) = claim_of(definition), _loaded(definition)
+    """The subjects of a test as parameters."""
+    claim = claim_of(definition)
     _refuse_a_second_test(definition, claim)
-    answer = definition.ihook.pytest_claim_subjects(config=definition.config, claim=claim)
-    subjects = [Subject("here")] if answer is None else answer
-    _check_subjects(subjects)
-    reasons = {label: reason for (id_, label), reason in refutations.items() if id_ == claim.id}
-    labels = [subject.known_as or subject.label for subject in subjects]
-    for orphan in sorted(reasons.keys() - set(labels)):
-        _warn_of_an_orphan(definition, claim, orphan, labels)
-    params = []
-    for subject, label in zip(subjects, labels, strict=True):
-        marks = list(subject.marks)
-        if reason := reasons.get(label):
-            marks.append(pytest.mark.xfail(raises=ClaimRefuted, strict=True, reason=reason))
-        if subject.asked:
-            params.append(pytest.param(subject, id=subject.label, marks=marks))
-    return params or [pytest.param(None, id="nothing")]
+    subjects = _subjects(definition, claim)
+    reasons = _reasons(definition, claim, [_known_as(subject) for subject in subjects])
+    asked = [
+        _param(subject, reasons.get(_known_as(subject))) for subject in subjects if subject.asked
+    ]
+    return asked or [pytest.param(None, id="nothing")]
 
 
-def _check_subjects(answer: Any) -> None:
+def _param(subject: "Subject", refuted: str | None) -> Any:
+    """A subject as a parameter; a known refutation is expected to fail, by `ClaimRefuted` and
+    nothing else."""
+    marks = [*subject.marks]
+    if refuted:
+        marks.append(pytest.mark.xfail(raises=ClaimRefuted, strict=True, reason=refuted))
+    return pytest.param(subject, id=subject.label, marks=marks)
+
+
+def _subjects(definition: pytest.Function, claim: "Claim") -> "list[Subject]":
+    """What the nearest conftest answers that a claim is held against."""
     from claimlib.claims import Subject
 
+    answer = definition.ihook.pytest_claim_subjects(config=definition.config, claim=claim)
+    if answer is None:
+        return [Subject("here")]
     if not isinstance(answer, list) or not all(isinstance(each, Subject) for each in answer):
         raise ClaimError(f"pytest_claim_subjects answered {answer!r}; expected a list of Subject.")
     labels = [subject.label for subject in answer]
-    for label in labels:
-        if labels.count(label) > 1:
-            raise ClaimError(
-                f"pytest_claim_subjects answered with two subjects of the label {label!r}. Give "
-                "each its own: it is the name of a column in the report."
-            )
+    twice = [label for label in labels if labels.count(label) > 1]
+    if twice:
+        raise ClaimError(
+            f"pytest_claim_subjects answered with two subjects of the label {twice[0]!r}. Give "
+            "each its own: it is the name of a column in the report."
+        )
+    return answer
+
+
+def _known_as(subject: "Subject") -> str:
+    return subject.known_as or subject.label
+
+
+def _reasons(definition: pytest.Function, claim: "Claim", labels: list[str]) -> dict[str, str]:
+    """The known refutations of a claim by label, and a warning of those that fit no subject."""
+    _, refutations = _loaded(definition)
+    reasons = {label: reason for (id_, label), reason in refutations.items() if id_ == claim.id}
+    for orphan in sorted(reasons.keys() - set(labels)):
+        _warn_of_an_orphan(definition, claim, orphan, labels)
+    return reasons
 
 
 def _refuse_a_second_test(definition: pytest.Function, claim: "Claim") -> None:

@@ -420,6 +420,21 @@ def test_a_mistake_is_told_at_its_test_without_a_traceback(foreign, mistake):
     result.stdout.no_fnmatch_line("E  *")
 
 
+def test_a_method_of_unittest_cannot_test_a_claim(foreign):
+    foreign.write(
+        claims_toml=paper(),
+        test_coin="import pytest, unittest\n"
+        "class TestCoin(unittest.TestCase):\n"
+        "    @pytest.mark.claim('coin')\n"
+        "    def test_coin(self): pass",
+    )
+    result = foreign.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: test_coin.py::TestCoin::test_coin tests a claim but does not ask for *"]
+    )
+
+
 def test_a_test_without_a_claims_file_above_it_says_so(foreign, monkeypatch):
     foreign.write(test_coin=tossed(90))
     result = foreign.run()
