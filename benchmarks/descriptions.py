@@ -24,9 +24,8 @@ def generated(
     embeddings = oracle.ablated(stimulus.embeddings, arm)[None]
 
     def prefill(_module, args, kwargs):
-        is_prefill = (
-            kwargs["inputs_embeds"].shape[1] == seq
-        )  # later steps receive one position, and stay as they are
+        # later steps receive one position, and stay as they are
+        is_prefill = kwargs["inputs_embeds"].shape[1] == seq
         return (args, {**kwargs, "inputs_embeds": embeddings}) if is_prefill else (args, kwargs)
 
     def keep(_module, _args, logits):
@@ -61,10 +60,8 @@ def assert_greedy(
             )
     print(
         f"{len(said) - len(apart)} of {len(said)} texts are generate's, {len(apart)} leave it at "
-        "a tie; ",
-        end="",
+        f"a tie; {len(set(expected))} differ from one another."
     )
-    print(f"{len(set(expected))} differ from one another.")
 
 
 def ending(said: list[list[str]]) -> tuple[str, list[int]]:
@@ -99,9 +96,8 @@ def main() -> None:
 
     def check(ours: list[str], ours_early_end: list[str], generate: list[str]) -> None:
         assert_greedy(vlm, stimulus, arms, ours, generate)
-        if [text.split()[:stop] for text, stop in zip(ours, stops, strict=True)] != [
-            text.split() for text in ours_early_end
-        ]:
+        begun = [text.split()[:stop] for text, stop in zip(ours, stops, strict=True)]
+        if begun != [text.split() for text in ours_early_end]:
             raise AssertionError("A text with an early end is not the beginning of the whole one.")
 
     measured = common.measure(

@@ -6,9 +6,8 @@ import torch
 from tests.tiny import picture, tiny_vlm
 from vlmlib import VLM, Stimulus
 
-torch.set_num_threads(
-    1
-)  # models this small gain nothing from more, and workers beside one another lose a lot
+# Models this small gain nothing from more threads, and workers beside one another lose a lot.
+torch.set_num_threads(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -40,9 +40,8 @@ def drawn_arms(draw, vlm: VLM, length: int) -> list[list[tuple]]:
     for _ in range(draw(st.integers(1, 6))):
         free = [set(range(length)) for _ in range(layer_count)]
         arm: list[tuple] = []
-        only_block = draw(
-            st.booleans()
-        )  # may take its targets' edges to themselves: three others stay
+        # such a block may take its targets' edges to themselves: three others stay
+        only_block = draw(st.booleans())
         for _ in range(draw(st.integers(0, 3))):
             may_block = not (only_block and any(kind == "block" for kind, *_ in arm))
             if not may_block or draw(st.booleans()):

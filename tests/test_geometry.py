@@ -55,9 +55,8 @@ def changed_cells(vlm: VLM, image: Image.Image, mask: np.ndarray) -> np.ndarray:
         return moved[0].any(0).reshape(SIDE // PATCH, PATCH, SIDE // PATCH, PATCH).any((1, 3))
     _, height, width = inputs[0]["image_grid_thw"][0]
     cells = np.zeros((height // 2, width // 2), bool)
-    for index, patch in enumerate(
-        moved
-    ):  # in merge order: four patches of one token, then the next token's
+    # in merge order: four patches of one token, then the next token's
+    for index, patch in enumerate(moved):
         row, col = divmod(index // 4, width // 2)
         cells[row, col] |= patch.any()
     return cells
@@ -135,9 +134,8 @@ def test_of_a_padded_image_a_mask_of_everything_is_every_token_that_shows_the_im
     side = max(size)
 
     def shows(length: int) -> np.ndarray:
-        start = (
-            side - length
-        ) // 2  # a processed pixel shows the image where its centre lies in it
+        # a processed pixel shows the image where its centre lies in it
+        start = (side - length) // 2
         centres = (np.arange(SIDE) + 0.5) * side / SIDE
         return ((centres > start) & (centres < start + length)).reshape(-1, PATCH).any(1)
 
@@ -232,7 +230,6 @@ def test_a_mask_of_another_type_is_refused():
 @pytest.mark.parametrize(("rows_of_five", "covered"), [(3, True), (2, False)])
 def test_a_pixel_counts_from_half_coverage_on(vlm, rows_of_five, covered):
     mask = np.zeros((240, 240), bool)
-    mask[np.arange(240) % 5 < rows_of_five] = (
-        True  # thinner than a processed pixel: every one is covered to that share
-    )
+    # stripes thinner than a processed pixel: every one is covered to that share
+    mask[np.arange(240) % 5 < rows_of_five] = True
     assert (cells_of(vlm, picture(5, (240, 240)), mask) == covered).all()

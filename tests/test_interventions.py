@@ -140,10 +140,8 @@ def test_a_self_edge_goes_only_if_it_is_listed(vlm, stimulus):
 
 
 def test_two_blocks_that_together_leave_no_source_are_an_error(vlm, stimulus):
-    one, other = (
-        Block(range(20), to=20, layers=[1]),
-        Block(range(5, 21), to=[20, 21], layers=[0, 1], heads=[3]),
-    )
+    one = Block(range(20), to=20, layers=[1])
+    other = Block(range(5, 21), to=[20, 21], layers=[0, 1], heads=[3])
     assert vlm.next_token(stimulus, [[one], [other]]).isfinite().all()
     with pytest.raises(VLMError, match=r"leaves position 20 .* in layer 1"):
         vlm.next_token(stimulus, [[one, other]])

@@ -40,11 +40,9 @@ def defined(case: dict, layer: int) -> torch.Tensor:
     """The same masks, one edge after another."""
     starts, prefix = case["starts"], max(case["starts"])
     own = [(arm, position) for arm, start in enumerate(starts) for position in range(start, LENGTH)]
-    rows = (
-        [own]
-        if case["packed"]
-        else [[each for each in own if each[0] == arm] for arm in range(len(starts))]
-    )
+    rows = [[each for each in own if each[0] == arm] for arm in range(len(starts))]
+    if case["packed"]:
+        rows = [own]
     shared = [(None, position) for position in range(prefix)]
     mask = torch.zeros(len(rows), HEADS, len(rows[0]), prefix + len(rows[0]), dtype=torch.bool)
     window = case["windows"][layer] or LENGTH

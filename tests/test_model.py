@@ -70,15 +70,8 @@ def test_the_first_token_differs_from_the_begin_of_sequence_token(vlm, stimulus)
 
 def test_a_processor_without_patch_size_is_completed(vlm):
     processor = tiny_processor()
-    (
-        processor.patch_size,
-        processor.vision_feature_select_strategy,
-        processor.num_additional_image_tokens,
-    ) = (
-        None,
-        None,
-        0,
-    )
+    processor.patch_size = processor.vision_feature_select_strategy = None
+    processor.num_additional_image_tokens = 0
     completed = VLM(vlm.model, processor)
     assert len(completed.read(picture(), "Hi?").visual) == 16
 
@@ -177,7 +170,10 @@ def test_attention_may_be_switched_after_wrapping():
 
 def test_a_llava_with_a_chat_template_of_its_own_is_asked_in_it_and_begins_once():
     processor = tiny_processor()
-    processor.chat_template = "{{ bos_token }}<|im_start|>user<image>{{ messages[0].content[1].text }}<|im_start|>assistant "
+    processor.chat_template = (
+        "{{ bos_token }}<|im_start|>user<image>{{ messages[0].content[1].text }}"
+        "<|im_start|>assistant "
+    )
     vlm = VLM(tiny_vlm().model, processor, None)
     assert vlm.prompt == "<|im_start|>user<image>{question}<|im_start|>assistant "
     ids = vlm.read(picture(), "Hi?").input_ids.tolist()

@@ -62,10 +62,8 @@ def test_no_cut_into_batches_computes_fewer_positions(starts, clean):
     length = 100
 
     def cost(cuts: tuple[int, ...]) -> int:
-        ordered, total = (
-            sorted(start if start * WORTH_SHARING >= length else 0 for start in starts),
-            0,
-        )
+        ordered = sorted(start if start * WORTH_SHARING >= length else 0 for start in starts)
+        total = 0
         for begin, stop in zip((0, *cuts), (*cuts, len(starts)), strict=True):
             total += (stop - begin) * (length - ordered[begin]) + PASS_COST
         return total + (0 if clean else ordered[cuts[-1] if cuts else 0])
@@ -90,10 +88,8 @@ def test_table_2_computes_fewer_positions_than_two_forward_passes():
     starts = [599] * 24 + [560] * 12
     made = plan([length, *starts], length, 10**5)
     assert all(run.packed for run in made.passes)
-    assert [run.tokens(length) for run in made.passes] == [
-        252,
-        252,
-    ]  # as few packs of up to half of it, filled evenly
+    # as few packs of up to half of it, filled evenly
+    assert [run.tokens(length) for run in made.passes] == [252, 252]
     assert made.shared == 600
 
 

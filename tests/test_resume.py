@@ -17,11 +17,11 @@ from vlmlib.study import coco
 
 pytest_plugins = ["tests.inner"]
 
-MEASURE = "trial.check(exceeds(subject.measure(('generative',), lambda scene: {}).lost('generative', 'clean'), 0.5))"
+MEASURED = "subject.measure(('generative',), lambda scene: {})"
+MEASURE = f"trial.check(exceeds({MEASURED}.lost('generative', 'clean'), 0.5))"
 ALL = "subject.ablations, subject.knockouts, subject.lens, subject.numbers"
-DESCRIPTIONS = (
-    8  # filter 2 makes two of each of the three scenes, and the tiny model keeps one, for two more
-)
+# Filter 2 makes two of each of the three scenes, and the tiny model keeps one, for two more.
+DESCRIPTIONS = 8
 
 
 class Asked(Counter[str]):

@@ -137,9 +137,8 @@ def test_where_all_norms_are_equal_no_token_is_a_register_token():
 
 def test_the_deviation_is_that_of_the_population_of_this_images_visual_tokens():
     norms = torch.ones(16)
-    norms[0] = (
-        17.0  # mean 2, population deviation sqrt(15), so the outlier lies 15 / sqrt(15) = 3.87 deviations away
-    )
+    # mean 2, population deviation sqrt(15), so the outlier lies 15 / sqrt(15) = 3.87 of them away
+    norms[0] = 17.0
     stimulus = with_norms(norms)
     assert select.register(stimulus, deviations=3.87).tolist() == [stimulus.visual[0]]
     assert select.register(stimulus, deviations=3.88).tolist() == []
@@ -173,10 +172,8 @@ def test_the_top_tokens_follow_their_scores_wherever_they_stand(order, k):
 @settings(deadline=None)
 @given(region=regions, seed=st.integers(0, 99))
 def test_as_many_tokens_as_a_region_has_are_as_many_as_its_count(region, seed):
-    like, scores = (
-        tokens_at(region),
-        torch.from_numpy(np.random.default_rng(seed).normal(size=region.size)),
-    )
+    like = tokens_at(region)
+    scores = torch.from_numpy(np.random.default_rng(seed).normal(size=region.size))
     drawn, counted = (
         select.random(STIMULUS, k, np.random.default_rng(seed)) for k in (like, int(region.sum()))
     )

@@ -89,9 +89,8 @@ def test_a_prefix_language_model_runs_one_arm_at_a_time_and_exactly(prefix_vlm):
     stimulus = vlm.read(picture(), "Is there a dog in this image?")
     assert not vlm.shares
     ablate = [Ablate(stimulus.visual, torch.zeros(16))]
-    into_earlier = [
-        Block(stimulus.visual[8:], to=[0, 1, 2], layers=[0, 1])
-    ]  # edges that exist in this model
+    # edges that exist in this model
+    into_earlier = [Block(stimulus.visual[8:], to=[0, 1, 2], layers=[0, 1])]
     clean, ablated, blocked = vlm.next_token(stimulus, [[], ablate, into_earlier])
     assert torch.equal(clean, vlm.model(**stimulus.inputs, logits_to_keep=1).logits[0, -1])
     projector = vlm.model.model.multi_modal_projector

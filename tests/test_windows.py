@@ -122,10 +122,8 @@ def test_an_arm_changes_the_prediction_as_its_block_does():
     stimulus = vlm.read(picture(), "Is there a dog in this image?")
     arms = knockouts(stimulus.visual, stimulus.last, named(len(vlm.layers), TEXT).values())
     first, both = ([Block(stimulus.visual, stimulus.last, layers)] for layers in ([0], [0, 1]))
-    seen, expected = (
-        vlm.next_token(stimulus, [arms[0], arms[-1], []]),
-        vlm.next_token(stimulus, [first, both, []]),
-    )
+    seen = vlm.next_token(stimulus, [arms[0], arms[-1], []])
+    expected = vlm.next_token(stimulus, [first, both, []])
     assert torch.equal(seen, expected)
     assert not torch.allclose(seen[0], seen[1])
     assert not torch.allclose(seen[0], seen[2])

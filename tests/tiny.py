@@ -1,6 +1,8 @@
 """Random models of a few thousand parameters of each family, and a Llama in plain torch to check
 one against."""
 
+from itertools import product
+
 import numpy as np
 import torch
 from PIL import Image
@@ -8,6 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 from torch.nn.functional import silu
 from transformers import (
+    LlamaConfig,
     LlavaProcessor,
     PreTrainedModel,
     PreTrainedTokenizerFast,
@@ -171,52 +174,60 @@ def plain_logits(vlm: VLM, embeddings: Tensor, arm: list) -> Tensor:
     computation of any arm."""
     weights, config = vlm.model.state_dict(), vlm.model.config.text_config
     hidden, length = embeddings.clone(), len(embeddings)
-    heads, shared, width = config.num_attention_heads, config.num_key_value_heads, config.head_dim
-    turn = torch.arange(length)[:, None] * config.rope_parameters["rope_theta"] ** (
-        -torch.arange(0, width, 2) / width
-    )
-    cos, sin = turn.cos().repeat(1, 2), turn.sin().repeat(1, 2)
-
-    def norm(values: Tensor, weight: Tensor) -> Tensor:
-        return weight * values / (values.pow(2).mean(-1, keepdim=True) + config.rms_norm_eps).sqrt()
-
-    def rotate(values: Tensor) -> Tensor:
-        first, second = values.chunk(2, -1)
-        return values * cos + torch.cat([-second, first], -1) * sin
-
     for index in range(config.num_hidden_layers):
         part = {
             name.split(".", 4)[4]: weight
             for name, weight in weights.items()
             if name.startswith(f"model.language_model.layers.{index}.")
         }
-        mask = torch.ones(heads, length, length).tril().bool()
         for each in arm:
             if isinstance(each, Ablate) and index == each.layer:
                 hidden[list(each.tokens)] = each.value
-            if isinstance(each, Block) and index in each.layers:
-                for head in range(heads) if each.heads is None else each.heads:
-                    for target in each.to:
-                        for source in each.source:
-                            mask[head, target, source] = False
-        normed = norm(hidden, part["input_layernorm.weight"])
-        query = rotate(
-            (normed @ part["self_attn.q_proj.weight"].T).view(length, heads, width).transpose(0, 1)
-        )
-        key = rotate(
-            (normed @ part["self_attn.k_proj.weight"].T).view(length, shared, width).transpose(0, 1)
-        )
-        value = (
-            (normed @ part["self_attn.v_proj.weight"].T).view(length, shared, width).transpose(0, 1)
-        )
-        key, value = (each.repeat_interleave(heads // shared, 0) for each in (key, value))
-        scores = (query @ key.transpose(1, 2) / width**0.5).masked_fill(~mask, -torch.inf)
-        mixed = (scores.softmax(-1) @ value).transpose(0, 1).reshape(length, heads * width)
-        hidden = hidden + mixed @ part["self_attn.o_proj.weight"].T
-        normed = norm(hidden, part["post_attention_layernorm.weight"])
-        gate = silu(normed @ part["mlp.gate_proj.weight"].T) * (
-            normed @ part["mlp.up_proj.weight"].T
-        )
-        hidden = hidden + gate @ part["mlp.down_proj.weight"].T
-    last = norm(hidden[-1], weights["model.language_model.norm.weight"])
+        blocks = [each for each in arm if isinstance(each, Block) and index in each.layers]
+        mask = plain_mask(blocks, config.num_attention_heads, length)
+        normed = plain_norm(hidden, part["input_layernorm.weight"], config)
+        hidden = hidden + plain_attention(normed, part, mask, config)
+        normed = plain_norm(hidden, part["post_attention_layernorm.weight"], config)
+        gate = silu(normed @ part["mlp.gate_proj.weight"].T)
+        up = normed @ part["mlp.up_proj.weight"].T
+        hidden = hidden + (gate * up) @ part["mlp.down_proj.weight"].T
+    last = plain_norm(hidden[-1], weights["model.language_model.norm.weight"], config)
     return weights["lm_head.weight"] @ last
+
+
+def plain_mask(blocks: list[Block], heads: int, length: int) -> Tensor:
+    mask = torch.ones(heads, length, length).tril().bool()
+    for block in blocks:
+        of_heads = range(heads) if block.heads is None else block.heads
+        for head, target, source in product(of_heads, block.to, block.source):
+            mask[head, target, source] = False
+    return mask
+
+
+def plain_norm(values: Tensor, weight: Tensor, config: LlamaConfig) -> Tensor:
+    return weight * values / (values.pow(2).mean(-1, keepdim=True) + config.rms_norm_eps).sqrt()
+
+
+def plain_attention(
+    normed: Tensor, part: dict[str, Tensor], mask: Tensor, config: LlamaConfig
+) -> Tensor:
+    heads, length = len(mask), len(normed)
+    shared, width = config.num_key_value_heads, config.head_dim
+    rates = config.rope_parameters["rope_theta"] ** (-torch.arange(0, width, 2) / width)
+    turn = torch.arange(length)[:, None] * rates
+    cos, sin = turn.cos().repeat(1, 2), turn.sin().repeat(1, 2)
+
+    def projected(name: str, count: int) -> Tensor:
+        weight = part[f"self_attn.{name}_proj.weight"]
+        return (normed @ weight.T).view(length, count, width).transpose(0, 1)
+
+    def rotated(values: Tensor) -> Tensor:
+        first, second = values.chunk(2, -1)
+        return values * cos + torch.cat([-second, first], -1) * sin
+
+    query, key = rotated(projected("q", heads)), rotated(projected("k", shared))
+    value = projected("v", shared)
+    key, value = (each.repeat_interleave(heads // shared, 0) for each in (key, value))
+    scores = (query @ key.transpose(1, 2) / width**0.5).masked_fill(~mask, -torch.inf)
+    mixed = (scores.softmax(-1) @ value).transpose(0, 1).reshape(length, heads * width)
+    return mixed @ part["self_attn.o_proj.weight"].T

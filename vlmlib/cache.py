@@ -98,10 +98,8 @@ class _Branch(DynamicLayer):
         _, heads, _, width = keys.shape
         self.prefix: tuple[Keys, ...] = (keys, values)
         self.is_initialized = True
-        self.room = (
-            keys.new_empty(rows, heads, capacity, width),
-            values.new_empty(rows, heads, capacity, width),
-        )
+        shape = (rows, heads, capacity, width)
+        self.room = (keys.new_empty(shape), values.new_empty(shape))
         self.rows, self.filled = slice(None), 0
 
     def begin(self, rows: slice, start: int) -> None:

@@ -128,7 +128,7 @@ def _reaches(block: Block, layer: int, head: int) -> bool:
 
 
 def _cover(blocks: Sequence[Block], seen: range) -> bool:
-    """Whether the blocks take away all that a position sees; if they are too few, no set is made."""
+    """Whether the blocks take away all that a position sees; too few of them need no look."""
     if sum(len(block.source) for block in blocks) < len(seen):
         return False
     return not set(seen).difference(*(block.source for block in blocks))

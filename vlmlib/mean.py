@@ -82,11 +82,10 @@ def save_mean(path: str | Path, mean: Float[Tensor, "..."], /, **made_from: obje
             "count=..."
         )
     tensors = {"mean": _vector(path, mean).cpu().contiguous()}
+    origin = {name: str(value) for name, value in made_from.items()}
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        unfinished.write_bytes(
-            save(tensors, {name: str(value) for name, value in made_from.items()})
-        )
+        unfinished.write_bytes(save(tensors, origin))
         unfinished.replace(path)
     except OSError as error:
         raise VLMError(
@@ -118,8 +117,9 @@ def load_mean(path: str | Path) -> Float[Tensor, " d_model"]:
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, "pt") as file:
-                content = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no dictionary)
-                content = content.popitem()[1] if len(content) == 1 else content
+                names = list(file.keys())
+                tensors = {name: file.get_tensor(name) for name in names}
+            content = tensors[names[0]] if len(names) == 1 else tensors
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a broken or malicious file fails in many ways
@@ -190,8 +190,8 @@ def _vector(path: Path, content: object) -> Float[Tensor, " d_model"]:
     of = f" {list(content.shape)} of {content.dtype}" if isinstance(content, Tensor) else ""
     raise VLMError(
         "A mean embedding is one tensor [d_model] of floating-point numbers; the one for "
-        f"{str(path)!r} is a "
-        f"{type(content).__name__}{of}. Make one with mean_embedding and save_mean."
+        f"{str(path)!r} is a {type(content).__name__}{of}. "
+        "Make one with mean_embedding and save_mean."
     )
 
 

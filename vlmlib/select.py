@@ -72,9 +72,9 @@ def register(
     """
     norms = stimulus.embeddings[stimulus.visual].double().norm(dim=-1)
     above = norms - norms.mean()
-    return stimulus.visual[
-        (above.abs() if two_sided else above) > deviations * norms.std(correction=0)
-    ]
+    if two_sided:
+        above = above.abs()
+    return stimulus.visual[above > deviations * norms.std(correction=0)]
 
 
 def top(
@@ -168,8 +168,8 @@ def _count(name: str, stimulus: Stimulus, k: int | Int[Tensor, " like"]) -> int:
     count = len(k) if isinstance(k, Tensor) else k
     if not 0 <= count <= len(stimulus.visual):
         raise VLMError(
-            f"{name} was asked for {count} of {len(stimulus.visual)} visual tokens. Choose 0 up to "
-            "all of them."
+            f"{name} was asked for {count} of {len(stimulus.visual)} visual tokens. "
+            "Choose 0 up to all of them."
         )
     return count
 
@@ -178,9 +178,9 @@ def _on_grid(stimulus: Stimulus, tokens: Int[Tensor, " token"]) -> Bool[np.ndarr
     on = torch.isin(stimulus.visual, tokens)
     if int(on.sum()) != len(tokens):
         stray = tokens[~torch.isin(tokens, stimulus.visual)]
-        what = (
-            f"position {int(stray[0])}, which is no visual token" if len(stray) else "a token twice"
-        )
+        what = "a token twice"
+        if len(stray):
+            what = f"position {int(stray[0])}, which is no visual token"
         raise VLMError(
             f"A selection holds {what}. Start from stimulus.visual or stimulus.tokens_of(mask)."
         )

@@ -26,18 +26,20 @@ LISTS = [
 WORDS = sorted({word for _, words in LISTS for word in words if word.isalpha()})
 PIECES = st.builds(lambda word, n: word[:n], st.sampled_from(WORDS), st.integers(1, 6))
 CHINESE_JAPANESE_KOREAN = r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]"
-COCO = """person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign,
-parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, backpack, umbrella,
-handbag, tie, suitcase, frisbee, skis, snowboard, sports ball, kite, baseball bat, baseball glove, skateboard,
-surfboard, tennis racket, bottle, wine glass, cup, fork, knife, spoon, bowl, banana, apple, sandwich, orange,
-broccoli, carrot, hot dog, pizza, donut, cake, chair, couch, potted plant, bed, dining table, toilet, tv,
-laptop, mouse, remote, keyboard, cell phone, microwave, oven, toaster, sink, refrigerator, book, clock, vase,
-scissors, teddy bear, hair drier, toothbrush"""
-EVERYDAY = """the and for are was not but you all any can had has have her him his how its our out get may new now old
-see two who did let say she too use from that this with when then they there what four three one men man per put off own
-very come must like than les las los una por para und der die das mit was wie сам чем что это для при под над без про
-или 一 三 不 了 是 的 我 在 有 他 这 来 上 个 中 大 小 自 手 水 火 花 长 红 は が を に の と も か へ や で
-가 의 고 도 와 나 은 는 이 을 를 에 로 그 한"""
+COCO = """person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire
+hydrant, stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra,
+giraffe, backpack, umbrella, handbag, tie, suitcase, frisbee, skis, snowboard, sports ball, kite,
+baseball bat, baseball glove, skateboard, surfboard, tennis racket, bottle, wine glass, cup, fork,
+knife, spoon, bowl, banana, apple, sandwich, orange, broccoli, carrot, hot dog, pizza, donut, cake,
+chair, couch, potted plant, bed, dining table, toilet, tv, laptop, mouse, remote, keyboard, cell
+phone, microwave, oven, toaster, sink, refrigerator, book, clock, vase, scissors, teddy bear, hair
+drier, toothbrush"""
+EVERYDAY = """the and for are was not but you all any can had has have her him his how its our out
+get may new now old see two who did let say she too use from that this with when then they there
+what four three one men man per put off own very come must like than les las los una por para und
+der die das mit was wie сам чем что это для при под над без про или
+一 三 不 了 是 的 我 在 有 他 这 来 上 个 中 大 小 自 手 水 火 花 长 红
+は が を に の と も か へ や で 가 의 고 도 와 나 은 는 이 을 를 에 로 그 한"""
 GOOD = """
 [dog]
 specific = ["poodle", "paws"]
