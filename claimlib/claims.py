@@ -47,7 +47,7 @@ class Claim:
     control: str
     paper: Paper
     level: float | None = None
-    bounds: Mapping[str, float] = field(default_factory=dict, hash=False)
+    bounds: Mapping[str, float | int] = field(default_factory=dict, hash=False)
     parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
     subjects: Mapping[str, Any] = field(default_factory=dict, hash=False)
     not_on: Mapping[str, str] = field(default_factory=dict, hash=False)

@@ -15,7 +15,7 @@ from pycocotools import mask as run_length
 
 from vlmlib.errors import VLMError
 
-Polygons = Sequence[Sequence[float]]
+Polygons = Sequence[Sequence[float | int]]
 Outline = Polygons | Mapping[str, Any] | Bool[np.ndarray, "height width"]
 
 
@@ -36,7 +36,7 @@ class Object:
     category: str
     outline: Outline
     size: tuple[int, int]
-    area: float = 0.0
+    area: float | int = 0.0
 
     @property
     def mask(self) -> Bool[np.ndarray, "height width"]:
