@@ -66,7 +66,8 @@ def scene_of(
     scores = [float(each) for each in range(len(visual) + more)]
     known = {"attributions": scores} if attributions else {}
     example = Example("7", picture(), [target], "dog", known=known)
-    vlm: VLM = SimpleNamespace(layers=range(depth))  # pyright: ignore[reportAssignmentType]
+    vlm = VLM.__new__(VLM)  # of which a scene asks the depth alone
+    vlm.decoder = SimpleNamespace(layers=range(depth))  # pyright: ignore[reportAttributeAccessIssue]
     return Scene(vlm, stimulus, example, visual[mask], torch.zeros(2), seed)
 
 

@@ -1,7 +1,7 @@
 """An example under a question, as a design sees it: from which arms are made."""
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +29,7 @@ class Scene:
     example: Example
     object: Int[Tensor, " token"]
     mean: Float[Tensor, " d_model"]
-    seed: Sequence[int] = (0,)
+    seed: tuple[int, int] = (0, 0)
 
     def region(self, buffer: int) -> Int[Tensor, " token"]:
         """The object's tokens with a buffer (section 3): 0, the object alone, 1 or 2."""
