@@ -17,6 +17,7 @@ WITHOUT_EXAMPLES = {
     "claimlib.plugin",
     "vlmlib.errors",
     "vlmlib.oracle",
+    "vlmlib.study",
 }  # nothing here that a user calls
 MODULES = {
     f"{package.__name__}.{module.name}"
