@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Shaped
 from PIL import Image
 from pycocotools import mask as run_length
 
 from vlmlib.errors import VLMError
 
 Polygons = Sequence[Sequence[float | int]]
-Outline = Polygons | Mapping[str, Any] | Bool[np.ndarray, "height width"]
+Outline = Polygons | Mapping[str, Any] | Shaped[np.ndarray, "height width"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class Object:
         return run_length.decode(self._encoded()).astype(bool)
 
     @property
-    def polygons(self) -> tuple[tuple[float, ...], ...]:
+    def polygons(self) -> tuple[tuple[float | int, ...], ...]:
         """The outlines in pixels; none where the annotation is a mask or a run-length code."""
         return tuple(map(tuple, self.outline)) if isinstance(self.outline, list | tuple) else ()
 
@@ -113,7 +113,7 @@ class Example:
         return [each for each in self.objects if each.category == self.category]
 
     @property
-    def polygons(self) -> list[tuple[float, ...]]:
+    def polygons(self) -> list[tuple[float | int, ...]]:
         """The target's outlines in pixels; none where it is annotated by masks."""
         return [polygon for each in self.targets for polygon in each.polygons]
 
