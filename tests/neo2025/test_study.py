@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 import torch
 
-from claims.neo2025.arms import knockout, sliding
+from claims.neo2025.arms import ablations, knockout, knockouts, sliding
 from claims.neo2025.authors import AUTHORS
 from claims.neo2025.lens import LensResults
 from claims.neo2025.protocol import TASKS, TEXT
@@ -375,6 +375,17 @@ def test_recorded_windows_and_tokens_are_the_measured_ones(both, recorded):
     assert recorded.sliding_places == both[0].sliding_places
     assert len(recorded.sliding_places) == planted.LAYERS
     assert recorded.visual_tokens == both[0].visual_tokens == planted.GRID**2
+
+
+def test_recorded_rows_answer_for_the_designs_that_were_measured(both, recorded):
+    again = recorded.measure("polling", ablations)
+    for arm in ("object", "random 5"):
+        measured = both[0].ablations.lost("polling", arm)
+        assert again.lost("polling", arm).tolist() == measured.tolist()
+    with pytest.raises(VLMError, match=r"no rows of .polling. under .knockouts.*Measure it"):
+        recorded.measure("polling", knockouts)
+    with pytest.raises(VLMError, match="Nothing can be measured on llava-phi-3 as published"):
+        Printed("llava-phi-3").measure("polling", ablations)
 
 
 def test_a_recording_tells_what_it_is_of_and_that_it_is_one(recorded):

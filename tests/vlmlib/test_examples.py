@@ -18,11 +18,12 @@ WITHOUT_EXAMPLES = {
     "vlmlib.errors",
     "vlmlib.oracle",
     "vlmlib.study",
+    "vlmlib.study.scene",
 }  # nothing here that a user calls
 MODULES = {
-    f"{package.__name__}.{module.name}"
+    module.name
     for package in (claimlib, vlmlib)
-    for module in pkgutil.iter_modules(package.__path__)
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
 } - WITHOUT_EXAMPLES
 
 

@@ -199,7 +199,7 @@ def noise_in(
 
         >>> corner = np.zeros((image.height, image.width), bool)
         >>> corner[0, 0] = True
-        >>> painted = noise_in(image, corner, np.random.default_rng(0))
+        >>> painted = noise_in(image, corner, np.random.default_rng(1))
         >>> int((np.array(painted) != np.array(image)).any(-1).sum())
         1
     """

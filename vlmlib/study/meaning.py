@@ -57,8 +57,8 @@ def meaning_of(*values: Any) -> tuple[str, dict[str, str]]:
 
     !!! example
 
-        >>> one, libraries = meaning_of(lambda scene: {"half": 2})
-        >>> one == meaning_of(lambda scene: {"half": 3})[0]
+        >>> one, libraries = meaning_of({"half": 2})
+        >>> one == meaning_of({"half": 3})[0]
         False
     """
     meaning = _Meaning()

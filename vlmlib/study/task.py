@@ -41,8 +41,8 @@ class Asking:
 
         >>> task = Asking("polling", lambda example: Polling(example.category))
         >>> example = Example("7", image, category="dog")
-        >>> [answer.text for answer in task.ask(vlm, example, task.read(vlm, example), [[]])]
-        ['toilet']
+        >>> [answer.right for answer in task.ask(vlm, example, task.read(vlm, example), [[]])]
+        [False]
     """
 
     name: str
