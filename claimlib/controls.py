@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from claimlib.paired import greater
-from claimlib.samples import Mean, Sample, totals
+from claimlib.samples import Mean, Number, Sample, totals
 from claimlib.shares import exceeds
 from claimlib.verdicts import REFUTED, SUPPORTED, UNDECIDED, Verdict
 
@@ -44,7 +44,7 @@ def beside_negative_control(
     return _beside(verdict, beside, beside.control, why)
 
 
-def beside_positive_control(verdict: Verdict, control: Sample | None, margin: float) -> Verdict:
+def beside_positive_control(verdict: Verdict, control: Sample | None, margin: Number) -> Verdict:
     """Hold a claimed absence against a positive control, which must show an effect.
 
     Unless the lower end of the exact 95 % interval of the control's share lies above the margin, so

@@ -8,7 +8,7 @@ from statsmodels.stats.proportion import proportion_confint
 from claimlib.errors import ClaimError
 from claimlib.intervals import of_difference, of_share
 from claimlib.paired import greater
-from claimlib.samples import Sample, Totals, neighbours, totals
+from claimlib.samples import Number, Sample, Totals, neighbours, totals
 from claimlib.verdicts import (
     REFUTED,
     SUPPORTED,
@@ -37,7 +37,7 @@ def wilson(sample: Sample, level: float = 0.95) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def exceeds(sample: Sample, threshold: float, level: float = 0.95) -> Verdict:
+def exceeds(sample: Sample, threshold: Number, level: float = 0.95) -> Verdict:
     """Is the share of images on which it happened greater than a threshold?
 
     The exact (Clopper-Pearson) interval of this level decides: above the threshold it supports,
@@ -67,7 +67,7 @@ def exceeds(sample: Sample, threshold: float, level: float = 0.95) -> Verdict:
     )
 
 
-def negligible(sample: Sample, margin: float, level: float = 0.90) -> Verdict:
+def negligible(sample: Sample, margin: Number, level: float = 0.90) -> Verdict:
     """Is the share of images that an intervention changed smaller than a margin (equivalence)?
 
     The clean run is right on every counted image, so that this share is the paired difference to
@@ -98,7 +98,7 @@ def negligible(sample: Sample, margin: float, level: float = 0.90) -> Verdict:
     )
 
 
-def agrees(sample: Sample, printed: Totals, margin: float, level: float = 0.90) -> Verdict:
+def agrees(sample: Sample, printed: Totals, margin: Number, level: float = 0.90) -> Verdict:
     """Does our share agree with a printed one, of other images, to within a margin?
 
     Newcombe's interval of the difference of two independent shares decides: inside the margin on
@@ -151,7 +151,7 @@ def agrees(sample: Sample, printed: Totals, margin: float, level: float = 0.90) 
     )
 
 
-def can_agree(printed: Totals, margin: float, level: float = 0.90) -> bool:
+def can_agree(printed: Totals, margin: Number, level: float = 0.90) -> bool:
     """Could a sample of ours, however large and with just the printed share, be found to agree with
     it?
 
@@ -212,7 +212,7 @@ def exists(sample: Sample, control: Sample, at_least: int, level: float = 0.95) 
     )
 
 
-def _check_share(bound: float) -> None:
+def _check_share(bound: Number) -> None:
     if not 0 <= bound <= 1:
         raise ClaimError(
             f"A threshold or margin of {bound:g} is no share. Pass a number between 0 and 1: 0.5 "
@@ -220,14 +220,16 @@ def _check_share(bound: float) -> None:
         )
 
 
-def _too_coarse(printed: Totals, margin: float) -> str:
+def _too_coarse(printed: Totals, margin: Number) -> str:
     return (
         f"a printed {printed.count} of {printed.n} is too coarse: not even its own share, on any "
         f"number of images, agrees to within {margin:.0%}"
     )
 
 
-def _tails(n: int, share: float) -> tuple[Float[np.ndarray, " count"], Float[np.ndarray, " count"]]:
+def _tails(
+    n: int, share: Number
+) -> tuple[Float[np.ndarray, " count"], Float[np.ndarray, " count"]]:
     """The probabilities of at least, and of at most, each count when this is the true share."""
     _check_share(share)
     counts = np.arange(n + 1)
@@ -239,7 +241,7 @@ def _share(
     *,
     kind: str,
     required: str,
-    threshold: float,
+    threshold: Number,
     level: float,
     p: Float[np.ndarray, " count"],
     p_against: Float[np.ndarray, " count"],

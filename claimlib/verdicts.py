@@ -46,7 +46,7 @@ class Verdict:
     level: float
     n: int
     required: str
-    threshold: float | None = None
+    threshold: float | int | None = None
     p: float = 1.0
     p_against: float = 1.0
     alpha: float = 0.025
