@@ -19,11 +19,11 @@ ALONE = "the bootstrap alone excludes zero"
 ZERO = "the interval includes zero"
 OVERLAP = "it depends on which images the two counts share, which is not known"
 
-Arm = Sample | Float[np.ndarray, " image"]
+Effect = Sample | Float[np.ndarray, " image"]
 Pairs = Int[np.ndarray, "2 _"]  # images on which only the effect, only the control
 
 
-def greater(effect: Arm, control: Arm, level: float = 0.95) -> Verdict:
+def greater(effect: Effect, control: Effect, level: float = 0.95) -> Verdict:
     """Does one arm do more than another on the same images? Greater supports, smaller refutes.
 
     - Arrays of bools: McNemar's exact test on the discordant images and a paired bootstrap of the
@@ -70,10 +70,10 @@ def greater(effect: Arm, control: Arm, level: float = 0.95) -> Verdict:
     return judge(effect, control, level)
 
 
-def _kind(arm: Arm) -> str:
-    if isinstance(arm, Totals):
+def _kind(effect: Effect) -> str:
+    if isinstance(effect, Totals):
         return "counts"
-    return {"b": "bool", "f": "probabilities"}.get(arm.dtype.kind, "neither")
+    return {"b": "bool", "f": "probabilities"}.get(effect.dtype.kind, "neither")
 
 
 def _shares(

@@ -14,7 +14,7 @@ from claims.neo2025 import architectures, sample
 from claims.neo2025.authors import AUTHORS
 from claims.neo2025.pages import pages_of
 from claims.neo2025.protocol import TEXT
-from claims.neo2025.published import Printed, cells
+from claims.neo2025.published import Published, cells
 from claims.neo2025.study import Measured, Recorded, Study
 from fixtures.models import MODELS, SHIPPED, SHIPPED_DATA, STAND_IN, Models, Run, label_of
 from fixtures.plugin import RECORDING, data_of, handle_of, store_folder
@@ -181,7 +181,7 @@ def study_of(request: pytest.FixtureRequest, models: Models) -> Callable[[Run], 
         return Measured(bench, images, lens_images, PROTOCOLS[run.protocol], run.label)
 
     def published(run: Run) -> Study:
-        return Printed(run.model)
+        return Published(run.model)
 
     make = {"measured": measured, "recorded": recorded, "published": published}
     return cache(lambda run: make[run.kind](run))
@@ -206,9 +206,9 @@ def architecture(claim_subject: Subject) -> Any:
 
 
 @pytest.fixture
-def printed(claim_subject: Subject) -> Printed:
+def printed(claim_subject: Subject) -> Published:
     """What the paper prints about the model of this test."""
-    return Printed(claim_subject.value.model)
+    return Published(claim_subject.value.model)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from claims.neo2025 import arms as designs
 from claims.neo2025.arms import COUNTS, REGIONS, TO_LAST, TO_ROW, ablations, knockouts, sliding
 from claims.neo2025.authors import AUTHORS, PROTOCOLS
 from claims.neo2025.protocol import Text
-from claims.neo2025.published import Printed
+from claims.neo2025.published import Published
 from tests.tiny import picture, tiny_processor, tiny_qwen, tiny_vlm
 from vlmlib import VLM, Ablate, Block, Stimulus, VLMError, mean_embedding
 from vlmlib.interventions import touched
@@ -133,13 +133,13 @@ def test_the_arms_of_table_1_bear_its_rows_names_and_their_controls():
     names = set(ablations(scene_of(24, 24, range(300, 304)), GIVEN))
     fitted = {f"{kind} = {region}" for kind in ("gradient", "random") for region in REGIONS}
     elsewhere = {f"elsewhere {region}" for region in REGIONS}
-    printed = {arm for _, arm in Printed("llava-1.5-7b").ablations.cells}
+    printed = {arm for _, arm in Published("llava-1.5-7b").ablations.cells}
     assert names == printed | fitted | elsewhere
 
 
 def test_the_arms_of_table_2_bear_its_cells_names_and_figure_8s():
     scene = scene_of(24, 24, [300], depth=32)
-    printed = {arm for _, arm in Printed("llava-1.5-7b").knockouts.cells}
+    printed = {arm for _, arm in Published("llava-1.5-7b").knockouts.cells}
     rows = [*TO_LAST, *TO_ROW, *(f"random = {row}" for row in TO_LAST)]
     windows = ["early", "early-mid", "mid", "mid-late", "late", "all", *sliding(32)]
     names = set(knockouts(scene, GIVEN))

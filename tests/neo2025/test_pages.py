@@ -27,7 +27,7 @@ from claims.neo2025.pages import (
     page,
     pages_of,
 )
-from claims.neo2025.published import Printed
+from claims.neo2025.published import Published
 from fixtures.models import SHIPPED, STAND_IN
 from vlmlib.study import Finished, Row, Table
 
@@ -83,7 +83,7 @@ KNOCKOUTS = table_of(KNOCKOUT_ARMS, ["VQA"])
 
 
 def test_the_rows_of_table_1_are_the_papers_fitted_counts_and_controls():
-    printed = {arm for _, arm in Printed("llava-1.5-7b").ablations.cells}
+    printed = {arm for _, arm in Published("llava-1.5-7b").ablations.cells}
     assert printed < set(ABLATION_ROWS)
     assert (
         len(ABLATION_ROWS)
@@ -134,7 +134,7 @@ def test_table_2_holds_the_count_of_every_row_and_window():
 
 @pytest.mark.parametrize("model", ["llava-1.5-7b", "llava-phi-3"])
 def test_beside_each_cell_that_the_paper_prints_stands_its_count(model):
-    printed = Printed(model)
+    printed = Published(model)
     for k, (arm, row) in enumerate(
         zip(ABLATION_ROWS, read(ablation_page(ABLATIONS, printed.ablations)), strict=True)
     ):
@@ -206,7 +206,7 @@ def test_each_measurement_that_was_made_has_its_page():
 
 
 def test_of_the_printed_figures_there_is_no_page():
-    assert pages_of(Printed("llava-1.5-7b")) == {}
+    assert pages_of(Published("llava-1.5-7b")) == {}
 
 
 def lens_of(share, absent=None) -> LensResults:
@@ -246,7 +246,7 @@ def test_every_image_with_a_match_has_one_best_layer(curves):
 
 def test_pages_of_no_images_say_so():
     empty = table_of([], TASKS, images=0)
-    text = ablation_page(empty, Printed("llava-1.5-7b").ablations)
+    text = ablation_page(empty, Published("llava-1.5-7b").ablations)
     assert read(text) == []
     assert "- polling: filter 2 keeps 30 of 40 images; asked about 2 of 30, right on 0 of 2" in text
     cells = {

@@ -27,10 +27,10 @@ from claims.neo2025 import (
     test_setup,
 )
 from claims.neo2025.protocol import TEXT
-from claims.neo2025.published import Printed
+from claims.neo2025.published import Published
 from claims.neo2025.study import Measured
+from tests.neo2025 import FOLDER, planted, worlds
 from tests.neo2025 import NEO2025 as CLAIMS
-from tests.neo2025 import planted, worlds
 from vlmlib import save_mean
 from vlmlib.study import Store
 
@@ -45,124 +45,34 @@ TESTS: dict[str, Callable[..., None]] = {
 CELLS = {"table-1-cell": ("polling", "+1 buffer"), "table-2-cell": ("VQA", "O -> LTP, early")}
 CONTROLS = ("beside_negative_control", "beside_positive_control")
 
-# Supported, refuted or undecided in each world. In two of them, whose name says what they lack,
-# each claim is run a second time with its control taken away: where that changes the outcome, the
-# control alone had decided.
-IN_WORLDS = {
-    # paper, nothing (without control), everywhere (without control), opposite
-    "language-model-share": "S RR SS R",
-    "visual-token-count": "S RR SS R",
-    "visual-norms": "S RR SS R",
-    "mean-token-in-distribution": "S RR SS R",
-    "adapter-output": "S US SS R",
-    "object-impairs": "S RR US R",
-    "object-buffer-70": "S RR US R",
-    "object-buffer-polling": "S RR US R",
-    "buffer-order": "S UU US R",
-    "object-beats-gradient": "S UU UU R",
-    "object-beats-gradient-20": "S UU UU R",
-    "object-beats-gradient-same-count": "S UU UU R",
-    "object-beats-random": "S UU UU R",
-    "object-beats-random-same-count": "S UU UU R",
-    "register-negligible": "S US RR R",
-    "random-negligible": "S US RR R",
-    "gradient-increases": "S UU US R",
-    "both-models-agree": "S UU UU R",
-    "token-counts": "S RR SS R",
-    "table-1-cell": "S RR SS R",
-    "late-layers-name-the-class": "S UU UU R",
-    "lens-share": "S US US R",
-    "lens-best-layer": "S UU US R",
-    "best-layer-mid-to-late": "S UU US R",
-    "alignment-grows": "S UU US R",
-    "qwen-lower": "S SS SS R",
-    "qwen-early": "S UU UU R",
-    "more-specific": "S UU UU R",
-    "other-languages": "S UU UU R",
-    "coarse-segmentation": "S RR US R",
-    "numbers-on-background": "S UU UU R",
-    "numbers-do-not-matter": "S US SS R",
-    "numbers-persist": "S RR SS R",
-    "object-to-last-late": "S UU US R",
-    "object-to-last-early": "S US SS R",
-    "context-early": "S UU US R",
-    "last-visual-row-vqa": "S US SS R",
-    "all-layers": "S RR US R",
-    "probability-falls": "S UU US R",
-    "table-2-cell": "S SS SS R",
-    "sliding-peak": "S UU US R",
-    "sliding-last-row": "S US SS R",
-}
-# How many settings, regions, arms and models a claim is made of; the others have one.
-PARTS = {
-    "object-impairs": 3,
-    "object-buffer-70": 3,
-    "buffer-order": 3 * 2,
-    "object-beats-gradient": 3 * 3,
-    "object-beats-gradient-20": 3,
-    "object-beats-gradient-same-count": 3 * 3,
-    "object-beats-random": 3 * 4,
-    "object-beats-random-same-count": 3 * 3,
-    "register-negligible": 3,
-    "random-negligible": 3 * 5,
-    "gradient-increases": 3,
-    "both-models-agree": 2 * 3,
-    "token-counts": 4,
-    "object-to-last-late": 3,
-    "object-to-last-early": 3,
-    "last-visual-row-vqa": 2 * 6,
-    "sliding-last-row": 2 * len(worlds.SLIDING),
-}
-# The same on planted models; a dot: not asked.
-MODELS = ("LOCAL", "EARLY", "ELSEWHERE", "BLIND", "LAST_ROW", "POISONED")
-ON_MODELS = {
-    "visual-norms": "SSSSSS",
-    "mean-token-in-distribution": "SSSSSR",
-    "adapter-output": "SRSUUU",
-    "object-impairs": "S.UU.U",
-    "object-buffer-70": "S.RU.U",
-    "object-buffer-polling": "S.RU.U",
-    "buffer-order": "U.UU.U",
-    "object-beats-gradient": "U.RU.U",
-    "object-beats-gradient-20": "U.RU.U",
-    "object-beats-gradient-same-count": "U.RU.U",
-    "object-beats-random": "S.UU.U",
-    "object-beats-random-same-count": "S.UU.U",
-    "register-negligible": "S.RU.R",
-    "random-negligible": "S.RU.R",
-    "gradient-increases": "S.UU.U",
-    "late-layers-name-the-class": "SSSUU.",
-    "best-layer-mid-to-late": "SRSUU.",
-    "alignment-grows": "SRSUU.",
-    "coarse-segmentation": "SRRRR.",
-    "numbers-on-background": "SUUUU.",
-    "numbers-do-not-matter": "SUUUU.",
-    "numbers-persist": "SUUUU.",
-    "object-to-last-late": "SRUUU.",
-    "object-to-last-early": "SRUUU.",
-    "context-early": "SRSUS.",
-    "last-visual-row-vqa": "SSUUR.",
-    "probability-falls": "SRUU..",  # the plate reaches into the last row
-    "sliding-peak": "SRUUU.",
-    "sliding-last-row": "SSUUR.",
-}
-# What comes out wrong, so far: whoever mends it takes the entry out, since an unexpected pass
-# fails.
-NO_WORDS = {"more-specific", "other-languages"}  # which the category "Yes" has none of
+
+def read_table(about: str) -> dict[str, dict[str, str]]:
+    """A table of claims/neo2025/planted.md: how each claim must come out, by claim and column."""
+    section = (FOLDER / "planted.md").read_text(encoding="utf-8").split(f"## {about}\n")[1]
+    lines = [line for line in section.split("\n## ")[0].splitlines() if line.startswith("|")]
+    head, _, *rows = ([cell.strip(" `") for cell in line[1:-1].split("|")] for line in lines)
+    return {row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in rows}
+
+
+IN_WORLDS = read_table("In made-up worlds")
+ON_MODELS = read_table("On planted models")
+MODELS = tuple(next(iter(ON_MODELS.values())))
+# The planted category, "Yes", has no words in the lexicon.
+NO_WORDS = {"more-specific", "other-languages"}
 
 
 def outcome(claim: str, subject: Any, **more: Any) -> tuple[str, list[Verdict]]:
-    """S, R or U, as pytest would see it, and the verdict that was handed in."""
+    """What pytest would see, and the verdicts that were handed in."""
     trial = Trial(CLAIMS[claim], Subject("planted"))
     given = {"trial": trial, "subject": subject, "cell": CELLS.get(claim), **more}
     asked = inspect.signature(TESTS[claim]).parameters
     try:
         TESTS[claim](**{name: given[name] for name in asked})
     except ClaimRefuted:
-        return "R", trial.verdicts
+        return "refuted", trial.verdicts
     except ClaimUndecided:
-        return "U", trial.verdicts
-    return "S", trial.verdicts
+        return "undecided", trial.verdicts
+    return "supported", trial.verdicts
 
 
 world = cache(worlds.world)
@@ -180,7 +90,7 @@ def in_world(claim: str, name: str) -> tuple[str, list[Verdict]]:
     subjects = [
         SimpleNamespace(**vars(made_up), name=model) for model in last_model(claim).split("+")
     ]
-    printed = Printed(subjects[-1].name)
+    printed = Published(subjects[-1].name)
     return outcome(
         claim, subjects[-1], subjects=subjects, printed=printed, architecture=made_up.architecture
     )
@@ -213,29 +123,29 @@ def test_every_claim_is_planted():
 @pytest.mark.parametrize("claim", IN_WORLDS)
 def test_a_claim_is_supported_where_the_paper_is_right(claim):
     """And refuted where the opposite is true."""
+    expected = IN_WORLDS[claim]
     found, verdicts = in_world(claim, "paper")
-    assert (
-        (found, in_world(claim, "opposite")[0])
-        == (IN_WORLDS[claim][0], IN_WORLDS[claim][-1])
-        == ("S", "R")
-    )
-    assert len(verdicts[0].parts) == PARTS.get(claim, 0)
+    assert found == expected["paper"] == "supported"
+    assert in_world(claim, "opposite")[0] == expected["opposite"] == "refuted"
+    assert (len(verdicts[0].parts) or 1) == int(expected["parts"])
 
 
 @pytest.mark.parametrize("claim", IN_WORLDS)
 def test_a_claim_is_not_supported_where_nothing_is_there(claim, without_controls):
     """Or where its control does as much."""
-    expected = IN_WORLDS[claim].split()[1:3]
-    found = [in_world(claim, name)[0] for name in ("nothing", "everywhere")]
+    found = {name: in_world(claim, name)[0] for name in ("nothing", "everywhere")}
     without_controls(claim)
-    bare = [in_world(claim, name)[0] for name in ("nothing", "everywhere")]
-    assert [
-        with_control + without for with_control, without in zip(found, bare, strict=True)
-    ] == expected
+    bare = {f"{name}, no control": in_world(claim, name)[0] for name in found}
+    assert (found | bare).items() <= IN_WORLDS[claim].items()
 
 
 def test_of_every_kind_with_a_control_some_claim_is_undecided_by_it_alone():
-    by_it_alone = {CLAIMS[claim].kind for claim, row in IN_WORLDS.items() if "US" in row.split()}
+    by_it_alone = {
+        CLAIMS[claim].kind
+        for claim, row in IN_WORLDS.items()
+        for name in ("nothing", "everywhere")
+        if (row[name], row[f"{name}, no control"]) == ("undecided", "supported")
+    }
     # the controls of "exists" and of some "greater" are the other arm itself
     counted = {name for name, kind in KINDS.items() if not kind.sampled}
     assert by_it_alone == set(KINDS) - counted - {"exists"}
@@ -245,7 +155,7 @@ def test_two_models_do_not_agree_where_one_of_them_shows_nothing():
     subjects = [SimpleNamespace(**vars(world(each)), name=each) for each in ("paper", "nothing")]
     found, verdicts = outcome("both-models-agree", subjects[0], subjects=subjects)
     assert (found, [part.outcome for _, part in verdicts[0].parts]) == (
-        "U",
+        "undecided",
         ["supported"] * 3 + ["undecided"] * 3,
     )
 
@@ -264,7 +174,7 @@ def test_words_of_one_kind_support_no_claim_about_the_other(claim, kind, other):
         )[0]
         for each in (kind, other)
     ]
-    assert found == ["S", "U"]
+    assert found == ["supported", "undecided"]
 
 
 @pytest.fixture(scope="module")
@@ -291,12 +201,7 @@ def subject_of(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("name", "claim", "expected"),
-    [
-        (name, claim, expected)
-        for at, name in enumerate(MODELS)
-        for claim, row in ON_MODELS.items()
-        if (expected := row[at]) != "."
-    ],
+    [(name, claim, row[name]) for name in MODELS for claim, row in ON_MODELS.items() if row[name]],
 )
 def test_a_claim_on_a_planted_model_is_what_its_wiring_makes_it(name, claim, expected, subject_of):
     found, verdicts = outcome(claim, subject_of(name))
@@ -308,4 +213,4 @@ def test_a_claim_on_a_planted_model_is_what_its_wiring_makes_it(name, claim, exp
 def test_a_poisoned_mean_token_is_seen_by_the_control_alone(subject_of, without_controls):
     """One that takes the answer away wherever it stands."""
     without_controls("object-impairs")
-    assert outcome("object-impairs", subject_of("POISONED"))[0] == "S"
+    assert outcome("object-impairs", subject_of("POISONED"))[0] == "supported"

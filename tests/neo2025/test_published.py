@@ -17,9 +17,9 @@ from claims.neo2025.published import (
     MODELS,
     STAND_INS,
     Cell,
-    Printed,
     PrintedLens,
     PrintedTable,
+    Published,
     cells,
     load_figures,
 )
@@ -175,7 +175,7 @@ def test_table_2_leaves_its_size_open_and_table_1_closes_it():
 
 def test_each_table_answers_for_the_models_that_it_is_about():
     for model in MODELS:
-        printed = Printed(model)
+        printed = Published(model)
         for table, number in ((printed.ablations, 1), (printed.knockouts, 2)):
             mine = {
                 (c.task, c.arm): c.lost for c in cells() if (c.model, c.table) == (model, number)
@@ -184,7 +184,7 @@ def test_each_table_answers_for_the_models_that_it_is_about():
             assert [table.lost(*key) for key in mine] == list(mine.values())
         assert printed.name == printed.label == f"{model} as published"
     sizes = {
-        model: (len(Printed(model).ablations.cells), len(Printed(model).knockouts.cells))
+        model: (len(Published(model).ablations.cells), len(Published(model).knockouts.cells))
         for model in MODELS
     }
     assert sizes == {"llava-1.5-7b": (54, 36), "llava-phi-3": (54, 0), "qwen2-vl-2b": (0, 0)}
@@ -193,7 +193,7 @@ def test_each_table_answers_for_the_models_that_it_is_about():
 def test_the_lens_figures_are_those_of_section_4_1():
     llava = PrintedLens(images=170, share=0.237, best_layer=25.7, states=33)
     qwen = PrintedLens(images=253, share=0.065, best_layer=25.1, states=29)
-    assert [Printed(model).lens for model in MODELS] == [llava, None, qwen]
+    assert [Published(model).lens for model in MODELS] == [llava, None, qwen]
 
 
 def test_the_lens_answers_in_the_units_of_measured_ones():
@@ -206,7 +206,7 @@ def test_the_lens_answers_in_the_units_of_measured_ones():
 
 def test_curves_come_in_the_order_asked_for():
     rows = ["+2 buffer", "object", "+1 buffer"]
-    assert Printed("llava-phi-3").ablations.curves("polling", rows) == [
+    assert Published("llava-phi-3").ablations.curves("polling", rows) == [
         Totals(466, 488),
         Totals(139, 488),
         Totals(422, 488),
@@ -219,19 +219,19 @@ def test_mean_token_counts_are_those_in_the_rows_names():
     assert [tokens[row] for row in ABLATIONS[:4]] == [12.6, 33.4, 60, 3.1]
     assert all(tokens[row] == int(row.split()[1]) for row in ABLATIONS[4:])
     means = {"object": 12.6, "+1 buffer": 33.4, "+2 buffer": 60, "register": 3.1}
-    assert [Printed(model).token_counts for model in MODELS] == [means, means, {}]
+    assert [Published(model).token_counts for model in MODELS] == [means, means, {}]
 
 
 def test_a_table_has_the_arms_that_are_printed_and_their_stand_ins():
-    table = Printed("llava-1.5-7b").ablations
+    table = Published("llava-1.5-7b").ablations
     assert all(table.has(arm) for arm in [*ABLATIONS, *STAND_INS])
     assert not any(table.has(arm) for arm in ("random 30", "elsewhere register", "O -> LTP, mid"))
-    assert not Printed("qwen2-vl-2b").ablations.has("object")
+    assert not Published("qwen2-vl-2b").ablations.has("object")
 
 
 def test_a_control_is_the_random_row_with_the_fewest_tokens_that_suffice():
     """Those that are not fewer than the region's."""
-    tokens, table = load_figures().tokens, Printed("llava-phi-3").ablations
+    tokens, table = load_figures().tokens, Published("llava-phi-3").ablations
     for region in ABLATIONS[:3]:
         enough = [row for row in ABLATIONS[11:] if tokens[row] >= tokens[region]]
         control = min(enough, key=lambda row: tokens[row])
@@ -242,7 +242,7 @@ def test_a_control_is_the_random_row_with_the_fewest_tokens_that_suffice():
 
 
 def test_of_a_pair_the_second_is_none_where_the_paper_prints_none():
-    table = Printed("llava-1.5-7b").knockouts
+    table = Published("llava-1.5-7b").knockouts
     mid = table.lost("VQA", "O -> LTP, mid")
     assert table.pair("VQA", "O -> LTP, mid", "elsewhere O -> LTP, mid") == (mid, None)
     assert table.pair("VQA", "O -> LTP, mid", "O -> LTP, all") == (mid, Totals(16, 90))
@@ -252,13 +252,13 @@ def test_of_a_pair_the_second_is_none_where_the_paper_prints_none():
 @pytest.mark.parametrize(
     ("table", "task", "arm"),
     [
-        (Printed("llava-1.5-7b").ablations, "polling", "random 30"),
-        (Printed("llava-1.5-7b").ablations, "poling", "object"),
-        (Printed("llava-1.5-7b").ablations, "VQA", "O -> LTP, mid"),
-        (Printed("llava-1.5-7b").knockouts, "polling", "O -> LTP, mid"),
-        (Printed("llava-1.5-7b").knockouts, "VQA", "elsewhere object"),
-        (Printed("llava-phi-3").knockouts, "VQA", "O -> LTP, mid"),
-        (Printed("qwen2-vl-2b").ablations, "polling", "object"),
+        (Published("llava-1.5-7b").ablations, "polling", "random 30"),
+        (Published("llava-1.5-7b").ablations, "poling", "object"),
+        (Published("llava-1.5-7b").ablations, "VQA", "O -> LTP, mid"),
+        (Published("llava-1.5-7b").knockouts, "polling", "O -> LTP, mid"),
+        (Published("llava-1.5-7b").knockouts, "VQA", "elsewhere object"),
+        (Published("llava-phi-3").knockouts, "VQA", "O -> LTP, mid"),
+        (Published("qwen2-vl-2b").ablations, "polling", "object"),
     ],
 )
 def test_a_cell_that_is_not_printed_is_named_with_its_table(table: PrintedTable, task, arm):
@@ -275,7 +275,7 @@ def test_another_model_is_an_error_that_lists_the_papers():
     with pytest.raises(
         VLMError, match=r"nothing about 'llava-13b'.*llava-1.5-7b, llava-phi-3, qwen2-vl-2b"
     ):
-        Printed("llava-13b")
+        Published("llava-13b")
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from claims.neo2025.arms import ablations, knockout, knockouts, sliding
 from claims.neo2025.authors import AUTHORS
 from claims.neo2025.lens import LensResults
 from claims.neo2025.protocol import TASKS, TEXT
-from claims.neo2025.published import Printed
+from claims.neo2025.published import Published
 from claims.neo2025.study import (
     PAGES,
     Measured,
@@ -385,7 +385,7 @@ def test_recorded_rows_answer_for_the_designs_that_were_measured(both, recorded)
     with pytest.raises(VLMError, match=r"no rows of .polling. under .knockouts.*Measure it"):
         recorded.measure("polling", knockouts)
     with pytest.raises(VLMError, match="Nothing can be measured on llava-phi-3 as published"):
-        Printed("llava-phi-3").measure("polling", ablations)
+        Published("llava-phi-3").measure("polling", ablations)
 
 
 def test_a_recording_tells_what_it_is_of_and_that_it_is_one(recorded):
@@ -439,14 +439,14 @@ def test_a_study_names_what_it_has_made_and_nothing_else(both, stored):
         assert each.visual_tokens
         assert each.numbers is not None
         assert each.made == list(PAGES)
-    assert Printed("llava-1.5-7b").made == []
+    assert Published("llava-1.5-7b").made == []
 
 
 def test_measured_recorded_and_printed_are_studies(both):
     """Also for the type checker, which reads the annotation."""
     measured = both[0]
     recorded = Recorded(Recording(both[1]), ("planted", "data", "text"))
-    studies: list[Study] = [measured, recorded, Printed("llava-1.5-7b")]
+    studies: list[Study] = [measured, recorded, Published("llava-1.5-7b")]
     asked = [name for name in vars(Study) if not name.startswith("_")]
     told = {"name", "label", "data", "made"}
     assert told | {"ablations", "knockouts", "lens", "measure"} == set(asked)
@@ -458,7 +458,7 @@ def test_measured_recorded_and_printed_are_studies(both):
 
 def test_a_table_of_printed_counts_answers_as_one_of_images_does():
     """What the protocol says of `ablations` and `knockouts`."""
-    for table in (Printed("llava-1.5-7b").ablations, worlds.world("paper").ablations):
+    for table in (Published("llava-1.5-7b").ablations, worlds.world("paper").ablations):
         assert table.has("object")
         assert len(table.pair("polling", "object", "elsewhere object")) == 2
         for answer in (table.lost("polling", "object"), table.curves("polling", ["object"])):

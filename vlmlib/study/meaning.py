@@ -428,11 +428,16 @@ def _is_followed(module: str) -> bool:
 
 @cache
 def _is_installed(file: Path) -> bool:
-    resolved = file.resolve()
+    return any(map(_holds_libraries, {*file.parents, *file.resolve().parents}))
+
+
+@cache
+def _holds_libraries(folder: Path) -> bool:
+    """Whether a folder is the standard library's, or one that an installer writes into, by its name
+    or by the records that it leaves there (`pip install --target`)."""
     standard = {Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "platstdlib")}
-    return bool({"site-packages", "dist-packages"} & {*file.parts, *resolved.parts}) or any(
-        folder in resolved.parents for folder in standard
-    )
+    named = folder.name in ("site-packages", "dist-packages") or folder in standard
+    return named or any(folder.glob("*.dist-info"))
 
 
 @cache

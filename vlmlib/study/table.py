@@ -1,7 +1,8 @@
 """Results: what was measured on each example under each arm, as arrays over examples."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -60,14 +61,14 @@ class Table:
         rows = pd.concat(filled, ignore_index=True) if filled else tables[0].rows
         return cls(rows, counts)
 
-    @property
+    @cached_property
     def arms(self) -> list[str]:
         """The names of all arms, as they were first measured."""
-        return list(dict.fromkeys(self.rows["arm"]))
+        return self.rows["arm"].unique().tolist()
 
     def has(self, arm: str) -> bool:
         """Whether the arm was run on any example."""
-        return bool((self.rows["arm"] == arm).any())
+        return arm in self.arms
 
     def lost(self, task: str, arm: str) -> Bool[np.ndarray, " example"]:
         """On which of the examples that count the arm took the right answer away."""
@@ -119,8 +120,7 @@ class Table:
                 "what it does say in `rows`."
             )
         wide = chosen.pivot(index="example", columns="arm", values=name)
-        order: Mapping[str, None] = dict.fromkeys(rows["example"])
-        wide = wide.reindex(index=list(order), columns=list(arms))
+        wide = wide.reindex(index=rows["example"].unique().tolist(), columns=list(arms))
         return wide.dropna().to_numpy(float)
 
 

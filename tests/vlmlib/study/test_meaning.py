@@ -252,6 +252,16 @@ def test_of_an_installed_library_no_source_counts():
     assert set(meaning_of(design)[1]) == {"python", "scipy", "pillow"}
 
 
+@pytest.mark.parametrize("folder", ["site-packages", "dist-packages", "laid over"])
+def test_a_folder_that_an_installer_writes_into_holds_libraries(folder, tmp_path):
+    """As `pip install --target` does: into a folder of any name, with records beside the code."""
+    target = tmp_path / folder
+    (target / "kit-1.0.dist-info").mkdir(parents=True)
+    code = {"design.py": "import kit\ndef design(scene):\n    return kit.CODE\n"}
+    with written.imported(target, {"kit.py": "CODE = 1\n"} | code) as design:
+        assert modules_of(design) == set()
+
+
 def test_following_imports_nothing(tmp_path):
     """An import within a function may be of something slow, or of something that is not there."""
     files = {
