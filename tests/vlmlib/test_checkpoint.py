@@ -49,7 +49,8 @@ def test_a_saved_llava_loads_with_the_same_logits(tmp_path):
     same_logits(VLM.load(tmp_path), vlm)
 
 
-def test_a_llava_phi_3_without_patch_size_loads_with_its_prompt_and_all_its_visual_tokens(tmp_path):
+def test_a_llava_phi_3_without_patch_size_loads_whole(tmp_path):
+    """A LLaVA-Phi-3 without patch size loads with its prompt and all its visual tokens."""
     processor = tiny_processor()
     processor.tokenizer.add_tokens(["<|user|>", "<|end|>", "<|assistant|>"], special_tokens=True)
     vlm = tiny_vlm()

@@ -93,9 +93,8 @@ def shown(vlm: VLM, side: int, length: int, other: int, begin: int, end: int) ->
 @every_layout
 @settings(max_examples=100, deadline=None)
 @given(data=st.data(), width=st.integers(6, 60), height=st.integers(6, 60))
-def test_painting_a_box_changes_every_one_of_its_tokens_and_only_their_neighbours(
-    vlm, data, width, height
-):
+def test_painting_a_box_changes_its_tokens_and_their_neighbours(vlm, data, width, height):
+    """Painting a box changes every one of its tokens and only their neighbours."""
     left, top = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     right, bottom = data.draw(st.integers(left + 1, width)), data.draw(st.integers(top + 1, height))
     mask = box(height, width, top, left, bottom, right)
@@ -129,7 +128,8 @@ def test_a_mask_of_everything_is_every_token(vlm, size):
 
 
 @pytest.mark.parametrize("size", [*SIZES, (64, 48), (48, 64), (64, 16), (60, 44)])
-def test_of_a_padded_image_a_mask_of_everything_is_every_token_that_shows_the_image(size):
+def test_of_a_padded_image_everything_is_what_shows_the_image(size):
+    """Of a padded image a mask of everything is every token that shows the image."""
     width, height = size
     side = max(size)
 
@@ -172,7 +172,8 @@ def test_each_cell_comes_back_as_its_own_token(vlm, side):
 
 
 @pytest.mark.parametrize(("rows", "cols"), [(3, 5), (5, 2), (1, 6)])
-def test_merged_patches_are_the_token_that_the_language_model_is_told_stands_there(rows, cols):
+def test_merged_patches_are_the_token_that_stands_there(rows, cols):
+    """Merged patches are the token that the language model is told stands there."""
     stimulus = MERGES.read(picture(5, (cols * MERGED, rows * MERGED)), "Hi?")
     placed = stimulus.position_ids[-2:, 0]  # M-RoPE: the row and the column of every position
     first = placed[:, stimulus.visual[0]]

@@ -135,7 +135,8 @@ def test_captum_agrees(vlm, stimulus, mean):
 @pytest.mark.parametrize(
     ("rule", "steps"), [("midpoint", 1), ("midpoint", 7), ("ends", 2), ("ends", 7)]
 )
-def test_on_a_linear_model_they_are_weight_times_difference_at_any_number_of_steps(rule, steps):
+def test_on_a_linear_model_they_are_weight_times_difference(rule, steps):
+    """On a linear model they are weight times difference at any number of steps."""
     vlm, stimulus, weight = planted(power=1)
     baseline = torch.linspace(-1, 1, 16)
     expected = weight * (stimulus.embeddings[stimulus.visual] - baseline)
@@ -199,9 +200,8 @@ def test_where_all_tokens_are_the_baseline_there_is_no_gap(vlm, stimulus, mean):
     assert explained.gap == 0
 
 
-def test_no_parameter_keeps_a_gradient_and_callers_without_gradients_get_the_same(
-    vlm, stimulus, mean
-):
+def test_no_parameter_keeps_a_gradient(vlm, stimulus, mean):
+    """No parameter keeps a gradient and callers without gradients get the same."""
     explained = integrated_gradients(vlm, stimulus, TOKEN, mean, steps=5)
     with torch.no_grad():
         again = integrated_gradients(vlm, stimulus, TOKEN, mean, steps=5)

@@ -78,7 +78,8 @@ def test_a_tokens_own_embedding_changes_nothing(vlm, stimulus):
         assert torch.equal(oracle.next_token(vlm.model, vlm.decoder, stimulus, [itself]), clean)
 
 
-def test_patching_every_position_from_another_stimulus_gives_that_stimulus(vlm, stimulus):
+def test_patching_every_position_gives_the_other_stimulus(vlm, stimulus):
+    """Patching every position from another stimulus gives that stimulus."""
     other = vlm.read(picture(7), "Is there a dog in this image?")
     everywhere = range(LENGTH)
     patch = [Ablate(everywhere, vlm.hidden_states(other, everywhere)[1], layer=1)]

@@ -62,7 +62,8 @@ def test_the_last_layer_is_the_models_own_prediction_at_every_position(vlm, stim
     assert torch.equal(whole.top_ids[-1, :, 0], own.argmax(-1))
 
 
-def test_earlier_layers_are_the_models_hidden_states_normed_once_and_unembedded(vlm, stimulus):
+def test_earlier_layers_are_normed_once_and_unembedded(vlm, stimulus):
+    """Earlier layers are the model's hidden states normed once and unembedded."""
     hidden = torch.cat(vlm.model(**stimulus.inputs, output_hidden_states=True).hidden_states[:-1])
     _, probabilities = everything(vlm, stimulus)
     assert len(probabilities) == len(hidden) + 1
@@ -74,7 +75,8 @@ def test_layer_0_decodes_the_embeddings(vlm, stimulus):
     close(everything(vlm, stimulus)[1][0], expected)
 
 
-def test_chosen_positions_are_those_columns_of_the_whole_in_ascending_order(vlm, stimulus):
+def test_chosen_positions_are_those_columns_of_the_whole(vlm, stimulus):
+    """Chosen positions are those columns of the whole in ascending order."""
     whole, _ = everything(vlm, stimulus)
     some = logit_lens(vlm, stimulus, [9, 3, 9], k=4)
     assert some.tokens == (3, 9)
@@ -88,7 +90,8 @@ def test_no_positions_are_an_empty_lens(vlm, stimulus):
     assert logit_lens(vlm, stimulus, [], token_id=1).rank.shape == (len(vlm.layers) + 1, 0)
 
 
-def test_rank_and_probability_are_the_tokens_place_in_the_ordered_vocabulary(vlm, stimulus):
+def test_rank_and_probability_are_a_tokens_place_in_the_vocabulary(vlm, stimulus):
+    """Rank and probability are the token's place in the ordered vocabulary."""
     whole, _ = everything(vlm, stimulus)
     for token_id in (0, 7, vocabulary(vlm) - 1):
         asked = logit_lens(vlm, stimulus, range(stimulus.last + 1), k=1, token_id=token_id)
@@ -134,7 +137,8 @@ def test_an_arms_last_layer_is_its_next_token(vlm, stimulus):
 
 @settings(max_examples=10, deadline=None)
 @given(rows=st.integers(1, 90))
-def test_no_more_logits_than_the_bound_exist_at_a_time_and_the_lens_stays_the_same(rows):
+def test_no_more_logits_than_the_bound_exist_at_a_time(rows):
+    """No more logits than the bound exist at a time and the lens stays the same."""
     vlm = tiny_vlm()
     stimulus = vlm.read(picture(), "Is there a dog in this image? " * 20)
     at = range(stimulus.last + 1)

@@ -79,7 +79,8 @@ def test_every_edge_is_as_defined(case):
 
 @settings(max_examples=30, deadline=None)
 @given(drawn())
-def test_an_additive_mask_is_zero_where_the_boolean_one_allows_and_lowest_elsewhere(case):
+def test_an_additive_mask_is_zero_where_the_boolean_one_allows(case):
+    """An additive mask is zero where the boolean one allows and lowest elsewhere."""
     boolean, additive = made(case), made(case, additive=torch.float32)
     for layer in range(LAYERS):
         values = additive.layer(layer)

@@ -34,7 +34,8 @@ def test_embeddings_are_the_text_table_and_the_adapters_output(vlm, stimulus):
     assert torch.equal(stimulus.embeddings, expected)
 
 
-def test_the_visual_span_is_one_token_per_cell_and_the_last_position_ends_the_prompt(vlm, stimulus):
+def test_the_visual_span_is_one_token_per_cell(vlm, stimulus):
+    """The visual span is one token per cell and the last position ends the prompt."""
     assert stimulus.grid == (4, 4) == vlm.read(picture(), "Hi?").grid
     assert stimulus.visual.tolist() == list(range(stimulus.visual[0], stimulus.visual[0] + 16))
     assert vlm.processor.tokenizer.decode(stimulus.input_ids[stimulus.last]) == ":"
@@ -123,7 +124,8 @@ def test_embeddings_that_are_not_finite_are_refused(vlm):
         broken.read(picture(), "Hi?")
 
 
-def test_qwens_positions_are_the_models_own_and_its_prompt_the_chat_template():
+def test_qwens_positions_and_prompt_are_its_own():
+    """Qwen's positions are the model's own and its prompt the chat template."""
     vlm = tiny_qwen()
     stimulus = vlm.read(picture(size=(16, 40)), "Is there a dog in this image?", prefill="It is a")
     assert vlm.prompt == (
@@ -168,7 +170,8 @@ def test_attention_may_be_switched_after_wrapping():
     torch.testing.assert_close(vlm.next_token(stimulus, arms), before, rtol=1e-4, atol=1e-4)
 
 
-def test_a_llava_with_a_chat_template_of_its_own_is_asked_in_it_and_begins_once():
+def test_a_llava_with_its_own_chat_template_is_asked_in_it():
+    """A LLaVA with a chat template of its own is asked in it and begins once."""
     processor = tiny_processor()
     processor.chat_template = (
         "{{ bos_token }}<|im_start|>user<image>{{ messages[0].content[1].text }}"

@@ -74,9 +74,8 @@ def test_a_sentence_piece_holds_the_space_before_it(prompt, answer, piece):
         ("<|vision_end|>", "book", "Ġbook"),
     ],
 )
-def test_byte_level_pieces_hold_a_space_after_a_word_and_none_after_a_line_end(
-    tokenizer, prompt, answer, piece
-):
+def test_byte_level_pieces_hold_a_space_after_a_word_alone(tokenizer, prompt, answer, piece):
+    """Byte level pieces hold a space after a word and none after a line end."""
     assert tokenizer.convert_ids_to_tokens(first_token(tokenizer, prompt, answer)) == piece
 
 

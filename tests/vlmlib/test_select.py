@@ -117,7 +117,8 @@ def with_norms(norms: torch.Tensor) -> Stimulus:
     return dataclasses.replace(STIMULUS, embeddings=embeddings)
 
 
-def test_register_tokens_have_a_norm_more_than_two_deviations_above_the_mean():
+def test_register_tokens_have_a_norm_far_above_the_mean():
+    """Register tokens have a norm more than two deviations above the mean."""
     norms = torch.full((16,), 10.0)
     norms[3], norms[7], norms[9] = 14.0, 9.0, 6.0
     stimulus = with_norms(norms)
@@ -135,7 +136,8 @@ def test_where_all_norms_are_equal_no_token_is_a_register_token():
     assert len(select.register(stimulus)) == len(select.register(stimulus, two_sided=True)) == 0
 
 
-def test_the_deviation_is_that_of_the_population_of_this_images_visual_tokens():
+def test_the_deviation_is_that_of_this_images_visual_tokens():
+    """The deviation is that of the population of this image's visual tokens."""
     norms = torch.ones(16)
     # mean 2, population deviation sqrt(15), so the outlier lies 15 / sqrt(15) = 3.87 of them away
     norms[0] = 17.0
@@ -157,7 +159,8 @@ def test_register_tokens_follow_their_norms_wherever_they_stand(norms, order):
 
 
 @given(scores=numbers, k=st.integers(0, ROWS * COLS))
-def test_the_top_tokens_are_the_first_of_a_stable_sort_from_large_to_small(scores, k):
+def test_the_top_tokens_are_the_first_of_a_stable_sort(scores, k):
+    """The top tokens are the first of a stable sort from large to small."""
     ranked = sorted(range(len(scores)), key=lambda index: (-scores[index], index))
     expected = STIMULUS.visual[sorted(ranked[:k])].tolist()
     assert select.top(STIMULUS, torch.tensor(scores, dtype=torch.float32), k).tolist() == expected

@@ -105,7 +105,8 @@ def test_a_prefix_language_model_runs_one_arm_at_a_time_and_exactly(prefix_vlm):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("seed", range(4))
-def test_a_prefix_language_model_is_known_by_its_masks_also_in_half_precision(dtype, seed):
+def test_a_prefix_language_model_is_known_by_its_masks(dtype, seed):
+    """A prefix language model is known by its masks also in half precision."""
     model, processor = paligemma(seed)
     with pytest.warns(UserWarning, match="positions attend to others than earlier ones in layer 0"):
         assert not VLM(
@@ -113,7 +114,8 @@ def test_a_prefix_language_model_is_known_by_its_masks_also_in_half_precision(dt
         ).shares
 
 
-def test_a_prefix_language_model_describes_as_generate_does_under_every_arm(prefix_vlm):
+def test_a_prefix_language_model_describes_as_generate_does(prefix_vlm):
+    """A prefix language model describes as generate does under every arm."""
     vlm, texts = prefix_vlm, []
     for seed in range(6):
         stimulus = vlm.read(picture(seed), "Describe the image")

@@ -64,7 +64,8 @@ def logits_for(vlm, *pieces: str) -> torch.Tensor:
     ).float()
 
 
-def test_an_answer_to_polling_is_yes_or_no_in_any_case_and_spacing_or_neither(vlm):
+def test_an_answer_to_polling_is_yes_or_no_or_neither(vlm):
+    """An answer to polling is yes or no in any case and spacing or neither."""
     said = logits_for(vlm, "▁Yes", "yes", "▁No", "NO", "▁book", "▁", "</s>")
     expected = ["yes", "yes", "no", "no", "neither", "neither", "neither"]
     assert (
@@ -89,9 +90,8 @@ def test_an_answer_to_polling_may_begin_with_a_space():
     ("present", "right"),
     [(True, [True, True, False, False, False]), (False, [False, False, True, True, False])],
 )
-def test_polling_is_right_with_yes_where_present_and_no_where_absent_and_never_with_neither(
-    vlm, present, right
-):
+def test_polling_is_right_with_yes_where_present_and_no_where_absent(vlm, present, right):
+    """Polling is right with yes where present and no where absent and never with neither."""
     said = logits_for(vlm, "▁Yes", "yes", "▁No", "NO", "▁book")
     assert (
         Polling("dog", present).correct(vlm, Polling("dog").read(vlm, picture()), said).tolist()
@@ -99,7 +99,8 @@ def test_polling_is_right_with_yes_where_present_and_no_where_absent_and_never_w
     )
 
 
-def test_vqa_wants_the_first_piece_of_the_answer_and_an_empty_piece_is_never_right(vlm):
+def test_vqa_wants_the_first_piece_of_the_answer(vlm):
+    """VQA wants the first piece of the answer and an empty piece is never right."""
     task = VQA("What is on the bed?", "traffic light")
     said = logits_for(vlm, "▁traffic", "▁light", "▁", "</s>")
     assert task.correct(vlm, task.read(vlm, picture()), said).tolist() == [
@@ -110,7 +111,8 @@ def test_vqa_wants_the_first_piece_of_the_answer_and_an_empty_piece_is_never_rig
     ]
 
 
-def test_vqa_takes_an_empty_piece_for_no_answer_even_where_the_answer_begins_with_one(vlm):
+def test_vqa_takes_an_empty_piece_for_no_answer(vlm):
+    """VQA takes an empty piece for no answer even where the answer begins with one."""
     task = VQA("What is on the bed?", "漢")
     stimulus = task.read(vlm, picture())
     said = logits_for(vlm, "▁")
@@ -118,7 +120,8 @@ def test_vqa_takes_an_empty_piece_for_no_answer_even_where_the_answer_begins_wit
     assert task.correct(vlm, stimulus, said).tolist() == [False]
 
 
-def test_vqa_after_a_line_end_wants_the_piece_without_a_space_and_after_a_word_the_one_with_it():
+def test_vqa_wants_a_space_after_a_word_and_none_after_a_line_end():
+    """VQA after a line end wants the piece without a space and after a word the one with it."""
     vlm = tiny_qwen()
     for prefill, right in (("", [True, False]), ("It is a", [False, True])):
         task = VQA("What is on the bed?", "book", prefill)

@@ -13,7 +13,8 @@ def pieces(text: str) -> list[str]:
     return TOKENIZER.convert_ids_to_tokens(TOKENIZER(text)["input_ids"])
 
 
-def test_it_begins_with_the_begin_of_sequence_token_and_marks_leading_spaces():
+def test_it_begins_a_sequence_and_marks_leading_spaces():
+    """It begins with the begin of sequence token and marks leading spaces."""
     assert pieces("USER: <image>\nIs there a book") == [
         *["<s>", "▁USER", ":", "▁", "<image>", "▁", "<0x0A>", "Is", "▁there", "▁a", "▁book"]
     ]

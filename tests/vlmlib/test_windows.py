@@ -54,9 +54,8 @@ def test_the_authors_code_has_windows_of_its_own_under_the_same_names():
 
 
 @given(layers=st.integers(1, 200), bounds=st.sampled_from([TEXT, AUTHORS]))
-def test_a_window_is_a_nonempty_part_of_the_model_and_its_bounds_are_at_most_half_a_layer_off(
-    layers, bounds
-):
+def test_a_window_is_a_nonempty_part_of_the_model(layers, bounds):
+    """A window is a nonempty part of the model and its bounds are at most half a layer off."""
     windows = named(layers, bounds)
     assert windows["all"] == range(layers)
     for name, (start, stop) in bounds.items():
