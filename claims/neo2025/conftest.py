@@ -11,7 +11,7 @@ import pytest
 from claimlib import Claim, ClaimError, Subject, Trial
 from claimlib.plugin import claim_of
 from claims.neo2025 import architectures, sample
-from claims.neo2025.authors import AUTHORS
+from claims.neo2025.authors import PROTOCOLS
 from claims.neo2025.pages import pages_of
 from claims.neo2025.protocol import TEXT
 from claims.neo2025.published import Published, cells
@@ -24,7 +24,6 @@ INFERRED = (
     "As published: verdicts from the paper's printed figures alone. It prints no sample sizes; "
     "they are inferred from the fractions (claims/neo2025/figures.toml says how)."
 )
-PROTOCOLS = {each.name: each for each in (TEXT, AUTHORS)}
 LISTS = ("models", "published", "architectures")
 SEED = 0
 MEAN_IMAGES = 200

@@ -13,7 +13,7 @@ def test_numbers_show_up_on_background_tokens(trial, subject):
 
 
 @pytest.mark.claim("numbers-do-not-matter")
-def test_ablating_the_tokens_that_decode_to_numbers_leaves_the_description(trial, subject):
+def test_ablating_tokens_that_decode_to_numbers_leaves_the_description(trial, subject):
     changed = subject.numbers.changed
     verdict = trial.claim.rule(changed["numbers"])
     control, margin = changed["+1 buffer"], trial.claim.bounds["margin"]

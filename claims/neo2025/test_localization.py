@@ -23,7 +23,7 @@ def test_ablating_the_object_impairs_identification_in_every_setting(trial, subj
 
 
 @pytest.mark.claim("object-buffer-70")
-def test_ablating_the_object_with_a_buffer_takes_away_over_70_percent_in_every_setting(
+def test_ablating_object_and_buffer_takes_away_over_70_percent(
     trial, subject
 ):
     table = subject.ablations
@@ -32,7 +32,7 @@ def test_ablating_the_object_with_a_buffer_takes_away_over_70_percent_in_every_s
 
 
 @pytest.mark.claim("object-buffer-polling")
-def test_ablating_the_object_with_a_buffer_of_one_takes_away_most_polling_answers(trial, subject):
+def test_ablating_object_and_buffer_takes_away_most_polling_answers(trial, subject):
     trial.check(more_than_elsewhere(trial, subject.ablations, "polling", "+1 buffer"))
 
 

@@ -6,6 +6,7 @@ another, the mean token is made from the wrong images, a row says something else
 did, or a recording gives another array than the measurement that it is of.
 """
 
+import ast
 import json
 import shutil
 from collections.abc import Iterator
@@ -32,7 +33,7 @@ from claims.neo2025.study import (
     sliding_places,
     visual_tokens,
 )
-from tests.neo2025 import planted, worlds
+from tests.neo2025 import FOLDER, planted, worlds
 from vlmlib import VLM, Ablate, Polling, VLMError, save_mean
 from vlmlib.study import Finished, Recording, Row, Store, Table
 from vlmlib.study.example import open_image
@@ -382,7 +383,7 @@ def test_recorded_rows_answer_for_the_designs_that_were_measured(both, recorded)
     for arm in ("object", "random 5"):
         measured = both[0].ablations.lost("polling", arm)
         assert again.lost("polling", arm).tolist() == measured.tolist()
-    with pytest.raises(VLMError, match=r"no rows of .polling. under .knockouts.*Measure it"):
+    with pytest.raises(VLMError, match=r"no rows of .polling. under .knockouts. on.*Measure it"):
         recorded.measure("polling", knockouts)
     with pytest.raises(VLMError, match="Nothing can be measured on llava-phi-3 as published"):
         Published("llava-phi-3").measure("polling", ablations)
@@ -405,14 +406,22 @@ def test_a_recording_keeps_as_many_images_as_its_protocol_does(recorded):
     assert recorded.knockouts.counts["VQA"]["filter 2"] == 2
 
 
-def test_what_was_not_recorded_has_no_images(both):
+@pytest.mark.parametrize("asked", ["ablations", "knockouts", "lens", "numbers", "visual_tokens"])
+def test_what_was_not_recorded_is_refused_and_has_no_page(both, asked):
+    """And is not taken for measured on no image."""
     study = Recorded(Recording(both[1]), ("another", "data", "text"), "mine")
-    none = {"filter 1": 0, "filter 2": 0, "asked": 0, "counted": 0}
-    assert study.ablations.counts == dict.fromkeys(TASKS, none)
-    assert len(study.knockouts.lost("VQA", "O -> LTP, all")) == 0
-    assert (len(study.lens.best), len(study.numbers.persist)) == (0, 0)
-    assert (list(study.sliding_places), study.visual_tokens) == (list(sliding(32)), 1)
     assert study.label == "mine"
+    with pytest.raises(VLMError, match=r"There are no rows of .* on 'another' in .*Measure it"):
+        getattr(study, asked)
+    assert study.made == []
+
+
+def test_what_was_measured_on_no_image_is_recorded_as_such(study_of):
+    study = study_of(planted.BLIND, protocol=QUICK)
+    counts = [study.ablations.counts, study.knockouts.counts]
+    recorded = Recorded(Recording(study.bench.store.path), ("planted", study.data, "text"))
+    assert [recorded.ablations.counts, recorded.knockouts.counts] == counts
+    assert counts[1]["VQA"] == {"filter 1": IMAGES, "filter 2": 0, "asked": 0, "counted": 0}
 
 
 def test_what_is_in_the_store_is_judged_without_the_model(both, stored):
@@ -442,14 +451,25 @@ def test_a_study_names_what_it_has_made_and_nothing_else(both, stored):
     assert Published("llava-1.5-7b").made == []
 
 
+def test_claims_ask_nothing_but_what_a_study_answers():
+    asked = {
+        node.attr
+        for file in FOLDER.glob("test_*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute)
+        if isinstance(node.value, ast.Name) and node.value.id == "subject"
+    }
+    assert asked >= {"ablations", "knockouts", "lens", "numbers"}
+    assert asked <= set(vars(Study))
+
+
 def test_measured_recorded_and_printed_are_studies(both):
     """Also for the type checker, which reads the annotation."""
     measured = both[0]
     recorded = Recorded(Recording(both[1]), ("planted", "data", "text"))
     studies: list[Study] = [measured, recorded, Published("llava-1.5-7b")]
     asked = [name for name in vars(Study) if not name.startswith("_")]
-    told = {"name", "label", "data", "made"}
-    assert told | {"ablations", "knockouts", "lens", "measure"} == set(asked)
+    assert set(asked) >= {"name", "label", "data", "made", "ablations", "knockouts", "lens"}
     for study in studies:
         assert [name for name in asked if name not in dir(study)] == []
         assert all(isinstance(getattr(study, name), str) for name in ("name", "label", "data"))

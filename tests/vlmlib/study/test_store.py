@@ -486,14 +486,27 @@ def test_a_recording_has_the_rows_that_were_measured_in_their_order(store):
     found = store.collect(FIRST, units(3, 1, 2), Asked(), "polling")
     measure(store, [1], "cat", other={"task": "vqa", "model": "another"})
     nothing = store.collect(replace(FIRST, task="lens"), [replace(unit(9), key="9'")], empty, "")
+    store.collect(replace(FIRST, task="on no example"), [], Asked(), "")
     store.close()
     recording = Recording(store.path)
     assert recording.subjects == [("another", "eval", "text"), SUBJECT]
     assert recording.read(SUBJECT, "polling", "ablations") == [found[1], found[2], found[0]]
     assert recording.read(SUBJECT, "lens", "ablations") == nothing
     assert [each.rows for each in nothing] == [[]]
-    assert recording.read(SUBJECT, "vqa", "ablations") == []
-    assert recording.read(("another", "eval", "text"), "polling", "ablations") == []
+    assert recording.read(SUBJECT, "on no example", "ablations") == []
+
+
+def test_what_a_recording_does_not_have_is_named(store):
+    measure(store, [1], "cat", other={"task": "vqa", "model": "another"})
+    collected(store, units(1), Asked())
+    store.close()
+    recording, another = Recording(store.path), ("another", "eval", "text")
+    with pytest.raises(VLMError, match=r"no rows of 'vqa' under 'ablations' on 'emoji-llava' in"):
+        recording.read(SUBJECT, "vqa", "ablations")
+    with pytest.raises(VLMError, match=r"no rows of 'polling' under .* on 'another'.*Measure it"):
+        recording.read(another, "polling", "ablations")
+    with pytest.raises(VLMError, match=r"no rows of 'polling' on 'emoji-llava' in"):
+        recording.read(SUBJECT, "polling", "")
 
 
 def empty(unit: Unit) -> list[Row]:
