@@ -18,7 +18,7 @@ test: .venv/stamp
 	$(BIN)/pyright
 
 own-repo: .venv/stamp
-	rm -rf build $(OWN)
+	rm -rf build/bdist* build/lib build/wheel $(OWN)
 	$(BIN)/pip wheel -q --no-deps -w build/wheel .
 	$(PYTHON) -m venv $(OWN)
 	$(OWN)/bin/pip install -q -c constraints.txt build/wheel/*.whl

@@ -162,6 +162,7 @@ def _verdict(
     p, low = _more(pairs, n, alpha)
     p_against, high = _more(pairs[::-1], n, alpha)
     outcome, excluded = decide(p, p_against, alpha), low > 0 or high > 0
+    doubt = ALONE if excluded else ZERO
     tests = [(float(_mcnemar(other).max()), float(_mcnemar(other[::-1]).max())) for other in others]
     return Verdict(
         kind="greater",
@@ -177,7 +178,7 @@ def _verdict(
         alpha=alpha,
         detectable=detectable,
         control=control,
-        why=(ALONE if excluded else ZERO) if outcome == UNDECIDED else "",
+        why=doubt if outcome == UNDECIDED else "",
         fragile=any(decide(*test, alpha) != outcome for test in tests),
     )
 

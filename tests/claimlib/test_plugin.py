@@ -435,7 +435,7 @@ def test_a_method_of_unittest_cannot_test_a_claim(foreign):
     )
 
 
-def test_a_test_without_a_claims_file_above_it_says_so(foreign, monkeypatch):
+def test_a_test_without_a_claims_file_above_it_says_so(foreign):
     foreign.write(test_coin=tossed(90))
     result = foreign.run()
     assert result.ret == INTERRUPTED

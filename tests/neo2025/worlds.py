@@ -24,7 +24,6 @@ from claims.neo2025.study import NumberAblations
 from tests.tiny import tiny_vlm
 from vlmlib.study import Table
 
-WORLDS = ("paper", "nothing", "everywhere", "opposite")
 N = 400  # images
 DEPTH, STATES, VISUAL = 8, 29, 576
 PRINTED = {
