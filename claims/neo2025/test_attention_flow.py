@@ -66,9 +66,7 @@ def test_blocking_the_object_in_all_layers_leaves_the_printed_accuracy(trial, su
 
 
 @pytest.mark.claim("probability-falls")
-def test_blocking_the_object_lowers_the_right_tokens_probability(
-    trial, subject
-):
+def test_blocking_the_object_lowers_the_right_tokens_probability(trial, subject):
     blocked = [knockout("O+1 -> LTP", window) for window in ("mid-late", "early")]
     arms = [*blocked, knockout(random("O+1 -> LTP"), "mid-late")]
     late, early, control = subject.knockouts.doubt("VQA", arms).T

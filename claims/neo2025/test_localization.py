@@ -23,9 +23,7 @@ def test_ablating_the_object_impairs_identification_in_every_setting(trial, subj
 
 
 @pytest.mark.claim("object-buffer-70")
-def test_ablating_object_and_buffer_takes_away_over_70_percent(
-    trial, subject
-):
+def test_ablating_object_and_buffer_takes_away_over_70_percent(trial, subject):
     table = subject.ablations
     verdicts = {task: more_than_elsewhere(trial, table, task, "+1 buffer") for task in TASKS}
     trial.check(in_every_setting(verdicts))
