@@ -40,7 +40,8 @@ def contenders(vlm: VLM, stimulus: Stimulus, max_tokens: int) -> dict[str, Calla
 
 def resident(which: str) -> float:
     """MiB of this process, on Linux: `VmRSS` now, `VmHWM` the most since `forget_peak`."""
-    return int(re.search(rf"{which}:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+    [kib] = re.findall(rf"{which}:\s+(\d+)", Path("/proc/self/status").read_text())
+    return int(kib) / 1024
 
 
 def forget_peak() -> None:

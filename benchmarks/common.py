@@ -20,7 +20,6 @@ from transformers import PreTrainedTokenizerFast
 
 from fixtures.emoji_llava.architecture import Sizes, llava, llava_processor
 from vlmlib import VLM, Ablate, select
-from vlmlib.interventions import Arm
 from vlmlib.stimulus import Stimulus
 
 SIDE, PATCH, VOCABULARY = 336, 14, 32_000  # 24 x 24 visual tokens
@@ -68,7 +67,7 @@ def object_tokens(stimulus: Stimulus) -> Tensor:
     ].flatten()
 
 
-def ablation_arms(stimulus: Stimulus) -> list[Arm]:
+def ablation_arms(stimulus: Stimulus) -> list[list[Ablate]]:
     """The 18 rows of table 1. What a row costs depends on where its tokens lie: gradient rows are
     random ones here."""
     generator = np.random.default_rng(0)
@@ -97,7 +96,7 @@ class Measured:
 
 
 def measure(
-    rounds: int, check: Callable[..., None] | None = None, **contenders: Callable[[], Any]
+    rounds: int, check: Callable[..., None] | None = None, /, **contenders: Callable[[], Any]
 ) -> dict[str, Measured]:
     """Run all contenders in turns, `rounds` times: only runs next to one another may be compared.
 

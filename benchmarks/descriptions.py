@@ -1,13 +1,15 @@
 """19 descriptions of 60 tokens: `vlm.describe` against one `model.generate` per arm, with the arm
 in a hook."""
 
+from collections.abc import Callable, Sequence
+from typing import cast
+
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks import common
-from vlmlib import VLM, oracle
-from vlmlib.interventions import Arm
+from vlmlib import VLM, Ablate, oracle
 from vlmlib.stimulus import Stimulus
 
 # Of the logits' scale: two tokens this close are a tie, which the order of additions decides.
@@ -16,7 +18,11 @@ MARGIN = 1e-4
 
 @torch.no_grad()
 def generated(
-    vlm: VLM, stimulus: Stimulus, arm: Arm, tokens: int, gaps: list[Tensor] | None = None
+    vlm: VLM,
+    stimulus: Stimulus,
+    arm: Sequence[Ablate],
+    tokens: int,
+    gaps: list[Tensor] | None = None,
 ) -> list[int]:
     """The ids of a greedy text. `gaps` collects, per step, how far the two best logits are apart,
     of the largest."""
@@ -28,22 +34,28 @@ def generated(
         is_prefill = kwargs["inputs_embeds"].shape[1] == seq
         return (args, {**kwargs, "inputs_embeds": embeddings}) if is_prefill else (args, kwargs)
 
-    def keep(_module, _args, logits):
-        best = logits[0, -1].topk(2).values
-        gaps.append((best[0] - best[1]) / logits.abs().max())
-
     handles = [vlm.decoder.stack.register_forward_pre_hook(prefill, with_kwargs=True)]
     if gaps is not None:
+
+        def keep(_module, _args, logits):
+            best = logits[0, -1].topk(2).values
+            gaps.append((best[0] - best[1]) / logits.abs().max())
+
         handles.append(vlm.decoder.unembed.register_forward_hook(keep))
+    generate = cast(Callable[..., Tensor], vlm.model.generate)
     with common.attached(*handles):
-        ids = vlm.model.generate(
+        ids = generate(
             **stimulus.inputs, do_sample=False, max_new_tokens=tokens, min_new_tokens=tokens
         )
     return ids[0, seq:].tolist()
 
 
 def assert_greedy(
-    vlm: VLM, stimulus: Stimulus, arms: list[Arm], said: list[str], expected: list[str]
+    vlm: VLM,
+    stimulus: Stimulus,
+    arms: Sequence[Sequence[Ablate]],
+    said: list[str],
+    expected: list[str],
 ) -> None:
     """Raise where a text leaves generate's at a step that is no tie."""
     apart = [
@@ -76,7 +88,7 @@ def main() -> None:
     options = common.arguments(rounds=3, tokens=60, max_tokens=16384)
     vlm = common.random_vlm(options.layers)
     stimulus = common.read(vlm)
-    arms: list[Arm] = [[], *common.ablation_arms(stimulus)]
+    arms: list[list[Ablate]] = [[], *common.ablation_arms(stimulus)]
 
     def generate() -> list[str]:
         decode = vlm.processor.tokenizer.decode

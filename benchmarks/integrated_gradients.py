@@ -29,6 +29,7 @@ def plain_loop(vlm: VLM, stimulus: Stimulus, token_id: int, baseline: Tensor, st
                 logits_to_keep=1,
             )
             output.logits[0, -1, token_id].backward()
+            assert point.grad is not None
             total += point.grad[0]
     finally:
         vlm.model.zero_grad(set_to_none=True)

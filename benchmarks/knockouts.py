@@ -8,11 +8,11 @@ from tqdm import tqdm
 from benchmarks import common
 from claims.neo2025.windows import TEXT
 from vlmlib import VLM, Block, select, windows
-from vlmlib.interventions import Arm, causal_blocks
+from vlmlib.interventions import causal_blocks
 from vlmlib.stimulus import Stimulus
 
 
-def knockout_arms(stimulus: Stimulus, layers: int) -> list[Arm]:
+def knockout_arms(stimulus: Stimulus, layers: int) -> list[list[Block]]:
     bare = common.object_tokens(stimulus)
     one, two = select.buffer(stimulus, bare, 1), select.buffer(stimulus, bare, 2)
     row = select.last_row(stimulus)

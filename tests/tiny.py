@@ -2,6 +2,7 @@
 one against."""
 
 from itertools import product
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from vlmlib import VLM, Ablate, Block
 from vlmlib.architecture import ImageTextProcessor
 
 SIDE, PATCH = 16, 4  # 4 x 4 visual tokens
+Model = TypeVar("Model", bound=PreTrainedModel)
 
 
 def tiny_processor() -> LlavaProcessor:
@@ -43,7 +45,7 @@ def tiny_vlm(attention: str = "sdpa", seed: int = 0) -> VLM:
     return VLM(randomised(model), processor)
 
 
-def randomised(model: PreTrainedModel) -> PreTrainedModel:
+def randomised(model: Model) -> Model:
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if weight.ndim > 1:
@@ -212,8 +214,13 @@ def plain_attention(
     normed: Tensor, part: dict[str, Tensor], mask: Tensor, config: LlamaConfig
 ) -> Tensor:
     heads, length = len(mask), len(normed)
-    shared, width = config.num_key_value_heads, config.head_dim
-    rates = config.rope_parameters["rope_theta"] ** (-torch.arange(0, width, 2) / width)
+    shared, width, rope = config.num_key_value_heads, config.head_dim, config.rope_parameters
+    assert shared is not None
+    assert width is not None
+    assert rope is not None
+    base = rope.get("rope_theta")
+    assert base is not None
+    rates = base ** (-torch.arange(0, width, 2) / width)
     turn = torch.arange(length)[:, None] * rates
     cos, sin = turn.cos().repeat(1, 2), turn.sin().repeat(1, 2)
 

@@ -106,9 +106,9 @@ def planted(*parts: Attend | Write, adapter: dict[str, str] | None = None) -> VL
     decoder = model.model.language_model
     decoder.norm.weight.fill_(1.0)
     decoder.embed_tokens.weight[:, _at("text")] = 0.4
-    no, yes, two, image, end = tokenizer.convert_tokens_to_ids(
-        ["▁No", "▁Yes", "2", "▁image", "</s>"]
-    )
+    ids = tokenizer.convert_tokens_to_ids(["▁No", "▁Yes", "2", "▁image", "</s>"])
+    assert isinstance(ids, list)
+    no, yes, two, image, end = ids
     decoder.embed_tokens.weight[[no, yes], _at("ended")] = 5.0
     says = [(yes, "yes", 1.0), (yes, "scene", 1.0), (no, "text", 1.3 / 0.4), (end, "ended", 1.0)]
     for token, name, amount in [*says, (two, "number", 1.5), (image, "visual", 1.0)]:

@@ -7,7 +7,7 @@ column, or if a printed figure stands beside a model that the paper does not stu
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,9 @@ from claims.neo2025.pages import (
     pages_of,
 )
 from claims.neo2025.published import Published
+from claims.neo2025.study import NumberAblations
 from fixtures.models import SHIPPED, STAND_IN
-from vlmlib.study import Finished, Row, Table
+from vlmlib.study import Design, Finished, Row, Table, Task
 
 DEPTH = 4
 
@@ -157,9 +158,12 @@ def test_beside_each_cell_that_the_paper_prints_stands_its_count(model):
     )
 
 
+NO_NUMBERS = NumberAblations({}, np.zeros(0, bool))
+
+
 @dataclass(frozen=True, eq=False)
 class MadeUp:
-    """A study of which some measurements are made."""
+    """A study of which some measurements are made. No page shows its fields after `data`."""
 
     name: str
     label: str
@@ -167,10 +171,16 @@ class MadeUp:
     knockouts: Table | None = None
     lens: LensResults | None = None
     data: str = "scenes"
+    numbers: NumberAblations = NO_NUMBERS
+    sliding_places: dict[str, float] = field(default_factory=dict)
+    visual_tokens: int = 16
 
     @property
     def made(self) -> list[str]:
         return [name for name in TITLES if getattr(self, name) is not None]
+
+    def measure(self, task: str | Task, design: Design) -> Table:
+        raise NotImplementedError
 
 
 def study(name: str, label: str = "", **made: Any) -> MadeUp:

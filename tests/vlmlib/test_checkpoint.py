@@ -5,11 +5,12 @@ completed, if Qwen2-VL needs a library for videos, or if a folder that cannot be
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoProcessor, Qwen2VLProcessor
+from transformers import AutoProcessor, BatchFeature, Qwen2VLProcessor
 
 from tests.tiny import PATCH, picture, tiny_processor, tiny_qwen, tiny_vlm
 from vlmlib import VLM, VLMError
@@ -105,13 +106,13 @@ def test_pictures_and_text_are_read_as_by_qwens_own_processor(size):
     conversation = [
         {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]}
     ]
+    readers: list[Callable[..., BatchFeature]] = [ours, own]
     prompts = [
         each.apply_chat_template(conversation, add_generation_prompt=True) for each in (ours, own)
     ]
     assert prompts[0] == prompts[1]
     made, expected = (
-        each(images=picture(size=size), text=prompts[0], return_tensors="pt")
-        for each in (ours, own)
+        each(images=picture(size=size), text=prompts[0], return_tensors="pt") for each in readers
     )
     assert set(made) == set(expected)
     assert all(torch.equal(made[name], expected[name]) for name in expected)

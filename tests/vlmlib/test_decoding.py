@@ -5,13 +5,17 @@ as tied), if an arm differs from itself run alone and hooked, or if ending early
 said before.
 """
 
+from collections.abc import Callable
+from typing import cast
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from tests.tiny import picture, tiny_qwen, tiny_vlm
-from vlmlib import Ablate, Block, VLMError, oracle
+from vlmlib import VLM, Ablate, Block, Stimulus, VLMError, oracle
 from vlmlib.decoding import Decoding, describe
 
 FAMILIES = {
@@ -53,6 +57,13 @@ def said(vlm, stimulus, arms, until=None, max_tokens=10**5) -> list[list[int]]:
     )
 
 
+def generated(vlm: VLM, stimulus: Stimulus) -> list[int]:
+    """The ids of the model's own greedy text."""
+    generate = cast(Callable[..., Tensor], vlm.model.generate)
+    out = generate(**stimulus.inputs, do_sample=False, max_new_tokens=NEW)
+    return out[0, len(stimulus.input_ids) :].tolist()
+
+
 def assert_same(vlm, stimulus, arm, ours: list[int], theirs: list[int]) -> None:
     """Equal, or parted at a token where the two likeliest are within 1e-4 of the logits' scale."""
     for step, (one, other) in enumerate(zip(ours, theirs, strict=False)):
@@ -74,8 +85,7 @@ def assert_same(vlm, stimulus, arm, ours: list[int], theirs: list[int]) -> None:
 def test_a_clean_description_is_generates_token_for_token(each):
     vlm, identical = VLMS[each], 0
     for stimulus in STIMULI[each]:
-        out = vlm.model.generate(**stimulus.inputs, do_sample=False, max_new_tokens=NEW)
-        theirs, ours = out[0, len(stimulus.input_ids) :].tolist(), said(vlm, stimulus, [[]])[0]
+        theirs, ours = generated(vlm, stimulus), said(vlm, stimulus, [[]])[0]
         assert_same(vlm, stimulus, [], ours, theirs)
         identical += ours == theirs
     assert identical >= 3
@@ -146,8 +156,7 @@ def test_a_stop_token_ends_a_text_and_is_not_in_it():
     vlm.model.generation_config.eos_token_id = [ids[4]]
     stop = ids.index(ids[4])
     assert said(vlm, stimulus, [[]]) == [ids[: stop + 1]]
-    out = vlm.model.generate(**stimulus.inputs, do_sample=False, max_new_tokens=NEW)
-    assert out[0, len(stimulus.input_ids) :].tolist() == ids[: stop + 1]
+    assert generated(vlm, stimulus) == ids[: stop + 1]
 
 
 def test_rows_are_bounded_by_the_token_budget():

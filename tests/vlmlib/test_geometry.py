@@ -69,7 +69,7 @@ def box(height: int, width: int, top: int, left: int, bottom: int, right: int) -
 
 
 def dark(size: tuple[int, int]) -> Image.Image:
-    return picture(1, size).point(lambda value: value // 4)
+    return picture(1, size).point([value // 4 for value in range(256)] * 3)
 
 
 def grown(cells: np.ndarray) -> np.ndarray:

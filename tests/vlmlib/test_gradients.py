@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests.tiny import picture, tiny_qwen, tiny_vlm
-from vlmlib import VLM, Ablate, VLMError, mean_embedding
+from vlmlib import VLM, Ablate, Stimulus, VLMError, mean_embedding
 from vlmlib.gradients import integrated_gradients
 
 FAMILIES = {"sdpa": tiny_vlm, "eager": lambda: tiny_vlm("eager"), "qwen": tiny_qwen}
@@ -64,18 +64,17 @@ class Planted(nn.Module):
         )
 
 
-def planted(power: int) -> tuple[VLM, object, torch.Tensor]:
+def planted(power: int) -> tuple[VLM, Stimulus, torch.Tensor]:
     """A model with logit 0 = the sum of weight * embedding ** power, and what it reads."""
     vlm = tiny_vlm()
     stimulus = vlm.read(picture(), "Hi?")
     weight = torch.randn(stimulus.embeddings.shape, generator=torch.Generator().manual_seed(1))
+    unembed = nn.Linear(16, 1, bias=False).requires_grad_(False)
+    unembed.weight.fill_(1)
     planted = copy.copy(vlm)
     planted.decoder = dataclasses.replace(
-        vlm.decoder,
-        stack=Planted(weight, power),
-        unembed=nn.Linear(16, 1, bias=False).requires_grad_(False),
+        vlm.decoder, stack=Planted(weight, power), unembed=unembed
     )
-    planted.decoder.unembed.weight.fill_(1)
     return planted, stimulus, weight[stimulus.visual]
 
 
@@ -215,7 +214,7 @@ def test_no_parameter_keeps_a_gradient(vlm, stimulus, mean):
 
 def test_half_precision_agrees_roughly():
     full = tiny_vlm()
-    half = VLM(tiny_vlm().model.to(torch.bfloat16), full.processor)
+    half = VLM(tiny_vlm().model.bfloat16(), full.processor)
     signed = []
     for vlm in (full, half):
         stimulus = vlm.read(picture(), "Hi?")

@@ -41,14 +41,18 @@ def everything(vlm: VLM, stimulus, arm=()) -> tuple[Lens, torch.Tensor]:
     )
 
 
+def read_of(asked: Lens) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rank and probability of the token that was asked for."""
+    assert asked.rank is not None
+    assert asked.probability is not None
+    return asked.rank, asked.probability
+
+
 def normed(vlm: VLM, hidden: torch.Tensor) -> torch.Tensor:
     """The final norm written out."""
     weight = vlm.model.state_dict()["model.language_model.norm.weight"]
-    return (
-        weight
-        * hidden
-        / (hidden.pow(2).mean(-1, keepdim=True) + vlm.decoder.norm.variance_epsilon).sqrt()
-    )
+    epsilon = vlm.model.config.get_text_config().rms_norm_eps
+    return weight * hidden / (hidden.pow(2).mean(-1, keepdim=True) + epsilon).sqrt()
 
 
 def close(seen: torch.Tensor, expected: torch.Tensor) -> None:
@@ -87,7 +91,8 @@ def test_chosen_positions_are_those_columns_of_the_whole(vlm, stimulus):
 
 
 def test_no_positions_are_an_empty_lens(vlm, stimulus):
-    assert logit_lens(vlm, stimulus, [], token_id=1).rank.shape == (len(vlm.layers) + 1, 0)
+    rank, _ = read_of(logit_lens(vlm, stimulus, [], token_id=1))
+    assert rank.shape == (len(vlm.layers) + 1, 0)
 
 
 def test_rank_and_probability_are_a_tokens_place_in_the_vocabulary(vlm, stimulus):
@@ -95,9 +100,10 @@ def test_rank_and_probability_are_a_tokens_place_in_the_vocabulary(vlm, stimulus
     whole, _ = everything(vlm, stimulus)
     for token_id in (0, 7, vocabulary(vlm) - 1):
         asked = logit_lens(vlm, stimulus, range(stimulus.last + 1), k=1, token_id=token_id)
-        place = (whole.top_ids == token_id).nonzero()[:, -1].reshape(asked.rank.shape)
-        assert torch.equal(asked.rank, place)
-        close(asked.probability, whole.top_probabilities.gather(-1, place[..., None])[..., 0])
+        rank, probability = read_of(asked)
+        place = (whole.top_ids == token_id).nonzero()[:, -1].reshape(rank.shape)
+        assert torch.equal(rank, place)
+        close(probability, whole.top_probabilities.gather(-1, place[..., None])[..., 0])
 
 
 def test_without_a_token_there_is_no_rank(vlm, stimulus):
@@ -110,9 +116,9 @@ def test_tokens_that_tie_share_the_better_rank():
     vlm = tiny_vlm()
     vlm.model.lm_head.weight.data.zero_()
     stimulus = vlm.read(picture(), "Hi?")
-    asked = logit_lens(vlm, stimulus, stimulus.visual, token_id=7)
-    assert not asked.rank.any()
-    close(asked.probability, torch.full_like(asked.probability, 1 / vocabulary(vlm)))
+    rank, probability = read_of(logit_lens(vlm, stimulus, stimulus.visual, token_id=7))
+    assert not rank.any()
+    close(probability, torch.full_like(probability, 1 / vocabulary(vlm)))
 
 
 def test_an_arm_reaches_the_lens_from_its_layer_on(vlm, stimulus):
@@ -153,7 +159,7 @@ def test_no_more_logits_than_the_bound_exist_at_a_time(rows):
         hook.remove()
     assert max(seen) == rows * vocabulary(vlm)
     close(bounded.top_probabilities, expected.top_probabilities)
-    close(bounded.probability, expected.probability)
+    close(read_of(bounded)[1], read_of(expected)[1])
 
 
 def test_a_row_is_decoded_even_where_the_bound_is_below_the_vocabulary(monkeypatch):
@@ -166,9 +172,9 @@ def test_a_row_is_decoded_even_where_the_bound_is_below_the_vocabulary(monkeypat
 
 def test_probabilities_are_float32_in_a_model_of_half_precision():
     full = tiny_vlm()
-    half = VLM(tiny_vlm().model.to(torch.bfloat16), full.processor)
+    half = VLM(tiny_vlm().model.bfloat16(), full.processor)
     asked = logit_lens(half, half.read(picture(), "Hi?"), [3], k=vocabulary(half), token_id=3)
-    assert {asked.top_probabilities.dtype, asked.probability.dtype} == {torch.float32}
+    assert {asked.top_probabilities.dtype, read_of(asked)[1].dtype} == {torch.float32}
     torch.testing.assert_close(
         asked.top_probabilities.sum(-1), torch.ones(3, 1), rtol=1e-5, atol=1e-5
     )

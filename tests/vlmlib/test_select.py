@@ -90,10 +90,11 @@ def test_the_control_is_the_same_shape_elsewhere_or_has_no_place(region, seed):
 
 def test_every_free_place_of_the_control_is_drawn():
     corner = STIMULUS.visual[:1]
-    seen = {
-        int(select.shape_matched(STIMULUS, corner, np.random.default_rng(seed))[0])
-        for seed in range(300)
-    }
+    seen = set()
+    for seed in range(300):
+        moved = select.shape_matched(STIMULUS, corner, np.random.default_rng(seed))
+        assert moved is not None
+        seen.add(int(moved[0]))
     assert seen == set(STIMULUS.visual[1:].tolist())
 
 

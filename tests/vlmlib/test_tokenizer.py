@@ -10,7 +10,9 @@ TOKENIZER = build_tokenizer()
 
 
 def pieces(text: str) -> list[str]:
-    return TOKENIZER.convert_ids_to_tokens(TOKENIZER(text)["input_ids"])
+    found = TOKENIZER.convert_ids_to_tokens(TOKENIZER(text)["input_ids"])
+    assert isinstance(found, list)
+    return found
 
 
 def test_it_begins_a_sequence_and_marks_leading_spaces():

@@ -176,13 +176,15 @@ def measure(
     mean: MeanOf | Float[Tensor, " d_model"],
     keep: Keep = is_right,
     seed: int = 0,
+    data: str = "",
 ) -> Table:
     """Which arms of a design take the right answer away, example by example.
 
     **Arguments:** a model, or a handle that loads it when it is needed; examples; what each is
     asked (see `Task`); a function of a `Scene` that gives named arms; where rows are kept; the
     mean token; of which clean runs an example counts, by default of the right ones (the arms of
-    others are not run); the seed of random draws.
+    others are not run); the seed of random draws; the name of the data set, which keeps two apart
+    in the store's view.
 
     **Returns:** a `Table`.
 
@@ -203,7 +205,7 @@ def measure(
         >>> store.close()
     """
     handle = loaded(model) if isinstance(model, VLM) else model
-    return Bench(handle, store, mean, seed=seed).measure(examples, task, design, keep)
+    return Bench(handle, store, mean, data, seed=seed).measure(examples, task, design, keep)
 
 
 def name_of(design: Callable[..., Any]) -> str:
