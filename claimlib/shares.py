@@ -1,5 +1,7 @@
 """Shares of images: the rules by which counts become supported, refuted or undecided."""
 
+from functools import cache
+
 import numpy as np
 from jaxtyping import Float
 from scipy.stats import binom
@@ -116,8 +118,13 @@ def agrees(sample: Sample, printed: Totals, margin: Number, level: float = 0.90)
         >>> print(agrees(Totals(50, 100), Totals(20, 39), margin=0.1).why[:40])
         a printed 20 of 39 is too coarse: not ev
     """
-    ours, required = totals(sample), f"within {margin:.0%} of {printed.count} of {printed.n}"
     _check_share(margin)
+    return _agrees(totals(sample), printed, margin, level)
+
+
+@cache  # the p-values are searched for, and tables repeat the same few counts
+def _agrees(ours: Totals, printed: Totals, margin: Number, level: float) -> Verdict:
+    required = f"within {margin:.0%} of {printed.count} of {printed.n}"
     if not ours.n or not printed.n:
         return no_images("agrees", required)
     possible = can_agree(printed, margin, level)
