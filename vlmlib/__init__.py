@@ -19,6 +19,7 @@ from vlmlib.interventions import Ablate, Block, causal_blocks
 from vlmlib.lens import logit_lens
 from vlmlib.mean import load_mean, made_from, mean_embedding, save_mean
 from vlmlib.model import VLM
+from vlmlib.reach import Reach, reach
 from vlmlib.stimulus import Stimulus
 from vlmlib.tasks import VQA, Answer, Description, Polling
 
@@ -30,6 +31,7 @@ __all__ = [
     "Block",
     "Description",
     "Polling",
+    "Reach",
     "Stimulus",
     "VLMError",
     "causal_blocks",
@@ -38,6 +40,7 @@ __all__ = [
     "logit_lens",
     "made_from",
     "mean_embedding",
+    "reach",
     "save_mean",
     "select",
     "windows",

@@ -1,12 +1,21 @@
 """The language model of a VLM, as interventions see it: a stack of causal decoder layers between
 two embeddings."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
+
+from vlmlib.interventions import Arm
+from vlmlib.stimulus import Stimulus
+
+# Where a pass computes some positions of its arm of a number: a row and columns.
+At = Callable[[int, Sequence[int]], tuple[int, list[int]]]
+# Looks on, and changes nothing, while arms run on a stimulus in one pass.
+Watch = Callable[[Stimulus, Sequence[Arm], At], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +32,7 @@ class Decoder:
     - `windows`: for each layer how many positions, itself included, a position attends to; None for
         all before it.
     - `heads`: query heads per layer. `d_model`: width of an embedding.
+    - `watch`: who looks on while arms run (see `vlmlib.reach`); nobody, by default.
 
     !!! example
 
@@ -40,6 +50,19 @@ class Decoder:
     windows: Sequence[int | None]
     heads: int
     d_model: int
+    watch: Watch | None = None
+
+    def watched(
+        self, stimulus: Stimulus, arms: Sequence[Arm], at: At
+    ) -> AbstractContextManager[None]:
+        """While the context lasts, whoever watches looks on.
+
+        !!! example
+
+            >>> with vlm.decoder.watched(stimulus, [[]], lambda arm, tokens: (0, list(tokens))):
+            ...     output = vlm.model(**stimulus.inputs)
+        """
+        return nullcontext() if self.watch is None else self.watch(stimulus, arms, at)
 
     @property
     def eager(self) -> bool:

@@ -111,7 +111,8 @@ def suffixes(
     masks = Masks(layout, arms, decoder.windows, decoder.heads, additive)
     ablations = _by_layer(arms)
     hidden = stimulus.embeddings[layout.queries].repeat(layout.rows, 1, 1)
-    with _changed(decoder, layout, ablations, masks):
+    watched = decoder.watched(stimulus, arms, layout.at)
+    with watched, _changed(decoder, layout, ablations, masks):
         output = decoder.stack(
             inputs_embeds=_replaced(hidden, layout, ablations.get(0, [])),
             position_ids=positions_of(stimulus, layout.queries, layout.rows),
@@ -128,7 +129,8 @@ def _changed(
 ) -> Iterator[None]:
     """While the context lasts, later layers get ablated inputs, and all layers their masks."""
     with ExitStack() as hooks:
-        if not layout.run.packed:
+        # who watches may look at any position of the last layer
+        if not layout.run.packed and decoder.watch is None:
             hooks.enter_context(reading_the_last_position(decoder))
         for layer in ablations.keys() - {0}:
             edit = _replacing(layout, ablations[layer])

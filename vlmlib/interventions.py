@@ -202,6 +202,17 @@ def by_kind(arm: Arm) -> tuple[list[Ablate], list[Block]]:
     )
 
 
+def is_empty(arm: Arm) -> bool:
+    """Whether an arm changes nothing: it replaces no token and removes no edge.
+
+    !!! example
+
+        >>> is_empty([]), is_empty([Block([], to=3, layers=[0])]), is_empty([Block([1], 3, [0])])
+        (True, True, False)
+    """
+    return not any(by_kind(arm))
+
+
 def first_affected(arm: Arm, length: int) -> int:
     """The first position whose hidden states an arm changes, or `length` if it changes nothing.
 

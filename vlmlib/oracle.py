@@ -73,9 +73,15 @@ def intervened(decoder: Decoder, stimulus: Stimulus, arm: Arm) -> Iterator[None]
     """While the context lasts, a forward pass of the model on this stimulus runs under this arm."""
     length = len(stimulus.embeddings)
     with ExitStack() as hooks:
+        hooks.enter_context(decoder.watched(stimulus, [arm], _in_place))
         for module, edit in _edits(decoder, stimulus, arm):
             hooks.enter_context(before(module, _of_prompt(edit, length)))
         yield
+
+
+def _in_place(_arm: int, positions: Sequence[int]) -> tuple[int, list[int]]:
+    """The row and the columns in which a plain pass computes some positions."""
+    return 0, list(positions)
 
 
 def _edits(decoder: Decoder, stimulus: Stimulus, arm: Arm) -> Iterator[tuple[nn.Module, Edit]]:

@@ -37,8 +37,9 @@ def sharing_is_exact(model: PreTrainedModel, decoder: Decoder, stimulus: Stimulu
     so. Masks and inputs are compared as they are, and logits of a few arms to the tolerance of the
     weights' type.
 
-    **Raises:** `VLMError` if the logits are not finite, or if removing every attention edge into
-    the last position leaves them as they are.
+    **Raises:** `VLMError` if the logits are not finite, if removing every attention edge into the
+    last position leaves them as they are, or if removing those from one half of the visual tokens
+    into the other leaves the hidden states of these as they are.
 
     !!! example
 
@@ -48,6 +49,7 @@ def sharing_is_exact(model: PreTrainedModel, decoder: Decoder, stimulus: Stimulu
     arms = _arms(decoder, stimulus)
     slow = torch.stack([oracle.next_token(model, decoder, stimulus, arm) for arm in arms])
     _check_edits_reach(model, slow)
+    _check_edits_reach_visual_tokens(model, decoder, stimulus)
     reason = _more_than_a_causal_stack(model, decoder, stimulus)
     if reason is None:
         reason = _logits_apart(decoder, stimulus, arms, slow)
@@ -73,7 +75,15 @@ def _arms(decoder: Decoder, stimulus: Stimulus) -> list[Arm]:
         [Ablate(half, value, layer=middle)],
         [Block(visual, to=range(int(visual[-1]) + 1, last + 1), layers=[middle])],
         [Block(visual, to=last, layers=[middle], heads=[0])],
+        _between_visual_tokens(decoder, stimulus),
     ]
+
+
+def _between_visual_tokens(decoder: Decoder, stimulus: Stimulus) -> Arm:
+    """All edges from the first half of the visual tokens into the second."""
+    visual = stimulus.visual
+    first, second = visual[: len(visual) // 2], visual[len(visual) // 2 :]
+    return [Block(first, to=second, layers=range(len(decoder.layers)))]
 
 
 def _check_edits_reach(model: PreTrainedModel, slow: Float[Tensor, "arm vocab"]) -> None:
@@ -89,6 +99,23 @@ def _check_edits_reach(model: PreTrainedModel, slow: Float[Tensor, "arm vocab"])
             f"Editing the attention of {name} changes nothing: with all edges into the last "
             "position removed its logits are the same. Its attention ignores the mask that its "
             "layers are given."
+        )
+
+
+def _check_edits_reach_visual_tokens(
+    model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus
+) -> None:
+    arm = _between_visual_tokens(decoder, stimulus)
+    targets = stimulus.visual[len(stimulus.visual) // 2 :].tolist()
+    clean, without_edges = (
+        oracle.hidden_states(model, decoder, stimulus, targets, each) for each in ([], arm)
+    )
+    if (clean - without_edges).abs().max() <= 1e-6 * clean.abs().max():
+        raise VLMError(
+            f"Editing the attention of {type(model).__name__} changes nothing at its visual "
+            "tokens: with all edges from the first half of them into the second removed, the "
+            "hidden states of these are the same. Its attention ignores the mask that its layers "
+            "are given there."
         )
 
 

@@ -2,7 +2,8 @@
 a time, or refused.
 
 Fails if a model whose image tokens attend to later ones shares work, if one whose attention ignores
-masks is trusted, or if one without visual tokens in its sequence is taken.
+masks, be it at visual tokens alone, is trusted, or if one without visual tokens in its sequence is
+taken.
 """
 
 import pytest
@@ -177,6 +178,38 @@ def test_a_model_whose_attention_ignores_masks_is_refused(monkeypatch):
         VLMError, match="Editing the attention of LlavaForConditionalGeneration changes nothing"
     ):
         VLM(model, tiny_processor())
+
+
+@pytest.mark.parametrize("make", [tiny_vlm, tiny_qwen])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_a_model_whose_visual_tokens_ignore_masks_is_refused(make, attention, monkeypatch):
+    """Edits of edges into its last position do reach it."""
+    vlm = make(attention)
+    model, token = vlm.model, vlm.model.config.image_token_id
+    stack = vlm.decoder.stack
+    is_visual: list[torch.Tensor] = []
+
+    def noting(_module, args, kwargs):
+        ids = kwargs.get("input_ids", args[0] if args else None)
+        is_visual[:] = [ids[0] == token]
+
+    model.register_forward_pre_hook(noting, with_kwargs=True)
+    for layer in stack.layers:
+        own = layer.self_attn.forward
+
+        def forward(*args, own=own, attention_mask=None, **kwargs):
+            length = kwargs["hidden_states"].shape[1]
+            seen = torch.ones(length, length, dtype=torch.bool).tril()[None, None]
+            if vlm.decoder.eager:
+                seen = torch.zeros(seen.shape).masked_fill(~seen, torch.finfo(torch.float).min)
+            if attention_mask is not None and is_visual[0].shape[0] == length:
+                rows = is_visual[0][:, None]
+                attention_mask = torch.where(rows, seen, attention_mask)
+            return own(*args, attention_mask=attention_mask, **kwargs)
+
+        monkeypatch.setattr(layer.self_attn, "forward", forward)
+    with pytest.raises(VLMError, match="changes nothing at its visual tokens: with all edges from"):
+        VLM(model, vlm.processor)
 
 
 def test_a_model_that_reads_the_image_through_cross_attention_is_refused():

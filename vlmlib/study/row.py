@@ -11,6 +11,11 @@ class Row:
     - `right`: was the answer right. `probability`: of the right token. `answer`: what was said.
     - `tokens`: how many the arm touched.
     - `detail`: anything else that JSON holds, such as numbers per layer.
+    - `moved`: whether the arm moved the answer, by more than the same run repeated does (see
+        `moved`). False for an empty arm, which changes nothing and is not run: it has no tokens
+        and no answer.
+    - `attention`, `reached`: for an arm with blocks the attention weight that they remove, and
+        whether the hidden states at their targets changed (see `vlmlib.reach`).
 
     !!! example
 
@@ -24,3 +29,6 @@ class Row:
     tokens: int | None = None
     answer: str | None = None
     detail: Any = None
+    moved: bool | None = None
+    attention: float | None = None
+    reached: bool | None = None

@@ -1,18 +1,23 @@
 """One example under all arms of a design: what a measurement does."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vlmlib.checks import check
 from vlmlib.errors import VLMError
-from vlmlib.interventions import Arm, touched
+from vlmlib.interventions import Arm, is_empty, touched
 from vlmlib.model import VLM
+from vlmlib.reach import Watching
+from vlmlib.stimulus import Stimulus
 from vlmlib.study.example import Example
+from vlmlib.study.moved import moved
 from vlmlib.study.row import Row
 from vlmlib.study.scene import Design, Scene
 from vlmlib.study.task import Task
-from vlmlib.tasks import Answer
 
 Keep = Callable[[Row], bool | None]
 
@@ -39,25 +44,28 @@ def run(
 ) -> list[Row]:
     """The rows of an example: the clean run, then every arm of the design.
 
-    None where the task does not ask about it; the clean run alone where `keep` is false of that.
+    None where the task does not ask about it; the clean run alone where `keep` is false of that. An
+    arm that changes nothing is not run: it has a row without tokens and without an answer. Beside
+    the arms stand a few that change nothing, which tell what counts as a change.
 
     **Raises:** `VLMError` for a design that calls an arm of its own "clean".
 
     !!! example
 
         >>> from vlmlib.study import polling
-        >>> nothing = lambda scene: {"nothing": []}
+        >>> def design(scene):
+        ...     return {"none": [Ablate([], scene.mean)], "one": [Ablate([9], scene.mean)]}
         >>> example = Example("7", image, category="dog")
-        >>> rows = run(vlm, torch.zeros(16), example, polling, nothing, lambda clean: True, seed=0)
-        >>> [row.arm for row in rows]
-        ['clean', 'nothing']
+        >>> rows = run(vlm, torch.zeros(16), example, polling, design, lambda clean: True, seed=0)
+        >>> [(row.arm, row.tokens, row.moved) for row in rows]
+        [('clean', 0, None), ('none', 0, False), ('one', 1, True)]
     """
     stimulus = task.read(vlm, example)
     if stimulus is None:
         return []
     [clean] = task.ask(vlm, example, stimulus, [[]])
-    visual = len(stimulus.visual)
-    rows = [Row("clean", clean.right, clean.probability, 0, clean.text, {"visual": visual})]
+    detail = {"visual": len(stimulus.visual), "category": example.category}
+    rows = [Row("clean", clean.right, clean.probability, 0, clean.text, detail)]
     if not keep(rows[0]):
         return rows
     tokens = stimulus.tokens_of(example.mask) if example.targets else stimulus.visual[:0]
@@ -67,9 +75,41 @@ def run(
             f"The design of {task.name} has an arm 'clean', which is the name of the run that "
             "changes nothing. Give the arm another name."
         )
-    answers = task.ask(vlm, example, stimulus, [[], *arms.values()])[1:]
-    return rows + [_row(*each) for each in zip(arms, arms.values(), answers, strict=True)]
+    for arm in arms.values():
+        check(arm, len(stimulus.embeddings), vlm.decoder, causal=vlm.shares)
+    changing = {name: arm for name, arm in arms.items() if not is_empty(arm)}
+    found = _rows(vlm, example, task, stimulus, changing) if changing else {}
+    return rows + [found.get(name, Row(name, tokens=0, moved=False)) for name in arms]
 
 
-def _row(name: str, arm: Arm, answer: Answer) -> Row:
-    return Row(name, answer.right, answer.probability, len(touched(arm)), answer.text)
+def _rows(
+    vlm: VLM, example: Example, task: Task, stimulus: Stimulus, arms: Mapping[str, Arm]
+) -> dict[str, Row]:
+    """The rows of arms that change something, by name."""
+    watching = Watching(vlm, stimulus, list(arms.values()))
+    asked = [[], *watching.repeats, *arms.values()]
+    clean, *answers = task.ask(watching.model, example, stimulus, asked)
+    count, rounding = len(watching.repeats), torch.finfo(vlm.decoder.dtype).eps
+    repeats, answers = answers[:count], answers[count:]
+    moves = moved(clean, repeats, answers, rounding)
+    firsts = watching.first_token(asked) if clean.probability is None else None
+    if firsts is not None:
+        # a text that stays may still have been on its way to another
+        said = [replace(clean, probability=each) for each in firsts]
+        finer = moved(said[0], said[1 : count + 1], said[count + 1 :], rounding)
+        moves = [text or first for text, first in zip(moves, finer, strict=True)]
+    return {
+        name: Row(
+            name,
+            answer.right,
+            answer.probability,
+            len(touched(arm)),
+            answer.text,
+            moved=move,
+            attention=reach.attention,
+            reached=reach.reached,
+        )
+        for (name, arm), answer, move, reach in zip(
+            arms.items(), answers, moves, watching.reaches(), strict=True
+        )
+    }

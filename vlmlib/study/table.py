@@ -7,21 +7,24 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 
 from vlmlib.errors import VLMError
 from vlmlib.study.row import Row
 from vlmlib.study.run import Keep, is_right
 from vlmlib.study.store import Finished
 
-COLUMNS = ["task", "example", "cluster", "visual"]
-COLUMNS += ["arm", "right", "probability", "tokens", "answer"]
+COLUMNS = ["task", "example", "cluster", "category", "visual"]
+COLUMNS += ["arm", "right", "probability", "tokens", "answer", "moved", "attention", "reached"]
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
     """One row per task, example and arm, of the examples that count. `visual`: how many visual
     tokens an example has.
+
+    An arm that changes nothing of an example, such as one without tokens, was not run on it. Its
+    row is empty: it is in `rows`, `empty` counts it, and everything else leaves it out.
 
     `counts` says, for each task, how many examples were asked and how many of them count.
     """
@@ -46,7 +49,7 @@ class Table:
         asked = [each for each in found if each.rows]
         counted = [each for each in asked if keep(each.rows[0])]
         lines = [
-            [task, each.example, each.cluster, _visual(each), *_figures(row)]
+            [task, each.example, each.cluster, *_shown(each.rows[0]), *_figures(row)]
             for each in counted
             for row in each.rows
         ]
@@ -67,7 +70,7 @@ class Table:
         return self.rows["arm"].unique().tolist()
 
     def has(self, arm: str) -> bool:
-        """Whether the arm was run on any example."""
+        """Whether any example has the arm, if only as an empty one."""
         return arm in self.arms
 
     def lost(self, task: str, arm: str) -> Bool[np.ndarray, " example"]:
@@ -94,24 +97,66 @@ class Table:
         all of them."""
         return 1.0 - self._column("probability", task, arms)
 
+    def moved(self, task: str, arm: str) -> Bool[np.ndarray, " example"]:
+        """On which of the examples on which the arm was run it moved the answer, by more than the
+        same run repeated does. Where it did not, it was dead."""
+        return self._column("moved", task, [arm])[:, 0].astype(bool)
+
+    def reached(self, task: str, arm: str) -> Bool[np.ndarray, " example"]:
+        """On which of the examples on which the arm was run the hidden states at its blocks'
+        targets changed."""
+        return self._column("reached", task, [arm])[:, 0].astype(bool)
+
+    def attention(self, task: str, arm: str) -> Float[np.ndarray, " example"]:
+        """The attention weight that the arm's blocks removed, on each example on which it was
+        run."""
+        return self._column("attention", task, [arm])[:, 0]
+
+    def empty(self, task: str, arm: str) -> int:
+        """On how many examples the arm changes nothing, and so was not run.
+
+        !!! example
+
+            >>> from vlmlib.study import Row
+            >>> rows = [Row("clean", True, detail={"visual": 16}), Row("register", tokens=0)]
+            >>> table = Table.of("polling", [Finished("7", "7", rows)])
+            >>> table.empty("polling", "register"), table.lost("polling", "register").shape
+            (1, (0,))
+        """
+        rows = self.rows.loc[(self.rows["task"] == task) & (self.rows["arm"] == arm)]
+        return int(_is_empty(rows).sum())
+
+    def clusters(self, task: str, arms: Sequence[str]) -> Shaped[np.ndarray, " example"]:
+        """What the examples of `curves` share, in their order: the category; the picture, where an
+        example has none."""
+        rows = self.rows.loc[self.rows["task"] == task].drop_duplicates("example")
+        labels = rows["category"].where(rows["category"] != "", rows["cluster"])
+        labels.index = pd.Index(rows["example"])
+        return labels.loc[self._wide("right", task, arms).index].to_numpy(str)
+
     def tokens(self, arm: str) -> Float[np.ndarray, " cluster"]:
-        """How many tokens the arm touches in each picture, whatever the task."""
-        of_arm = self.rows.loc[self.rows["arm"] == arm]
+        """How many tokens the arm touches in each picture in which it touches any, whatever the
+        task."""
+        of_arm = self.rows.loc[(self.rows["arm"] == arm) & ~_is_empty(self.rows)]
         return of_arm.groupby("cluster", sort=False)["tokens"].first().to_numpy(float)
 
     def _column(
         self, name: str, task: str, arms: Sequence[str]
     ) -> Float[np.ndarray, "example arm"]:
+        return self._wide(name, task, arms).to_numpy(float)
+
+    def _wide(self, name: str, task: str, arms: Sequence[str]) -> pd.DataFrame:
+        """A column of the rows with a line per example on which all arms were run."""
         rows = self.rows.loc[self.rows["task"] == task]
         missing = [arm for arm in arms if arm not in self.arms]
         if rows.empty:
-            return np.zeros((0, len(arms)))
+            return pd.DataFrame(columns=pd.Index(arms), dtype=float)
         if missing:
             raise VLMError(
                 f"No example has the arm {missing[0]!r} for {task}. Measured were: "
                 f"{', '.join(sorted(self.arms))}."
             )
-        chosen = rows.loc[rows["arm"].isin(list(arms))]
+        chosen = rows.loc[rows["arm"].isin(list(arms)) & ~_is_empty(rows)]
         unknown = chosen.loc[chosen[name].isna()]
         if len(unknown):
             raise VLMError(
@@ -121,12 +166,18 @@ class Table:
             )
         wide = chosen.pivot(index="example", columns="arm", values=name)
         wide = wide.reindex(index=rows["example"].unique().tolist(), columns=list(arms))
-        return wide.dropna().to_numpy(float)
+        return wide.dropna()
 
 
-def _visual(found: Finished) -> int:
-    return found.rows[0].detail["visual"]
+def _is_empty(rows: pd.DataFrame) -> pd.Series:
+    """Which rows are those of arms that were not run, since they change nothing."""
+    return (rows["arm"] != "clean") & (rows["tokens"] == 0) & rows["right"].isna()
+
+
+def _shown(clean: Row) -> list[Any]:
+    return [clean.detail.get("category", ""), clean.detail["visual"]]
 
 
 def _figures(row: Row) -> list[Any]:
-    return [row.arm, row.right, row.probability, row.tokens, row.answer]
+    answered = [row.arm, row.right, row.probability, row.tokens, row.answer]
+    return [*answered, row.moved, row.attention, row.reached]

@@ -246,6 +246,9 @@ stored_rows = st.builds(
     detail=st.recursive(
         plain, lambda inner: st.lists(inner) | st.dictionaries(text, inner), max_leaves=8
     ),
+    moved=st.none() | st.booleans(),
+    attention=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+    reached=st.none() | st.booleans(),
 )
 
 
@@ -262,7 +265,9 @@ def test_rows_come_back_as_they_were_written_in_their_order(shared, given_rows):
     unit = Unit(content_key(str(given_rows)), "", "", 0)
     (found,) = collected(shared, [unit], lambda unit: given_rows).values()
     assert found == given_rows
-    assert [type(row.right) for row in found] == [type(row.right) for row in given_rows]
+    for truth in ("right", "moved", "reached"):
+        types = [[type(getattr(row, truth)) for row in rows] for rows in (found, given_rows)]
+        assert types[0] == types[1]
     assert [repr(row.detail) for row in found] == [repr(row.detail) for row in given_rows]
 
 
@@ -307,7 +312,7 @@ def with_field(part: Any, field: str, value: Any) -> Any:
 
 
 def test_a_person_can_read_the_results_with_sql(store):
-    answer = Row("clean", True, 0.5, 3, "a dog", {"é": [1, None]})
+    answer = Row("clean", True, 0.5, 3, "a dog", {"é": [1, None]}, True, 0.25, False)
     collected(store, units(7), lambda unit: [answer])
     with closing(sqlite3.connect(store.path)) as database:
         cursor = database.execute("SELECT * FROM results")
@@ -324,7 +329,8 @@ def test_a_person_can_read_the_results_with_sql(store):
         **{"model": "emoji-llava", "data": "eval", "protocol": "text"},
         **{"task": "polling", "design": "ablations", "example": "7", "cluster": "scene 7"},
         **{"arm": "clean", "right": 1, "probability": 0.5, "tokens": 3, "answer": "a dog"},
-        **{"detail": '{"é": [1, null]}', "seed": 0, "weights": "w1", "dtype": "float32"},
+        **{"detail": '{"é": [1, null]}', "moved": 1, "attention": 0.25, "reached": 0},
+        **{"seed": 0, "weights": "w1", "dtype": "float32"},
         **{"device": "cpu", "code": "c1", "libraries": "{}", "run": ""},
     }
 
@@ -583,9 +589,9 @@ def test_a_recording_that_is_no_database_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("script", "message"),
     [
-        ("CREATE TABLE theirs (x)", "schema version 0 and no results; expected 2"),
-        ("PRAGMA user_version = 2", "schema version 2 and no results; expected 2"),
-        ("PRAGMA user_version = 3; CREATE VIEW results AS SELECT 1", "version 3; expected 2"),
+        ("CREATE TABLE theirs (x)", "schema version 0 and no results; expected 3"),
+        ("PRAGMA user_version = 3", "schema version 3 and no results; expected 3"),
+        ("PRAGMA user_version = 2; CREATE VIEW results AS SELECT 1", "version 2; expected 3"),
     ],
 )
 def test_a_recording_of_another_schema_is_named(tmp_path, script, message):
@@ -1031,7 +1037,7 @@ def test_a_file_that_is_no_database_is_named_and_left_alone(tmp_path):
 
 @pytest.mark.parametrize(
     "script",
-    ["PRAGMA user_version = 1", "CREATE TABLE theirs (x)", "PRAGMA user_version = 2"],
+    ["PRAGMA user_version = 1", "CREATE TABLE theirs (x)", "PRAGMA user_version = 3"],
     ids=["version", "foreign", "no tables"],
 )
 def test_a_database_of_another_schema_is_named_and_left_alone(tmp_path, monkeypatch, script):
@@ -1042,7 +1048,7 @@ def test_a_database_of_another_schema_is_named_and_left_alone(tmp_path, monkeypa
     monkeypatch.setattr(sqlite3, "connect", lambda *given, **named: connection)
     with pytest.raises(
         VLMError,
-        match=r"rows\.sqlite' has schema version [012] and no results; expected 2\. .*move the",
+        match=r"rows\.sqlite' has schema version [013] and no results; expected 3\. .*move the",
     ):
         Store(tmp_path)
     assert file.read_bytes() == content

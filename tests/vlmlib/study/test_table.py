@@ -138,13 +138,16 @@ def test_arms_stand_as_they_were_first_measured():
 
 
 def test_rows_hold_all_that_was_answered():
-    said = [Row("clean", None, 0.5, 0, "three", {"visual": 4}), Row("half", None, 0.4, 2, "two")]
+    half = Row("half", None, 0.4, 2, "two", moved=True, attention=0.25, reached=True)
+    said = [Row("clean", None, 0.5, 0, "three", {"visual": 4}), half]
     table = Table.of("counting", [Finished("1", "a", said)], lambda clean: True)
-    assert table.rows.to_dict("records") == [
+    shown = table.rows.astype(object).replace({np.nan: None})
+    assert shown.to_dict("records") == [
         {
-            **{"task": "counting", "example": "1", "cluster": "a", "visual": 4, "arm": row.arm},
-            **{"right": None, "probability": row.probability, "tokens": row.tokens},
-            "answer": row.answer,
+            **{"task": "counting", "example": "1", "cluster": "a", "category": "", "visual": 4},
+            **{"arm": row.arm, "right": None, "probability": row.probability},
+            **{"tokens": row.tokens, "answer": row.answer},
+            **{"moved": row.moved, "attention": row.attention, "reached": row.reached},
         }
         for row in said
     ]

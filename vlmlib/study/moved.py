@@ -1,0 +1,45 @@
+"""Whether an arm moved an answer, by more than the same run repeated does."""
+
+from collections.abc import Sequence
+
+from vlmlib.tasks import Answer
+
+# A change counts from so many times the largest of a repeated run: that is one number, of which
+# few repeats are seen, so that it can be small by chance.
+TIMES = 10
+
+
+def moved(
+    clean: Answer, repeats: Sequence[Answer], answers: Sequence[Answer], rounding: float
+) -> list[bool]:
+    """Whether each answer's probability is another than the clean run's, by more than ten times
+    what repeats of that show, or what rounding does to it.
+
+    Where there is no probability, whether the text is another; nothing is seen by that if the text
+    of a repeat is another, too.
+
+    **Arguments:** the answers of the clean run, of runs that change nothing, and of arms;
+    `rounding`: the relative step between numbers of the model's type.
+
+    !!! example
+
+        >>> clean, again, same, other = (Answer("dog", None, p) for p in (0.5, 0.501, 0.504, 0.6))
+        >>> moved(clean, [again], [same, other], rounding=1e-7)
+        [False, True]
+        >>> moved(Answer("A dog."), [Answer("A dog.")], [Answer("A cat.")], rounding=1e-7)
+        [True]
+    """
+    texts_repeat = all(each.text == clean.text for each in repeats)
+    noise = max((_change(clean, each) or 0.0 for each in repeats), default=0.0)
+    tolerance = TIMES * max(noise, rounding * (clean.probability or 0.0))
+    changes = [_change(clean, each) for each in answers]
+    return [
+        texts_repeat and each.text != clean.text if change is None else change > tolerance
+        for each, change in zip(answers, changes, strict=True)
+    ]
+
+
+def _change(clean: Answer, answer: Answer) -> float | None:
+    if clean.probability is None or answer.probability is None:
+        return None
+    return abs(answer.probability - clean.probability)
