@@ -77,9 +77,11 @@ def test_where_the_object_is_read_its_ablation_alone_takes_answers_away(study_of
         table = study.measure(task, object_and_background)
         assert table.counts == {task: ALL}
         lost = [table.lost(task, arm).tolist() for arm in ("object", "corner", "nothing")]
-        assert lost == [[True] * IMAGES, [False] * IMAGES, [False] * IMAGES]
+        assert lost == [[True] * IMAGES, [False] * IMAGES, []]
+        assert table.moved(task, "object").all()
+        assert not table.moved(task, "corner").any()
         assert table.tokens("object").tolist() == [9.0] * IMAGES
-        assert table.tokens("nothing").tolist() == [0.0] * IMAGES
+        assert (table.tokens("nothing").tolist(), table.empty(task, "nothing")) == ([], IMAGES)
 
 
 def test_no_image_counts_that_a_model_gets_right_without_the_object(study_of):

@@ -179,8 +179,10 @@ def test_an_engine_that_ignores_blocks_reaches_nothing(vlm, stimulus, monkeypatc
 def test_half_precision_knows_its_own_rounding(dtype, monkeypatch):
     vlm = VLM(tiny_vlm().model.to(dtype), tiny_vlm().processor)
     stimulus = vlm.read(picture(), "Is there a dog in this image?")
-    arms: list[Arm] = [[Block(stimulus.visual, stimulus.last, vlm.layers)]]
-    arms += [[Block(stimulus.visual[:8], stimulus.visual[8:], [0])]]
+    arms = [
+        [Block(stimulus.visual, stimulus.last, vlm.layers)],
+        [Block(stimulus.visual[:8], stimulus.visual[8:], [0])],
+    ]
     assert [each.reached for each in reach(vlm, stimulus, arms)] == [True, True]
     own = Masks._allowed
     monkeypatch.setattr(Masks, "_allowed", lambda self, window, _active: own(self, window, []))

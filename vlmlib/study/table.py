@@ -169,9 +169,10 @@ class Table:
         return wide.dropna()
 
 
-def _is_empty(rows: pd.DataFrame) -> pd.Series:
+def _is_empty(rows: pd.DataFrame) -> Bool[np.ndarray, " row"]:
     """Which rows are those of arms that were not run, since they change nothing."""
-    return (rows["arm"] != "clean") & (rows["tokens"] == 0) & rows["right"].isna()
+    unasked = rows["right"].isna().to_numpy(bool)
+    return unasked & (rows["arm"] != "clean").to_numpy() & (rows["tokens"] == 0).to_numpy()
 
 
 def _shown(clean: Row) -> list[Any]:

@@ -189,6 +189,53 @@ def test_whatever_was_measured_is_what_a_search_through_the_rows_finds(tasks, da
             table.curves(task, arms)
 
 
+def test_an_arm_without_tokens_and_answer_is_left_out_and_counted():
+    """Beside examples that have it, and in the order of the examples."""
+    table = table_of(
+        VQA=[
+            found("1", object=(True, 0.4, 3), register=(None, None, 0)),
+            found("3", object=(False, 0.3, 4), register=(False, 0.2, 2)),
+            found("2", False, object=(True, 0.4, 3), register=(None, None, 0)),
+        ]
+    )
+    assert (table.empty("VQA", "register"), table.empty("VQA", "object")) == (1, 0)
+    assert table.empty("VQA", "clean") == 0
+    assert table.lost("VQA", "register").tolist() == [True]
+    assert [each.tolist() for each in table.pair("VQA", "object", "register")] == [[True], [True]]
+    assert table.doubt("VQA", ["register"]).tolist() == [[0.8]]
+    assert table.tokens("register").tolist() == [2]
+    assert table.clusters("VQA", ["register"]).tolist() == ["cluster 3"]
+    assert table.clusters("VQA", ["object"]).tolist() == ["cluster 1", "cluster 3"]
+
+
+def test_clusters_are_categories_where_examples_have_them():
+    """Aligned with the lines of `curves`."""
+    asked = []
+    for name, category in (("5", "dog"), ("1", ""), ("3", "cat"), ("2", "dog")):
+        clean = Row("clean", True, 0.5, 0, detail={"visual": 16, "category": category})
+        arms = [Row("a", True, 0.5, 1), *([Row("b", False, 0.5, 1)] if name != "3" else [])]
+        asked.append(Finished(name, f"picture {name}", [clean, *arms]))
+    table = Table.of("VQA", asked)
+    assert table.clusters("VQA", ["a"]).tolist() == ["dog", "picture 1", "cat", "dog"]
+    assert table.clusters("VQA", ["b", "a"]).tolist() == ["dog", "picture 1", "dog"]
+    assert len(table.curves("VQA", ["b", "a"])) == 3
+
+
+def test_what_an_arm_moved_took_and_reached_is_told_where_it_was_run():
+    clean = Row("clean", True, 0.5, 0, detail={"visual": 16})
+    alive = Row("block", False, 0.1, 3, moved=True, attention=0.25, reached=True)
+    still = Row("block", True, 0.5, 3, moved=False, attention=0.0, reached=False)
+    none = Row("block", tokens=0, moved=False)
+    asked = [Finished(str(n), str(n), [clean, row]) for n, row in enumerate([alive, none, still])]
+    table = Table.of("VQA", asked)
+    assert table.moved("VQA", "block").tolist() == [True, False]
+    assert table.reached("VQA", "block").tolist() == [True, False]
+    assert table.attention("VQA", "block").tolist() == [0.25, 0.0]
+    assert table.moved("VQA", "block").dtype == table.reached("VQA", "block").dtype == bool
+    with pytest.raises(VLMError, match="VQA says no 'moved' of 3 answers"):
+        table.moved("VQA", "clean")
+
+
 # What there is not.
 
 
