@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from benchmarks import common
 from claims.neo2025.windows import TEXT
-from vlmlib import VLM, Block, select, windows
+from vlmlib import VLM, Block, reach, select, windows
 from vlmlib.interventions import causal_blocks
 from vlmlib.stimulus import Stimulus
 
@@ -76,6 +76,14 @@ def main() -> None:
         ("seconds", other.seconds / own.seconds, 12),
     )
     common.show(measured, "ours", {"hooked": met})
+    print("\nWith what each arm reaches, beside the same without:")
+    watched = common.measure(
+        options.rounds,
+        lambda **_: None,
+        ours=ours,
+        watched=lambda: reach(vlm, stimulus, arms),
+    )
+    common.show(watched, "ours")
 
 
 if __name__ == "__main__":
