@@ -51,7 +51,7 @@ class Reach:
 def reach(vlm: VLM, stimulus: Stimulus, arms: Sequence[Arm]) -> list[Reach]:
     """What the blocks of every arm reach.
 
-    Costs what `vlm.next_token` of the same arms does, and about two clean runs.
+    Costs what `vlm.next_token` of the same arms does, and little more than one clean run.
 
     **Arguments:** a stimulus; arms, each a list of interventions.
 
@@ -117,8 +117,9 @@ class Watching:
         asked = [arm for arm in (*self.repeats, *blocked) if key_of(arm) not in self._ends]
         self.model.next_token(self.stimulus, asked)
         clean = CleanRun.of(self.vlm, self.stimulus, blocked)
-        noise = {layer: self._noise(layer, clean) for layer in clean.states}
-        return [self._reach(arm, clean, noise) for arm in self.arms]
+        rounding = torch.finfo(self.vlm.decoder.dtype).eps
+        least = {layer: max(rounding, TIMES * self._noise(layer, clean)) for layer in clean.states}
+        return [self._reach(arm, clean, least) for arm in self.arms]
 
     def first_token(self, arms: Sequence[Arm]) -> list[float] | None:
         """Under each arm the probability of the token that the first of them says first; None if
@@ -183,20 +184,19 @@ class Watching:
 
     def _noise(self, layer: int, clean: "CleanRun") -> float:
         """How far a repeated run's hidden states are from the clean run's, at most."""
-        rounding = torch.finfo(self.vlm.decoder.dtype).eps
         found = [
             apart(states, clean.at(layer, self._positions(arm, layer)))
             for arm in self.repeats
             if (states := self._states.get((key_of(arm), layer))) is not None
         ]
-        return max([rounding, *found])
+        return max(found)
 
-    def _reach(self, arm: Arm, clean: "CleanRun", noise: dict[int, float]) -> Reach:
+    def _reach(self, arm: Arm, clean: "CleanRun", least: dict[int, float]) -> Reach:
         if (end := end_of(arm)) is None:
             return Reach()
         layer, targets = end
         change = apart(self._states[key_of(arm), layer], clean.at(layer, targets))
-        return Reach(clean.attention(arm), change > TIMES * noise[layer])
+        return Reach(clean.attention(arm), change > least[layer])
 
 
 @dataclass(frozen=True, eq=False)
