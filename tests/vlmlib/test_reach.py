@@ -205,7 +205,7 @@ def test_a_model_that_shares_no_work_is_watched_arm_by_arm():
     assert watching.reaches() == [found]
 
 
-def test_arms_are_known_in_other_lists_and_other_stimuli_are_not_looked_at(vlm, stimulus):
+def test_arms_are_known_in_other_lists_on_their_own_stimulus(vlm, stimulus):
     arm: Arm = [Block(stimulus.visual, stimulus.last, vlm.layers)]
     watching = Watching(vlm, stimulus, [arm])
     other = vlm.read(picture(7), "Is there a dog in this image?")
