@@ -77,7 +77,7 @@ def test_windows_may_be_named_in_a_model_of_another_depth():
 
 def test_a_model_without_layers_has_no_windows():
     with pytest.raises(VLMError, match="0 layers"):
-        named(0, TEXT)
+        named(0, RUN)
 
 
 @pytest.mark.parametrize("window", [(-1, 4), (4, 4), (5, 4), (4, 33)])
@@ -116,7 +116,7 @@ def test_sources_targets_and_heads_that_can_be_read_once_reach_every_arm():
 def test_an_arm_changes_the_prediction_as_its_block_does():
     vlm = tiny_vlm()
     stimulus = vlm.read(picture(), "Is there a dog in this image?")
-    arms = knockouts(stimulus.visual, stimulus.last, named(len(vlm.layers), TEXT).values())
+    arms = knockouts(stimulus.visual, stimulus.last, named(len(vlm.layers), RUN).values())
     first, both = ([Block(stimulus.visual, stimulus.last, layers)] for layers in ([0], [0, 1]))
     seen = vlm.next_token(stimulus, [arms[0], arms[-1], []])
     expected = vlm.next_token(stimulus, [first, both, []])
