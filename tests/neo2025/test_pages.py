@@ -175,7 +175,7 @@ def test_table_2_holds_the_count_of_every_row_and_window():
         ]
 
 
-def test_the_layers_of_table_2_are_those_that_its_protocol_blocks_in_a_model_of_this_depth():
+def test_the_heads_of_table_2_name_the_layers_of_its_windows():
     """At 32 layers the headings of the paper, which were run as they stand."""
     windows = named(32, RUN)
     heads = list(read(knockout_page(KNOCKOUTS, windows, None))[0])[1:]

@@ -375,7 +375,7 @@ def test_the_authors_attributions_are_absolute_and_one_position_longer(vlm, step
     torch.testing.assert_close(torch.tensor(found), expected, rtol=1e-3, atol=atol)
 
 
-def test_gradients_are_asked_for_in_the_paper_as_in_the_image_and_in_the_code_as_in_this():
+def test_gradients_say_the_image_in_the_text_and_this_image_in_the_code():
     vlm = tiny_vlm()
     for name, protocol in BOTH.items():
         for task in ("", "VQA"):

@@ -172,7 +172,7 @@ def test_rows_without_further_draws_stay_as_they_are():
     assert arms.majority(Finished("7", "7", rows)).rows == rows
 
 
-def test_other_words_ask_the_same_and_keep_the_users_question_and_the_prefill():
+def test_other_words_keep_the_users_question_and_the_prefill():
     texts, own = (answers(each)["prompts"] for each in (TEXT, BY_NAME["rewording"]))
     assert all(mine != other for mine, other in zip(own, texts, strict=True))
     assert "dog" in own[1]
