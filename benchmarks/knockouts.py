@@ -6,7 +6,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks import common
-from claims.neo2025.windows import TEXT
+from claims.neo2025.windows import RUN
 from vlmlib import VLM, Block, reach, select, windows
 from vlmlib.interventions import causal_blocks
 from vlmlib.stimulus import Stimulus
@@ -23,7 +23,7 @@ def knockout_arms(stimulus: Stimulus, layers: int) -> list[list[Block]]:
     return [
         causal_blocks(source, target, window)
         for source, target in edges
-        for window in windows.named(layers, TEXT).values()
+        for window in windows.named(layers, RUN).values()
     ]
 
 

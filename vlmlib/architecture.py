@@ -19,7 +19,6 @@ from transformers import BatchFeature, PreTrainedModel, Qwen2VLImageProcessorPil
 from vlmlib.decoder import Decoder
 from vlmlib.errors import VLMError
 from vlmlib.hooks import before
-from vlmlib.prompts import joined
 
 USE = "Use LLaVA, Qwen2-VL or a model built like them."
 A_HUB_ID = "llava-hf/llava-1.5-7b-hf"
@@ -123,23 +122,6 @@ def prompt_of(model: PreTrainedModel, processor: Any) -> str:
     # the tokenizer adds the begin-of-sequence token itself, where there is one
     begin = processor.tokenizer.bos_token or ""
     return prompt.removeprefix(begin).replace(processor.image_token, "<image>")
-
-
-def prefilled(prompt: str, question: str, prefill: str) -> str:
-    """A family's prompt with its question, and the beginning of the answer after it.
-
-    The paper's authors put a space before " It is a" for both of their families, also after
-    LLaVA-Phi-3's line end.
-
-    !!! example
-
-        >>> prefilled(VICUNA_PROMPT, "What is on the bed?", "It is a")
-        'USER: <image>\\nWhat is on the bed? ASSISTANT: It is a'
-    """
-    asked = prompt.replace("{question}", question)
-    if prefill and prompt == PHI3_PROMPT:
-        return f"{asked} {prefill}"
-    return joined(asked, prefill)
 
 
 def visual_of(model: PreTrainedModel, input_ids: Int[Tensor, " seq"]) -> Int[Tensor, " token"]:

@@ -17,7 +17,7 @@ from vlmlib.checks import check, check_range
 from vlmlib.decoding import Decoding, check_greedy, describe
 from vlmlib.errors import VLMError
 from vlmlib.interventions import Arm, Tokens, positions
-from vlmlib.prompts import first_token
+from vlmlib.prompts import first_token, joined
 from vlmlib.selfcheck import sharing_is_exact
 from vlmlib.stimulus import Stimulus
 
@@ -126,7 +126,8 @@ class VLM:
                 f"The question {question!r} with the prefill {prefill!r} must not hold an image "
                 f"token ({token})."
             )
-        prompt = architecture.prefilled(self.prompt, question, prefill).replace("<image>", token)
+        asked = self.prompt.replace("<image>", token).replace("{question}", question)
+        prompt = joined(asked, prefill)
         inputs = self._inputs(image, prompt)
         received = architecture.decoder_input(self.model, self.decoder, inputs)
         embeddings = received["inputs_embeds"][0]

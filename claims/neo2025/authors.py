@@ -4,22 +4,21 @@ Two departures are not measured: 4-bit weights (LLaVA-1.5, description and polli
 that writes False into an additive mask, which does nothing at all.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from claims.neo2025 import windows
-from claims.neo2025.protocol import TEXT, Question, Text
+from claims.neo2025.protocol import Question, Text
 from vlmlib import VLM, Answer, Description, Polling, Stimulus, VLMError, integrated_gradients
+from vlmlib.architecture import PHI3_PROMPT
 from vlmlib.interventions import Arm
 from vlmlib.lens import Lens
 from vlmlib.study import Example
-from vlmlib.study.example import noise_in
 from vlmlib.tasks import answers, decoded
 
 
@@ -28,23 +27,22 @@ class Authors(Text):
     """What the authors' code does where it departs from the text."""
 
     name: str = "authors"
-    windows: Mapping[str, tuple[int, int]] = field(default_factory=lambda: windows.AUTHORS)
     most_images: int | None = 1000  # runs stop there
+    vqa_gradients: bool = True  # LLaVA-Phi's script alone has them, see `asked_for_gradients`
 
     def painted_out(
-        self,
-        image: Image.Image,
-        mask: Bool[np.ndarray, "height width"],
-        generator: np.random.Generator,
+        self, stimulus: Stimulus, example: Example, generator: np.random.Generator
     ) -> Image.Image:
-        """The noise is one random patch of 14 x 14 pixels, repeated."""
-        patch = generator.integers(0, 256, size=(14, 14, 3), dtype=np.uint8)
-
-        def tiles(shape: tuple[int, ...]) -> np.ndarray:
-            counts = (shape[0] // 14 + 1, shape[1] // 14 + 1, 1)
-            return np.tile(patch, counts)[: shape[0], : shape[1]]
-
-        return noise_in(image, mask, generator, tiles)
+        """The picture as the model sees it, cropped and resized; each of the target's patches is
+        filled with the same random tile."""
+        pixels, cols = _seen(stimulus, example.image), stimulus.grid[1]
+        side = len(pixels) // cols
+        tile = generator.integers(0, 256, size=(side, side, 3), dtype=np.uint8)
+        targets = torch.isin(stimulus.visual, self.object_tokens(stimulus, example))
+        for patch in targets.nonzero()[:, 0].tolist():
+            top, left = side * (patch // cols), side * (patch % cols)
+            pixels[top : top + side, left : left + side] = tile
+        return Image.fromarray(pixels)
 
     def object_tokens(self, stimulus: Stimulus, example: Example) -> Int[Tensor, " token"]:
         """The crop's side is divided by the grid's with integer division, so the grid drifts
@@ -91,15 +89,23 @@ class Authors(Text):
             rights = [piece.startswith(decoded(vlm, token)) for token in logits.argmax(-1).tolist()]
         return answers(vlm, logits, rights, int(logits[0].argmax()))
 
+    def asked_for_gradients(self, vlm: VLM, example: Example, task: str = "") -> Stimulus:
+        """The question says "this image". On LLaVA-Phi, which is known by its prompt, VQA's
+        gradients are taken on VQA's own prompt; its target stays "Yes"."""
+        question = self.question(task, example) if task else None
+        if question and vlm.prompt == PHI3_PROMPT:
+            return self.read(vlm, question, example.image)
+        return vlm.read(example.image, f"Is there a {example.category} in this image?")
+
     def attributions(
-        self, vlm: VLM, example: Example, image: Image.Image, mean: Float[Tensor, " d_model"]
+        self, vlm: VLM, stimulus: Stimulus, mean: Float[Tensor, " d_model"]
     ) -> list[float]:
         """The target is the first id that "Yes" is encoded to, the begin-of-sequence token where
         there is one; the baseline spans one token past the image; absolute values are summed; the
         50 steps include both ends."""
-        stimulus = _one_more(self._asked_about(vlm, example, image))
+        spanned = _one_more(stimulus)
         target = vlm.processor.tokenizer.encode("Yes")[0]
-        found = integrated_gradients(vlm, stimulus, target, mean, self.steps, rule="ends")
+        found = integrated_gradients(vlm, spanned, target, mean, self.steps, rule="ends")
         return found.absolute.tolist()
 
     def most_attributed(
@@ -125,7 +131,18 @@ class Authors(Text):
 
 
 AUTHORS = Authors()
-PROTOCOLS: dict[str, Text] = {each.name: each for each in (TEXT, AUTHORS)}
+
+
+def _seen(stimulus: Stimulus, image: Image.Image) -> UInt8[np.ndarray, "side side colour"]:
+    """The pixels that the model sees of an image."""
+    as_they_are = {"do_rescale": False, "do_normalize": False, "return_tensors": "np"}
+    pixels = np.asarray(stimulus.image_processor(image, **as_they_are)["pixel_values"])
+    if pixels.ndim != 4 or len(pixels) != 1 or pixels.shape[2] != pixels.shape[3]:
+        raise VLMError(
+            f"The authors' code paints on one square picture; this model's processor makes pixel "
+            f"values of shape {pixels.shape}. Use --vlm-protocol text."
+        )
+    return pixels[0].transpose(1, 2, 0).round().clip(0, 255).astype(np.uint8)
 
 
 def _cut(example: Example, left: int, top: int, side: int) -> Bool[np.ndarray, "side side"]:

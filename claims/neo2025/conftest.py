@@ -11,10 +11,10 @@ import pytest
 from claimlib import Claim, ClaimError, Subject, Trial
 from claimlib.plugin import claim_of
 from claims.neo2025 import architectures, sample
-from claims.neo2025.authors import PROTOCOLS
 from claims.neo2025.pages import pages_of
 from claims.neo2025.protocol import TEXT
 from claims.neo2025.published import Published, cells
+from claims.neo2025.sensitivity import PROTOCOLS
 from claims.neo2025.study import Measured, Recorded, Study
 from fixtures.models import MODELS, SHIPPED, SHIPPED_DATA, STAND_IN, Models, Run, label_of
 from fixtures.plugin import RECORDING, data_of, handle_of, store_folder

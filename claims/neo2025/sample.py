@@ -1,9 +1,10 @@
-"""Which images count: the paper's two filters, and the clean run of the task at hand.
+"""Which images count: the paper's filters, and the clean run of the task at hand.
 
 1. Filter 1 (section 3): fewer than 4 annotations, and a category with exactly one instance, whose
    area lies between two bounds.
-2. Filter 2 (section 3): the model names the target in its description, and no longer does once the
-   target is painted out with noise.
+2. Filter 2 (section 3), of the generative and the polling setting: the model names the target in
+   its description, and no longer does once the target is painted out with noise. VQA, and with it
+   all knockouts, asks about every image that has a question.
 3. The clean run: an image counts for a task if the model is right on it when nothing is changed.
 """
 
@@ -38,11 +39,13 @@ LENS = Filter("val2017", "lens_filter.json", {**_PIXELS, "above": 20000, "below"
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """What passes filter 1, each with its target, in order of the ids; pictures of all others."""
+    """What passes filter 1, each with its target, in order of the ids; pictures of all others; the
+    names of all categories that the data set annotates."""
 
     data: str
     examples: list[Example]
     others: list[Path]
+    categories: Sequence[str] = ()
 
 
 def filter_1(
@@ -65,16 +68,24 @@ def filter_1(
         replace(example, category=targets[example.id], known=_absent(example, data.categories))
         for example in kept[:limit]
     ]
-    return Images(folder.name, chosen, [each for each in others if isinstance(each, Path)])
+    pictures = [each for each in others if isinstance(each, Path)]
+    return Images(folder.name, chosen, pictures, data.categories)
 
 
-def filter_2(examples: Sequence[Example], described: Sequence[Finished]) -> list[Example]:
-    """The examples that pass filter 2, by the rows of their descriptions, in the same order."""
-    return [
-        example
-        for example, found in zip(examples, described, strict=True)
-        if needs_its_target(found)
-    ]
+def filter_2(described: Sequence[Finished]) -> list[str]:
+    """The ids of the images that pass filter 2, by the rows of their descriptions, in the same
+    order."""
+    return [found.example for found in described if needs_its_target(found)]
+
+
+def reached(described: Sequence[Finished], most: int | None) -> list[Finished]:
+    """The images that a run comes to which ends with the `most`-th that passes filter 2; all where
+    fewer do, or `most` is None."""
+    passing = filter_2(described)
+    if most is None or len(passing) <= most:
+        return list(described)
+    ids = [found.example for found in described]
+    return list(described[: ids.index(passing[most - 1]) + 1 if most else 0])
 
 
 def needs_its_target(described: Finished) -> bool:
@@ -85,11 +96,12 @@ def needs_its_target(described: Finished) -> bool:
 
 
 def by_question(examples: Sequence[Example]) -> list[Example]:
-    """One example for each question about an image; what they share is the image."""
+    """One example for each question about an image, which is what they share; an image without a
+    question stays one that is not asked."""
     return [
-        replace(example, id=_numbered(example.id, at), questions=(question,))
+        replace(example, id=_numbered(example.id, at), questions=asked)
         for example in examples
-        for at, question in enumerate(example.questions)
+        for at, asked in enumerate([(each,) for each in example.questions] or [()])
     ]
 
 

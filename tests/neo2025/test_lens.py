@@ -20,13 +20,14 @@ from hypothesis.extra.numpy import arrays
 
 from claimlib.samples import Totals
 from claims.neo2025 import lens
-from claims.neo2025.authors import AUTHORS, PROTOCOLS
+from claims.neo2025.authors import AUTHORS
 from claims.neo2025.lens import LensResults, Named, Shown
 from claims.neo2025.protocol import TEXT
 from tests.tiny import picture, tiny_qwen, tiny_vlm
 from vlmlib import VLM, Ablate, VLMError, mean_embedding, select
 from vlmlib.study import Example, Finished, Object, Row
 
+BOTH = {"text": TEXT, "authors": AUTHORS}
 FAMILIES = {"llava": tiny_vlm, "qwen": lambda **more: tiny_qwen(layers=3, **more)}
 SIZE = (24, 24)
 MEAN_NORM = 2.5
@@ -205,7 +206,7 @@ def test_what_is_shown_can_be_stored_and_read_back(vlm, mean):
     assert isinstance(found.of_class, Named)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
+@pytest.mark.parametrize("protocol", BOTH.values(), ids=BOTH)
 def test_an_image_whose_object_was_cropped_away_is_not_read(protocol):
     vlm, wide = tiny_vlm(), np.zeros((16, 40), bool)
     wide[3:6, :5] = True
@@ -224,11 +225,11 @@ def test_the_protocols_own_tokens_and_lens_are_read():
     mask = np.zeros((22, 22), bool)
     mask[:11] = True  # half of the rows; the code's third row of patches begins at pixel 10
     image = example("a", mask=mask)
-    text, authors = (shown_on(vlm, image, torch.zeros(16), each) for each in PROTOCOLS.values())
+    text, authors = (shown_on(vlm, image, torch.zeros(16), each) for each in BOTH.values())
     assert (text.tokens, authors.tokens) == (8, 12)
     stimulus = vlm.read(image.image, "Describe the image.")
     token = vlm.first_token(stimulus, "a")
-    for protocol, found in zip(PROTOCOLS.values(), (text, authors), strict=True):
+    for protocol, found in zip(BOTH.values(), (text, authors), strict=True):
         of_object = torch.isin(stimulus.visual, protocol.object_tokens(stimulus, image)).numpy()
         scores = protocol.lens(vlm, stimulus, token).probability
         assert scores is not None
@@ -288,7 +289,7 @@ def test_the_vocabulary_is_read_without_spaces_and_case(vlm):
     assert {texts[words[word]] for word in ("yes", spaced)} == {"yes"}
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
+@pytest.mark.parametrize("protocol", BOTH.values(), ids=BOTH)
 def test_ablating_numbers_is_described_and_read_beside_the_object(protocol):
     vlm = tiny_vlm()
     words = vlm.processor.tokenizer.get_vocab()

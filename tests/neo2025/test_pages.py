@@ -19,6 +19,7 @@ from claims.neo2025.arms import COUNTS, REGIONS, TO_LAST, TO_ROW, WINDOWS, knock
 from claims.neo2025.lens import LensResults
 from claims.neo2025.pages import (
     ABLATION_ROWS,
+    FILTERED,
     TASKS,
     TITLES,
     ablation_page,
@@ -29,8 +30,10 @@ from claims.neo2025.pages import (
 )
 from claims.neo2025.published import Published
 from claims.neo2025.study import NumberAblations
+from claims.neo2025.windows import RUN
 from fixtures.models import SHIPPED, STAND_IN
 from vlmlib.study import Design, Finished, Row, Table, Task
+from vlmlib.windows import named
 
 DEPTH = 4
 
@@ -51,10 +54,13 @@ def read(text: str) -> list[dict[str, str]]:
     return rows
 
 
-def table_of(arms: Sequence[str], tasks: Sequence[str], images: int = 9) -> Table:
+def table_of(
+    arms: Sequence[str], tasks: Sequence[str], images: int = 9, filter_2: int | None = 30
+) -> Table:
     """Arm number k takes the right answer away on k mod 9 images (VQA: one more), and touches k
     tokens, of every other image one more. On two images more the model is wrong to begin with."""
-    return with_yields(Table.joined([one_task(arms, task, images) for task in tasks]))
+    joined = Table.joined([one_task(arms, task, images) for task in tasks])
+    return with_yields(joined, filter_2)
 
 
 def one_task(arms: Sequence[str], task: str, images: int) -> Table:
@@ -70,17 +76,38 @@ def one_task(arms: Sequence[str], task: str, images: int) -> Table:
     return Table.of(task, [Finished(str(at), str(at), rows) for at, rows in enumerate(found)])
 
 
-def with_yields(table: Table) -> Table:
-    yields = {"filter 1": 40, "filter 2": 30}
-    return replace(table, counts={task: yields | each for task, each in table.counts.items()})
+def with_yields(table: Table, filter_2: int | None = 30) -> Table:
+    yields = {"filter 1": 40} | ({"filter 2": filter_2} if filter_2 else {})
+    counts = {
+        task: ({"filter 1": 40} if task == "VQA" else yields) | each
+        for task, each in table.counts.items()
+    }
+    return replace(table, counts=counts)
 
 
 ABLATIONS = table_of(ABLATION_ROWS, TASKS)
+# one image more, on which every arm does what it does on the others
+ALL_ABLATIONS = table_of(ABLATION_ROWS, FILTERED, images=10, filter_2=None)
 KNOCKOUT_ROWS = [*TO_LAST, *TO_ROW, *map(random, TO_LAST)]
 KNOCKOUT_ARMS = [
     knockout(row, window) for window in (*WINDOWS, *sliding(DEPTH)) for row in KNOCKOUT_ROWS
 ]
 KNOCKOUTS = table_of(KNOCKOUT_ARMS, ["VQA"])
+LAYERS = dict(zip(WINDOWS, map(range, (0, 0, 1, 1, 2, 0), (1, 2, 3, 4, 4, 4)), strict=True))
+HEADS = dict(
+    zip(
+        WINDOWS,
+        (
+            "early, layer 0",
+            "early-mid, layers 0-1",
+            "mid, layers 1-2",
+            "mid-late, layers 1-3",
+            "late, layers 2-3",
+            "all, layers 0-3",
+        ),
+        strict=True,
+    )
+)
 
 
 def test_the_rows_of_table_1_are_the_papers_fitted_counts_and_controls():
@@ -94,7 +121,7 @@ def test_the_rows_of_table_1_are_the_papers_fitted_counts_and_controls():
 
 
 def test_table_1_holds_the_tokens_and_the_count_of_every_row_and_task():
-    rows = read(ablation_page(ABLATIONS, None))
+    rows = read(ablation_page(ABLATIONS, ALL_ABLATIONS, None))
     assert len(rows) == len(ABLATION_ROWS)
     for k, (arm, row) in enumerate(zip(ABLATION_ROWS, rows, strict=True)):
         mean = k + 4 / 9  # of nine images every other has one token more
@@ -107,7 +134,7 @@ def test_rows_that_no_image_has_are_left_out():
     arms = [arm for arm in ABLATION_ROWS if not arm.startswith("elsewhere") and "250" not in arm]
     shown = [
         row["ablation (mean tokens)"].split(" (")[0]
-        for row in read(ablation_page(table_of(arms, TASKS), None))
+        for row in read(ablation_page(table_of(arms, TASKS), table_of(arms, FILTERED), None))
     ]
     assert shown == arms
 
@@ -115,39 +142,72 @@ def test_rows_that_no_image_has_are_left_out():
 def test_a_row_that_one_task_alone_has_is_empty_under_the_others():
     both = ["object", "elsewhere +2 buffer"]
     tables = [one_task(both if task == "polling" else both[:1], task, 9) for task in TASKS]
-    _, row = read(ablation_page(with_yields(Table.joined(tables)), None))
+    joined = with_yields(Table.joined(tables))
+    _, row = read(ablation_page(joined, joined, None))
     assert row["ablation (mean tokens)"].startswith("elsewhere +2 buffer")
     assert [row[task] for task in TASKS] == ["0 of 0", "1 of 9", "0 of 0"]
 
 
+def test_the_papers_rows_stand_without_filter_2_beside():
+    """Those that it does not print, and VQA, to which filter 2 does not belong, do not."""
+    printed = {arm for _, arm in Published("llava-1.5-7b").ablations.cells}
+    rows = read(ablation_page(ABLATIONS, ALL_ABLATIONS, None))
+    heads = [f"{task}, without filter 2" for task in ("generative", "polling")]
+    assert list(rows[0]) == ["ablation (mean tokens)", *TASKS, *heads]
+    for k, (arm, row) in enumerate(zip(ABLATION_ROWS, rows, strict=True)):
+        expected = f"{k % 9} of 10" if arm in printed else ""
+        assert [row[head] for head in heads] == [expected] * 2
+    only = table_of(["object"], ["polling"])
+    [row] = read(ablation_page(only, only, None))
+    assert [row[head] for head in heads] == ["0 of 0", "0 of 9"]
+
+
 def test_table_2_holds_the_count_of_every_row_and_window():
     """Figure 8's stand below."""
-    rows = read(knockout_page(KNOCKOUTS, None))
+    rows = read(knockout_page(KNOCKOUTS, LAYERS, None))
     named, slid = rows[: len(KNOCKOUT_ROWS)], rows[len(KNOCKOUT_ROWS) :]
     counts = {arm: f"{k % 9 + 1} of 9" for k, arm in enumerate(KNOCKOUT_ARMS)}
     assert list(sliding(DEPTH)) == ["L1-1", "L2-2", "L3-3", "L4-4"]
-    for found, windows in ((named, WINDOWS), (slid, sliding(DEPTH))):
+    for found, heads in ((named, HEADS), (slid, {name: name for name in sliding(DEPTH)})):
         assert found == [
-            {"from -> to": row} | {window: counts[f"{row}, {window}"] for window in windows}
+            {"from -> to": row} | {head: counts[f"{row}, {name}"] for name, head in heads.items()}
             for row in KNOCKOUT_ROWS
         ]
+
+
+def test_the_heads_of_table_2_name_the_layers_of_its_windows():
+    """At 32 layers the headings of the paper, which were run as they stand."""
+    windows = named(32, RUN)
+    heads = list(read(knockout_page(KNOCKOUTS, windows, None))[0])[1:]
+    assert heads == [
+        "early, layers 0-9",
+        "early-mid, layers 5-14",
+        "mid, layers 11-20",
+        "mid-late, layers 15-24",
+        "late, layers 21-31",
+        "all, layers 0-31",
+    ]
 
 
 @pytest.mark.parametrize("model", ["llava-1.5-7b", "llava-phi-3"])
 def test_beside_each_cell_that_the_paper_prints_stands_its_count(model):
     printed = Published(model)
     for k, (arm, row) in enumerate(
-        zip(ABLATION_ROWS, read(ablation_page(ABLATIONS, printed.ablations)), strict=True)
+        zip(
+            ABLATION_ROWS,
+            read(ablation_page(ABLATIONS, ALL_ABLATIONS, printed.ablations)),
+            strict=True,
+        )
     ):
         for task in TASKS:
             ours = f"{k % 9 + (task == 'VQA')} of 9"
             cell = printed.ablations.cells.get((task, arm))
             assert row[task] == (f"{ours} (paper: {cell.count} of {cell.n})" if cell else ours)
-    rows = read(knockout_page(KNOCKOUTS, printed.knockouts))
+    rows = read(knockout_page(KNOCKOUTS, LAYERS, printed.knockouts))
     shown = {
-        (row["from -> to"], window): row[window]
+        (row["from -> to"], window): row[head]
         for row in rows[: len(KNOCKOUT_ROWS)]
-        for window in WINDOWS
+        for window, head in HEADS.items()
     }
     beside = {key for key, text in shown.items() if "paper" in text}
     assert len(beside) == (36 if model == "llava-1.5-7b" else 0)
@@ -172,6 +232,8 @@ class MadeUp:
     lens: LensResults | None = None
     data: str = "scenes"
     numbers: NumberAblations = NO_NUMBERS
+    ablations_unfiltered: Table = ALL_ABLATIONS
+    windows: dict[str, range] = field(default_factory=lambda: LAYERS)
     sliding_places: dict[str, float] = field(default_factory=dict)
     visual_tokens: int = 16
 
@@ -195,12 +257,17 @@ def test_printed_figures_stand_on_pages_of_the_papers_models_alone(name):
         assert text.startswith(f"# {name} on scenes: {title}\n")
         assert ("(paper:" in text) == (name == "llava-1.5-7b")
         assert (STAND_IN in text) == (name == SHIPPED)
-        tasks = {"ablations": TASKS, "knockouts": ["VQA"]}[measurement]
-        for task in tasks:
-            said = (
-                f"- {task}: filter 2 keeps 30 of 40 images; asked about 11 of 30, right on 9 of 11"
-            )
-            assert said in text.splitlines()
+        filtered = [
+            "- generative: 40 images pass filter 1, 30 pass filter 2, 11 asked, right on 9",
+            "- polling: 40 images pass filter 1, 30 pass filter 2, 11 asked, right on 9",
+        ]
+        vqa = "- VQA: 40 images pass filter 1, 11 questions, right on 9"
+        unfiltered = [
+            "- generative, without filter 2: 40 images pass filter 1, 12 asked, right on 10",
+            "- polling, without filter 2: 40 images pass filter 1, 12 asked, right on 10",
+        ]
+        said = {"ablations": [*filtered, vqa, *unfiltered], "knockouts": [vqa]}[measurement]
+        assert [line for line in text.splitlines() if line.startswith("- ")] == said
 
 
 def test_each_measurement_that_was_made_has_its_page():
@@ -256,12 +323,13 @@ def test_every_image_with_a_match_has_one_best_layer(curves):
 
 def test_pages_of_no_images_say_so():
     empty = table_of([], TASKS, images=0)
-    text = ablation_page(empty, Published("llava-1.5-7b").ablations)
+    text = ablation_page(empty, empty, Published("llava-1.5-7b").ablations)
     assert read(text) == []
-    assert "- polling: filter 2 keeps 30 of 40 images; asked about 2 of 30, right on 0 of 2" in text
+    said = "- polling: 40 images pass filter 1, 30 pass filter 2, 2 asked, right on 0"
+    assert said in text.splitlines()
     cells = {
         cell
-        for row in read(knockout_page(empty, None))
+        for row in read(knockout_page(empty, LAYERS, None))
         for key, cell in row.items()
         if key != "from -> to"
     }

@@ -17,12 +17,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from claims.neo2025 import windows
-from claims.neo2025.authors import AUTHORS, PROTOCOLS
-from claims.neo2025.protocol import TASKS, TEXT, Identification, attributions_of
+from claims.neo2025.authors import AUTHORS
+from claims.neo2025.protocol import TASKS, TEXT, Identification, attributed, attributions_of
 from tests.tiny import SIDE, picture, tiny_processor, tiny_qwen, tiny_vlm
 from vlmlib import VLM, VQA, Ablate, Block, Description, Polling, Stimulus, VLMError, mean_embedding
+from vlmlib.architecture import PHI3_PROMPT
 from vlmlib.study import Example, Object
 
+BOTH = {"text": TEXT, "authors": AUTHORS}
 FAMILIES = {"llava": tiny_vlm, "qwen": tiny_qwen}
 IMAGES = tiny_processor().image_processor
 boxes = st.tuples(*[st.integers(0, 29)] * 4)
@@ -36,10 +38,12 @@ def vlm(request) -> VLM:
     return vlm
 
 
-def example(mask: np.ndarray, questions=("What is on the bed?",)) -> Example:
+def example(
+    mask: np.ndarray, questions=("What is on the bed?",), seed: int = 0, size=(22, 16)
+) -> Example:
     """An image whose target is annotated by a mask."""
     target = Object("dog", mask, mask.shape)
-    return Example("1", picture(), [target], "dog", questions)
+    return Example("1", picture(seed, size), [target], "dog", questions)
 
 
 def outlined(height: int, width: int, *outlines: tuple[float, ...]) -> Example:
@@ -104,54 +108,86 @@ def scripted() -> Scripted:
     return Scripted(tiny_vlm().model, tiny_processor())
 
 
-def test_the_two_protocols_go_by_their_names_and_have_their_own_windows():
-    assert {"text": TEXT, "authors": AUTHORS} == PROTOCOLS
-    assert (TEXT.windows, AUTHORS.windows) == (windows.TEXT, windows.AUTHORS)
+def test_the_two_protocols_go_by_their_names_and_have_the_same_windows():
+    assert {name: each.name for name, each in BOTH.items()} == {
+        "text": "text",
+        "authors": "authors",
+    }
+    assert TEXT.windows == AUTHORS.windows == windows.RUN
     assert (TEXT.most_images, AUTHORS.most_images) == (None, 1000)
-    assert {(each.steps, each.max_new_tokens) for each in PROTOCOLS.values()} == {(50, 200)}
+    assert {(each.steps, each.max_new_tokens) for each in BOTH.values()} == {(50, 200)}
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 @settings(deadline=None, max_examples=60)
-@given(
-    mask=arrays(bool, (30, 33), elements=st.just(False)),
-    points=st.lists(boxes, max_size=3),
-    seed=st.integers(0, 9),
-)
-def test_noise_covers_the_masks_bounding_box_and_nothing_else(protocol, mask, points, seed):
-    mask = mask.copy()
+@given(points=st.lists(boxes, max_size=3), seed=st.integers(0, 9))
+def test_noise_covers_the_masks_bounding_box_and_nothing_else(points, seed):
+    mask = np.zeros((30, 33), bool)
     for row, col, *_ in points:
         mask[row, col] = True
-    image, generator = picture(seed + 1, (33, 30)), np.random.default_rng(seed)
-    painted = np.asarray(protocol.painted_out(image, mask, generator)).astype(int)
+    image, shown = picture(seed + 1, (33, 30)), example(mask, seed=seed + 1, size=(33, 30))
+    painted = TEXT.painted_out(seen(30, 33), shown, np.random.default_rng(seed))
     expected = np.zeros_like(mask)
     if points:
         rows, cols = [point[0] for point in points], [point[1] for point in points]
         expected[min(rows) : max(rows) + 1, min(cols) : max(cols) + 1] = True
-    changed = (painted != np.asarray(image)).any(-1)
+    changed = (np.asarray(painted) != np.asarray(image)).any(-1)
     assert not (changed & ~expected).any()
     assert (changed | ~expected).mean() > 0.99
-    assert np.array_equal(np.asarray(image), np.asarray(picture(seed + 1, (33, 30))))
+    assert np.array_equal(np.asarray(shown.image), np.asarray(image))
 
 
-def test_the_authors_noise_alone_repeats_one_patch_of_14_pixels():
-    image, mask = picture(1, (60, 50)), box_mask(50, 60, (3, 5, 48, 52))
-    boxes = {
-        name: np.asarray(each.painted_out(image, mask, np.random.default_rng(4)))[3:48, 5:52]
-        for name, each in PROTOCOLS.items()
-    }
-    repeated = boxes["authors"]
-    assert np.array_equal(repeated[14:], repeated[:-14])
-    assert np.array_equal(repeated[:, 14:], repeated[:, :-14])
-    assert len(np.unique(repeated.reshape(-1, 3), axis=0)) == 14 * 14
-    assert (boxes["text"][14:] == boxes["text"][:-14]).mean() < 0.02
+@settings(deadline=None, max_examples=40)
+@given(
+    size=st.tuples(st.integers(16, 40), st.integers(16, 40)),
+    points=st.lists(boxes, max_size=3),
+    seed=st.integers(0, 9),
+)
+def test_the_authors_noise_fills_the_targets_patches_with_one_tile(size, points, seed):
+    """Of the picture that the model sees, and nothing else of it."""
+    width, height = size
+    mask = np.zeros((height, width), bool)
+    for row, col, *_ in points:
+        mask[row % height, col % width] = True
+    stimulus, shown = seen(height, width), example(mask, seed=seed, size=size)
+    painted = AUTHORS.painted_out(stimulus, shown, np.random.default_rng(seed))
+    processed = IMAGES(shown.image, do_normalize=False, return_tensors="np")["pixel_values"][0]
+    before = (processed.transpose(1, 2, 0) * 255).round().astype(np.uint8)
+    assert painted.size == (SIDE, SIDE)
+    patches, unpainted = (
+        each.reshape(4, 4, 4, 4, 3).swapaxes(1, 2).reshape(16, -1)
+        for each in (np.asarray(painted), before)
+    )
+    targets = cells(stimulus, AUTHORS.object_tokens(stimulus, shown))
+    others = [cell for cell in range(16) if cell not in targets]
+    assert np.array_equal(patches[others], unpainted[others])
+    assert len(np.unique(patches[targets], axis=0)) == min(len(targets), 1)
+    if targets:
+        tile = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        assert np.array_equal(patches[targets[0]], tile.ravel())
+
+
+def test_a_picture_as_the_model_sees_it_is_seen_the_same_again():
+    """So that nothing but the noise tells the painted picture from the clean one."""
+    vlm, shown = tiny_vlm(), example(np.zeros((30, 41), bool), seed=5, size=(41, 30))
+    clean = vlm.read(shown.image, "Hi?")
+    unpainted = vlm.read(AUTHORS.painted_out(clean, shown, np.random.default_rng(0)), "Hi?")
+    torch.testing.assert_close(unpainted.embeddings, clean.embeddings)
+
+
+def test_the_authors_paint_on_square_pictures_alone():
+    vlm, whole = tiny_qwen(), np.ones((24, 24), bool)
+    shown = example(whole, size=(24, 24))
+    stimulus = vlm.read(shown.image, "Hi?")
+    assert stimulus.grid[0] == stimulus.grid[1]
+    with pytest.raises(VLMError, match=r"one square picture.*--vlm-protocol text"):
+        AUTHORS.painted_out(stimulus, shown, np.random.default_rng(0))
 
 
 def test_every_task_asks_the_papers_question_and_vqa_only_where_it_is():
     """VQA asks nothing about an image without a question."""
     nothing = np.zeros((2, 2), bool)
     with_question, without = example(nothing), example(nothing, questions=())
-    for protocol in PROTOCOLS.values():
+    for protocol in BOTH.values():
         assert protocol.question("generative", without) == Description("dog")
         assert protocol.question("polling", without) == Polling("dog")
         assert protocol.question("VQA", with_question) == VQA("What is on the bed?", "dog")
@@ -164,7 +200,7 @@ def test_only_the_description_is_requested_in_other_words_by_the_authors(vlm):
     questions = [Description("dog"), Polling("dog"), VQA("What is on the bed?", "dog")]
     prompts = {
         name: [each.read(vlm, q, picture()).prompt for q in questions]
-        for name, each in PROTOCOLS.items()
+        for name, each in BOTH.items()
     }
     own = [question.read(vlm, picture()).prompt for question in questions]
     assert prompts["text"] == own
@@ -211,7 +247,7 @@ def test_the_texts_right_answers_are_yes_and_the_names_first_piece(scripted):
     assert said[0].probability > said[1].probability == said[2].probability
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
+@pytest.mark.parametrize("protocol", BOTH.values(), ids=BOTH)
 def test_a_description_is_right_if_it_names_the_category_in_200_tokens(protocol, scripted):
     """And it ends there."""
     question = Description("car")
@@ -226,7 +262,7 @@ def test_a_description_is_right_if_it_names_the_category_in_200_tokens(protocol,
     assert {each.probability for each in said} == {None}
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
+@pytest.mark.parametrize("protocol", BOTH.values(), ids=BOTH)
 def test_a_description_is_as_long_as_the_protocol_lets_it_be(protocol, scripted):
     question, filler = Description("car"), ["a"] * 3
     stimulus = protocol.read(scripted, question, picture())
@@ -289,11 +325,10 @@ def test_the_authors_polling_is_of_the_models_own_ten_tokens(vlm):
 
 
 def plain_contributions(
-    vlm: VLM, question: str, image, span: int, target: int, mean, fractions
+    vlm: VLM, stimulus: Stimulus, span: int, target: int, mean, fractions
 ) -> torch.Tensor:
     """Integrated gradients over the visual tokens and `span` more, one forward of the model's own
     stack per step."""
-    stimulus = vlm.read(image, question)
     end = int(stimulus.visual[-1]) + 1
     at = [*stimulus.visual.tolist(), *range(end, end + span)]
     here, total = stimulus.embeddings[at], torch.zeros(len(at), vlm.d_model)
@@ -308,19 +343,19 @@ def plain_contributions(
     return (here - mean) * total / len(fractions)
 
 
-QUESTION = "Is there a dog in the image?"
+QUESTIONS = {"text": "Is there a dog in the image?", "authors": "Is there a dog in this image?"}
 NOTHING = np.zeros((16, 22), bool)
 
 
 @pytest.mark.parametrize("steps", [50, 6])
 def test_the_texts_attributions_are_signed_gradients_of_yes(vlm, steps):
     """Integrated over 50 midpoints, or as many steps as the protocol has."""
-    image, mean = picture(), mean_embedding(vlm, [picture(1)])
-    yes = vlm.first_token(vlm.read(image, QUESTION), "Yes")
+    mean, stimulus = mean_embedding(vlm, [picture(1)]), vlm.read(picture(), QUESTIONS["text"])
+    yes = vlm.first_token(stimulus, "Yes")
     fractions = [(step + 0.5) / steps for step in range(steps)]
-    expected = plain_contributions(vlm, QUESTION, image, 0, yes, mean, fractions).sum(-1)
+    expected = plain_contributions(vlm, stimulus, 0, yes, mean, fractions).sum(-1)
     protocol = TEXT if steps == 50 else replace(TEXT, steps=steps)
-    found = protocol.attributions(vlm, example(NOTHING), image, mean)
+    found = protocol.attributions(vlm, stimulus, mean)
     scale = float(expected.abs().max())
     torch.testing.assert_close(torch.tensor(found), expected, rtol=1e-3, atol=1e-4 * scale)
     assert min(found) < 0 < max(found)
@@ -329,15 +364,45 @@ def test_the_texts_attributions_are_signed_gradients_of_yes(vlm, steps):
 @pytest.mark.parametrize("steps", [50, 6])
 def test_the_authors_attributions_are_absolute_and_one_position_longer(vlm, steps):
     """Of the first id of "Yes", over points that include both ends."""
-    image, mean = picture(), mean_embedding(vlm, [picture(1)])
+    mean, stimulus = mean_embedding(vlm, [picture(1)]), vlm.read(picture(), QUESTIONS["authors"])
     target = vlm.processor.tokenizer("Yes")["input_ids"][0]
     fractions = [step / (steps - 1) for step in range(steps)]
-    expected = plain_contributions(vlm, QUESTION, image, 1, target, mean, fractions).abs().sum(-1)
+    expected = plain_contributions(vlm, stimulus, 1, target, mean, fractions).abs().sum(-1)
     protocol = AUTHORS if steps == 50 else replace(AUTHORS, steps=steps)
-    found = protocol.attributions(vlm, example(NOTHING), image, mean)
-    assert len(found) == len(vlm.read(image, "").visual) + 1
+    found = protocol.attributions(vlm, stimulus, mean)
+    assert len(found) == len(stimulus.visual) + 1
     atol = 1e-4 * float(expected.max())
     torch.testing.assert_close(torch.tensor(found), expected, rtol=1e-3, atol=atol)
+
+
+def test_gradients_say_the_image_in_the_text_and_this_image_in_the_code():
+    vlm = tiny_vlm()
+    for name, protocol in BOTH.items():
+        for task in ("", "VQA"):
+            stimulus = protocol.asked_for_gradients(vlm, example(NOTHING), task)
+            assert stimulus.prompt == vlm.read(picture(), QUESTIONS[name]).prompt
+    assert (TEXT.vqa_gradients, AUTHORS.vqa_gradients) == (False, True)
+
+
+def test_the_authors_take_llava_phis_vqa_gradients_on_vqas_own_prompt():
+    """Which is the one model in Phi-3's prompt; of all other tasks the question is the same."""
+    vlm, shown = VLM(tiny_vlm().model, tiny_processor(), PHI3_PROMPT), example(NOTHING)
+    polled = vlm.read(picture(), QUESTIONS["authors"]).prompt
+    own = AUTHORS.asked_for_gradients(vlm, shown, "VQA").prompt
+    assert own == VQA("What is on the bed?", "dog").read(vlm, picture()).prompt
+    assert own.endswith("It is a")
+    assert AUTHORS.asked_for_gradients(vlm, shown).prompt == polled
+    text = TEXT.asked_for_gradients(vlm, shown, "VQA").prompt
+    assert text == vlm.read(picture(), QUESTIONS["text"]).prompt
+
+
+def test_gradients_of_a_task_are_those_of_its_prompt(vlm):
+    """Whatever the protocol."""
+    mean, shown = mean_embedding(vlm, [picture(1)]), example(NOTHING)
+    for protocol in (replace(TEXT, steps=2), replace(AUTHORS, steps=2)):
+        [row] = attributed(vlm, mean, shown, protocol)
+        asked = protocol.asked_for_gradients(vlm, shown)
+        assert row.detail == protocol.attributions(vlm, asked, mean)
 
 
 def test_attributions_that_nobody_computed_are_asked_for_by_their_name():
@@ -347,7 +412,7 @@ def test_attributions_that_nobody_computed_are_asked_for_by_their_name():
         attributions_of(example(NOTHING))
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
+@pytest.mark.parametrize("protocol", BOTH.values(), ids=BOTH)
 @pytest.mark.parametrize("task", TASKS)
 def test_identification_asks_what_its_protocol_asks(vlm, protocol, task):
     asked, image = Identification(task, protocol), example(NOTHING)
@@ -435,9 +500,7 @@ def test_the_authors_tokens_are_those_whose_pixels_hold_any_of_a_mask(height, wi
 def test_where_no_pixel_is_resized_both_protocols_see_the_same_tokens(mask, upright):
     mask = mask.T if upright else mask
     stimulus = seen(*mask.shape)
-    text, authors = (
-        each.object_tokens(stimulus, example(mask)).tolist() for each in PROTOCOLS.values()
-    )
+    text, authors = (each.object_tokens(stimulus, example(mask)).tolist() for each in BOTH.values())
     assert text == authors
 
 
@@ -451,7 +514,7 @@ def test_where_the_grid_divides_the_side_they_differ_by_thin_tokens(corners, sca
     mask = box_mask(side, side, (top, left, bottom, right))
     stimulus = seen(side, side)
     text, authors = (
-        set(each.object_tokens(stimulus, example(mask)).tolist()) for each in PROTOCOLS.values()
+        set(each.object_tokens(stimulus, example(mask)).tolist()) for each in BOTH.values()
     )
     assert text <= authors
     if aligned:
@@ -515,7 +578,7 @@ def test_the_authors_lens_norms_the_last_layer_twice(vlm, ablating):
     value = torch.linspace(-1, 1, vlm.d_model)
     arm = [Ablate(stimulus.visual[:2], value)] if ablating else []
     token = vlm.first_token(stimulus, "dog")
-    both: list[Any] = [each.lens(vlm, stimulus, token, arm) for each in PROTOCOLS.values()]
+    both: list[Any] = [each.lens(vlm, stimulus, token, arm) for each in BOTH.values()]
     text, authors = both
     for name in ("top_ids", "top_probabilities", "rank", "probability"):
         assert torch.equal(getattr(text, name)[:-1], getattr(authors, name)[:-1])

@@ -88,6 +88,7 @@ def test_filter_1_keeps_what_the_paper_keeps(folder):
     assert others(images) == ["2", "3", "4"]
     assert [each.questions for each in images.examples] == [("What is on the bed?",), ()]
     assert images.data == folder.name
+    assert images.categories == NAMES
 
 
 def test_the_mask_is_the_targets_alone(folder):
@@ -254,17 +255,23 @@ def described(example: str, clean: bool | None, painted_out: bool | None) -> Fin
 @pytest.mark.parametrize("clean", [True, False, None])
 @pytest.mark.parametrize("painted_out", [True, False])
 def test_filter_2_needs_the_target_to_be_named_and_then_not(clean, painted_out):
-    examples = [Example(name, Path(f"{name}.png"), category="dog") for name in ("7", "9")]
     found = [described("7", clean, painted_out), described("9", True, False)]
-    kept = sample.filter_2(examples, found)
     passes = clean is True and painted_out is False
-    assert [each.id for each in kept] == (["7", "9"] if passes else ["9"])
+    assert sample.filter_2(found) == (["7", "9"] if passes else ["9"])
     assert sample.needs_its_target(found[0]) is passes
 
 
-def test_filter_2_wants_the_rows_of_every_example():
-    with pytest.raises(ValueError, match="zip"):
-        sample.filter_2([Example("7", Path("7.png"))], [])
+@given(passing=st.lists(st.booleans(), max_size=9), most=st.none() | st.integers(0, 9))
+def test_a_run_ends_with_the_last_image_that_it_may_keep(passing, most):
+    """And comes to all where there are fewer of them."""
+    found = [described(str(at), passes, False) for at, passes in enumerate(passing)]
+    reached = sample.reached(found, most)
+    assert reached == found[: len(reached)]
+    kept = sample.filter_2(reached)
+    assert kept == sample.filter_2(found)[:most]
+    if len(reached) < len(found):
+        assert len(kept) == most
+        assert most == 0 or kept[-1] == reached[-1].example
 
 
 def test_an_image_counts_for_a_task_where_the_clean_run_is_right():
@@ -276,7 +283,7 @@ def test_an_image_counts_for_a_task_where_the_clean_run_is_right():
 
 
 def test_two_questions_about_an_image_are_two_examples_of_one_cluster():
-    """The first keeps the image's id; an image without a question has none."""
+    """The first keeps the image's id; an image without a question is one that is not asked."""
     asked = Example("7", Path("7.png"), category="dog", questions=("On?", "Under?"), cluster="c")
     silent = Example("8", Path("8.png"), category="cat")
     single = Example("9", Path("9.png"), category="cup", questions=("On?",))
@@ -284,6 +291,7 @@ def test_two_questions_about_an_image_are_two_examples_of_one_cluster():
     assert [(each.id, each.cluster, each.questions) for each in found] == [
         ("7", "c", ("On?",)),
         ("7, question 2", "c", ("Under?",)),
+        ("8", "8", ()),
         ("9", "9", ("On?",)),
     ]
     assert [(each.source, each.category) for each in found[:2]] == [(Path("7.png"), "dog")] * 2
@@ -291,12 +299,14 @@ def test_two_questions_about_an_image_are_two_examples_of_one_cluster():
 
 @given(counts=st.lists(st.integers(0, 4), max_size=6))
 def test_there_are_as_many_examples_as_questions_each_of_its_own_id(counts):
+    """And one of each image that has none; asked for once more they are the same."""
     examples = [
         Example(str(at), Path("a.png"), questions=tuple(f"{k}?" for k in range(count)))
         for at, count in enumerate(counts)
     ]
     found = sample.by_question(examples)
-    assert len({each.id for each in found}) == len(found) == sum(counts)
-    assert [(each.cluster, *each.questions) for each in found] == [
+    assert len({each.id for each in found}) == len(found) == sum(max(count, 1) for count in counts)
+    assert [(each.cluster, *each.questions) for each in found if each.questions] == [
         (each.id, question) for each in examples for question in each.questions
     ]
+    assert [each.id for each in sample.by_question(found)] == [each.id for each in found]

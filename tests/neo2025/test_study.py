@@ -22,8 +22,9 @@ import torch
 from claims.neo2025.arms import ablations, knockout, knockouts, sliding
 from claims.neo2025.authors import AUTHORS
 from claims.neo2025.lens import LensResults
-from claims.neo2025.protocol import TASKS, TEXT
+from claims.neo2025.protocol import FILTERED, TASKS, TEXT
 from claims.neo2025.published import Published
+from claims.neo2025.sensitivity import PROTOCOLS
 from claims.neo2025.study import (
     PAGES,
     Measured,
@@ -33,10 +34,12 @@ from claims.neo2025.study import (
     sliding_places,
     visual_tokens,
 )
+from claims.neo2025.windows import ONE_BASED, RUN
 from tests.neo2025 import FOLDER, planted, worlds
 from vlmlib import VLM, Ablate, Polling, VLMError, save_mean
-from vlmlib.study import Finished, Recording, Row, Store, Table
+from vlmlib.study import Finished, Recording, Row, Store, Table, polling
 from vlmlib.study.example import open_image
+from vlmlib.windows import named
 
 IMAGES = 6
 QUICK = replace(TEXT, steps=2)
@@ -89,8 +92,36 @@ def test_no_image_counts_that_a_model_gets_right_without_the_object(study_of):
     assert table.counts["polling"] == {"asked": 0, "counted": 0}
     assert len(table.lost("polling", "object")) == 0
     none = {"filter 1": IMAGES, "filter 2": 0, "asked": 0, "counted": 0}
-    assert study.ablations.counts == dict.fromkeys(TASKS, none)
-    assert study.knockouts.counts == {"VQA": none}
+    vqa = {"VQA": {"filter 1": IMAGES} | ALL}
+    assert study.ablations.counts == dict.fromkeys(FILTERED, none) | vqa
+    assert study.knockouts.counts == vqa
+
+
+def test_what_filter_2_hides_is_seen_without_it(study_of):
+    """On a model that says yes whatever it sees nothing is ever lost, and all images count; where
+    the object is read, all pass it, and both tables are the same."""
+    blind = study_of(planted.BLIND, protocol=QUICK, name="blind").ablations_unfiltered
+    assert blind.counts == dict.fromkeys(FILTERED, {"filter 1": IMAGES} | ALL)
+    for task in FILTERED:
+        assert blind.lost(task, "+2 buffer").tolist() == [False] * IMAGES
+    local = study_of(planted.LOCAL, protocol=QUICK)
+    for task in FILTERED:
+        for arm in ("object", "random 20"):
+            lost = local.ablations.lost(task, arm), local.ablations_unfiltered.lost(task, arm)
+            np.testing.assert_array_equal(*lost)
+    assert local.ablations.lost("polling", "object").all()
+
+
+def test_both_tables_are_of_the_same_rows_each_measured_once(study_of):
+    study = study_of(planted.LOCAL, protocol=replace(QUICK, most_images=2), limit=4)
+    kept = study.ablations
+    count = "SELECT count(*) FROM units"
+    before = study.bench.store.database.execute(count).fetchall()
+    unfiltered = study.ablations_unfiltered
+    assert study.bench.store.database.execute(count).fetchall() == before
+    of_kept = unfiltered.rows.loc[unfiltered.rows["example"].isin(study.kept)]
+    mine = kept.rows.loc[kept.rows["task"].isin(FILTERED)]
+    pd.testing.assert_frame_equal(of_kept.reset_index(drop=True), mine.reset_index(drop=True))
 
 
 def test_images_without_a_question_are_not_asked_one(study_of, tmp_path):
@@ -100,12 +131,7 @@ def test_images_without_a_question_are_not_asked_one(study_of, tmp_path):
     polling, vqa = (study.measure(task, object_and_background) for task in ("polling", "VQA"))
     assert (polling.counts["polling"]["asked"], vqa.counts["VQA"]["asked"]) == (IMAGES, 2)
     assert set(vqa.rows["example"]) == {"1", "4"}
-    assert study.knockouts.counts["VQA"] == {
-        "filter 1": IMAGES,
-        "filter 2": IMAGES,
-        "asked": 2,
-        "counted": 2,
-    }
+    assert study.knockouts.counts["VQA"] == {"filter 1": IMAGES, "asked": 2, "counted": 2}
 
 
 def test_two_questions_about_an_image_are_two_examples_of_one_cluster(study_of, tmp_path):
@@ -135,10 +161,22 @@ def test_an_image_that_is_answered_wrong_does_not_count(study_of):
 
 def test_tables_say_how_many_images_passed_each_filter(study_of):
     study = study_of(planted.LOCAL, limit=3, protocol=replace(QUICK, most_images=2))
-    assert [each.id for each in study.kept] == ["0", "1"]
-    expected = {"filter 1": 3, "filter 2": 2, "asked": 2, "counted": 2}
-    assert study.ablations.counts == dict.fromkeys(TASKS, expected)
-    assert study.knockouts.counts == {"VQA": expected}
+    assert study.kept == study.reached == ["0", "1"]
+    filtered = {"filter 1": 3, "filter 2": 3, "asked": 2, "counted": 2}
+    unfiltered = {"filter 1": 3, "asked": 2, "counted": 2}
+    vqa = {"VQA": {"filter 1": 3, "asked": 3, "counted": 3}}
+    assert study.ablations.counts == dict.fromkeys(FILTERED, filtered) | vqa
+    assert study.ablations_unfiltered.counts == dict.fromkeys(FILTERED, unfiltered)
+    assert study.knockouts.counts == vqa
+
+
+def test_the_tasks_name_says_of_which_images_it_is_asked(study_of):
+    """Of the four images filter 2 would pass none, and one has no question."""
+    study = study_of(planted.BLIND, limit=4)
+    study.images.examples[1] = replace(study.images.examples[1], questions=())
+    tasks = (*TASKS, polling, Counting())
+    asked = [study.measure(each, object_and_background).counts for each in tasks]
+    assert [next(iter(counts.values()))["asked"] for counts in asked] == [0, 0, 3, 0, 4]
 
 
 def test_the_mean_comes_from_images_that_the_filter_leaves_out(study_of):
@@ -271,9 +309,20 @@ def test_an_image_has_as_many_visual_tokens_as_its_rows_say(study_of):
     assert visual_tokens(worlds.world("paper").ablations) == worlds.VISUAL
 
 
+def test_windows_are_the_protocols_in_a_model_of_this_depth(study_of):
+    for name, bounds in (("text", RUN), ("one-based", ONE_BASED)):
+        study = study_of(planted.LOCAL, limit=1, protocol=PROTOCOLS[name])
+        assert study.windows == named(planted.LAYERS, bounds)
+        assert Recorded(
+            Recording(study.bench.store.path), ("planted", study.data, name)
+        ).windows == named(planted.LAYERS, bounds)
+    assert Published("llava-1.5-7b").windows == named(32, RUN)
+
+
 def test_of_no_images_there_are_the_papers_windows_and_at_most_one_token(study_of):
     """So that claims about windows find no images in them, and are undecided."""
-    study = study_of(planted.BLIND, protocol=QUICK)
+    study = study_of(planted.LOCAL, limit=0, protocol=QUICK)
+    assert study.windows == named(32, RUN)
     assert study.visual_tokens == 1
     assert list(study.sliding_places) == list(sliding(32))
     assert (min(study.sliding_places.values()), max(study.sliding_places.values())) == (
@@ -300,7 +349,7 @@ def both(request, folder, tmp_path_factory) -> tuple[Measured, Path]:
         place / "questions.json",
         protocol=replace({"text": TEXT, "authors": AUTHORS}[request.param], steps=2),
     )
-    for name in (*PAGES, "numbers"):
+    for name in (*PAGES, "ablations_unfiltered", "numbers"):
         assert getattr(study, name) is not None
     study.bench.store.close()
     file = tmp_path_factory.mktemp("recorded") / "rows.sqlite"
@@ -338,7 +387,7 @@ def recorded(both, monkeypatch) -> Recorded:
     return Recorded(recording, subject)
 
 
-@pytest.mark.parametrize("name", ["ablations", "knockouts"])
+@pytest.mark.parametrize("name", ["ablations", "ablations_unfiltered", "knockouts"])
 def test_recorded_tables_are_the_measured_ones(name, both, recorded):
     table, again = getattr(both[0], name), getattr(recorded, name)
     pd.testing.assert_frame_equal(again.rows, table.rows)
@@ -400,11 +449,12 @@ def test_a_recording_tells_what_it_is_of_and_that_it_is_one(recorded):
 
 def test_a_recording_keeps_as_many_images_as_its_protocol_does(recorded):
     """The authors' runs stop at a thousand images that pass filter 2."""
-    assert recorded.knockouts.counts["VQA"]["filter 2"] == IMAGES
+    assert recorded.ablations.counts["polling"]["asked"] == IMAGES
     assert recorded.protocol.most_images == {"text": None, "authors": 1000}[recorded.protocol.name]
-    del recorded.knockouts
+    del recorded.ablations
     recorded.protocol = replace(recorded.protocol, most_images=2)
-    assert recorded.knockouts.counts["VQA"]["filter 2"] == 2
+    yields = recorded.ablations.counts["polling"]
+    assert (yields["filter 2"], yields["asked"]) == (IMAGES, 2)
 
 
 @pytest.mark.parametrize("asked", ["ablations", "knockouts", "lens", "numbers", "visual_tokens"])
@@ -419,10 +469,16 @@ def test_what_was_not_recorded_is_refused_and_has_no_page(both, asked):
 
 def test_what_was_measured_on_no_image_is_recorded_as_such(study_of):
     study = study_of(planted.BLIND, protocol=QUICK)
-    counts = [study.ablations.counts, study.knockouts.counts]
+    tables = ("ablations", "ablations_unfiltered", "knockouts")
+    counts = [getattr(study, name).counts for name in tables]
     recorded = Recorded(Recording(study.bench.store.path), ("planted", study.data, "text"))
-    assert [recorded.ablations.counts, recorded.knockouts.counts] == counts
-    assert counts[1]["VQA"] == {"filter 1": IMAGES, "filter 2": 0, "asked": 0, "counted": 0}
+    assert [getattr(recorded, name).counts for name in tables] == counts
+    assert counts[0]["polling"] == {
+        "filter 1": IMAGES,
+        "filter 2": 0,
+        "asked": 0,
+        "counted": 0,
+    }
 
 
 def test_what_is_in_the_store_is_judged_without_the_model(both, stored):

@@ -131,7 +131,7 @@ def _table(name: str, tasks: tuple[str, ...], names: list[str]) -> Table:
                 "tokens": load_figures().tokens.get(arm, 0) * tokens * (1 + spread),
             }
             frames.append(pd.DataFrame(columns).assign(task=task, arm=arm, visual=VISUAL))
-    yields = {"filter 1": N, "filter 2": N, "asked": N, "counted": N}
+    yields = {"filter 1": N, "asked": N, "counted": N}
     return Table(pd.concat(frames, ignore_index=True), dict.fromkeys(tasks, yields))
 
 

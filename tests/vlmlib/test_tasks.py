@@ -12,24 +12,29 @@ import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tokenizers import AddedToken
 
 from tests.tiny import byte_level_tokenizer, picture, tiny_processor, tiny_qwen, tiny_vlm
 from vlmlib import VLM, VQA, Polling, VLMError
 from vlmlib.tasks import Description
 
 
-def phi3() -> VLM:
-    """A LLaVA whose tokenizer knows Phi-3's turns, which swallow the line end after them."""
+def phi3(swallowing: bool = True, template: str | None = None) -> VLM:
+    """A LLaVA whose tokenizer knows Phi-3's turns, which may swallow the line end after them."""
     model, processor = tiny_vlm().model, tiny_processor()
-    turns = ["<|user|>", "<|end|>", "<|assistant|>"]
+    turns = [
+        AddedToken(each, rstrip=swallowing, normalized=False, special=True)
+        for each in ("<|user|>", "<|end|>", "<|assistant|>")
+    ]
     processor.tokenizer.add_special_tokens({"additional_special_tokens": ["<image>", *turns]})
+    processor.chat_template = template
     model.resize_token_embeddings(len(processor.tokenizer), mean_resizing=False)
     return VLM(model, processor)
 
 
 FAMILIES = {
     "LLaVA-1.5": (tiny_vlm, "USER: <image>\n{} ASSISTANT:", " "),
-    "LLaVA-Phi-3": (phi3, "<|user|>\n<image>{}<|end|>\n<|assistant|>\n", " "),
+    "LLaVA-Phi-3": (phi3, "<|user|>\n<image>{}<|end|>\n<|assistant|>\n", ""),
     "Qwen2-VL": (
         tiny_qwen,
         "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>{}<|im_end|>\n<|im_start|>assistant\n",
@@ -55,6 +60,40 @@ def test_every_task_is_asked_in_the_familys_prompt_and_the_papers_words(family, 
         assert [each for each in stimulus.input_ids.tolist() if each != image] == [
             each for each in once if each != image
         ]
+
+
+TEMPLATES = {"none": None, "with a line end": "{turn}\n", "without one": "{turn}"}
+
+
+@pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
+@pytest.mark.parametrize(
+    ("swallowing", "pieces"),
+    [(True, ["▁It", "▁is", "▁a"]), (False, ["▁", "<0x0A>", "I", "t", "▁is", "▁a"])],
+    ids=["swallowed", "kept"],
+)
+def test_no_space_stands_between_phi_3s_line_end_and_it_is_a(swallowing, pieces, template):
+    """Whatever the checkpoint's own chat template, and whether its tokenizer keeps the line end,
+    whose own piece ("▁" and a byte) begins any text after a turn."""
+    turn = "<|user|>\n<image>{{ messages[0].content[1].text }}<|end|>\n<|assistant|>"
+    vlm = phi3(swallowing, template and template.replace("{turn}", turn))
+    task = VQA("What is on the bed?", "dog")
+    stimulus = task.read(vlm, picture())
+    assert stimulus.prompt.endswith("<|end|>\n<|assistant|>\nIt is a")
+    tokenizer = vlm.processor.tokenizer
+    shown = tokenizer.convert_ids_to_tokens(stimulus.input_ids.tolist())
+    assert shown[shown.index("<|assistant|>") + 1 :] == pieces
+    assert tokenizer.convert_ids_to_tokens(vlm.first_token(stimulus, "dog")) == "▁do"
+
+
+@pytest.mark.parametrize("ending", [":", ": ", ":\n"])
+def test_llava_1_5s_it_is_a_has_one_space_before_it_whatever_its_template(ending):
+    processor = tiny_processor()
+    processor.chat_template = "USER: <image>\n{{ messages[0].content[1].text }} ASSISTANT" + ending
+    vlm = VLM(tiny_vlm().model, processor)
+    stimulus = VQA("What is on the bed?", "dog").read(vlm, picture())
+    assert stimulus.prompt.endswith("bed? ASSISTANT: It is a")
+    shown = processor.tokenizer.convert_ids_to_tokens(stimulus.input_ids.tolist())
+    assert shown[-4:] == [":", "▁It", "▁is", "▁a"]
 
 
 def logits_for(vlm, *pieces: str) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """Windows of layers: are they the paper's, at every depth, and does each become one arm?
 
-Fails if a bound is read 0-based for 1-based, rounded to even or down, if the windows of the
-authors' code and of their text are mixed up, or if an arm blocks other layers than its window.
+Fails if a bound is read 1-based for 0-based, rounded to even or down, if the windows that were run
+and table 2's headings read 1-based are mixed up, or if an arm blocks other layers than its window.
 """
 
 import math
@@ -12,15 +12,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claims.neo2025.windows import AUTHORS, TEXT
+from claims.neo2025.windows import ONE_BASED, RUN
 from tests.tiny import picture, tiny_vlm
 from vlmlib import Block, VLMError
 from vlmlib.windows import knockouts, named, scaled, sliding
 
 EXACT = {
-    32: [(0, 10), (4, 14), (10, 20), (14, 24), (20, 31), (0, 32)],
-    28: [(0, 9), (4, 12), (9, 18), (12, 21), (18, 27), (0, 28)],
-    16: [(0, 5), (2, 7), (5, 10), (7, 12), (10, 16), (0, 16)],
+    32: [(0, 10), (5, 15), (11, 21), (15, 25), (21, 32), (0, 32)],
+    28: [(0, 9), (4, 13), (10, 18), (13, 22), (18, 28), (0, 28)],
+    16: [(0, 5), (3, 8), (6, 11), (8, 13), (11, 16), (0, 16)],
     8: [(0, 3), (1, 4), (3, 5), (4, 6), (5, 8), (0, 8)],
     1: [(0, 1)] * 6,
 }
@@ -28,32 +28,29 @@ EXACT = {
 
 @pytest.mark.parametrize("layers", EXACT)
 def test_the_papers_windows_at_a_depth_are_these(layers):
-    expected = dict(zip(TEXT, [range(*bounds) for bounds in EXACT[layers]], strict=True))
-    assert named(layers, TEXT) == expected
+    expected = dict(zip(RUN, [range(*bounds) for bounds in EXACT[layers]], strict=True))
+    assert named(layers, RUN) == expected
 
 
-def test_at_32_layers_they_are_table_2s_headings_read_1_based():
-    headings = {
-        "early": "1-10",
-        "early-mid": "5-14",
-        "mid": "11-20",
-        "mid-late": "15-24",
-        "late": "21-31",
-    }
-    shown = {name: f"{window[0] + 1}-{window[-1] + 1}" for name, window in named(32, TEXT).items()}
-    assert shown == headings | {"all": "1-32"}
+HEADINGS = {"early-mid": "5-14", "mid": "11-20", "mid-late": "15-24", "late": "21-31"}
 
 
-def test_the_authors_code_has_windows_of_its_own_under_the_same_names():
-    inclusive = [(0, 9), (5, 14), (11, 20), (15, 24), (21, 31), (0, 31)]
-    windows = named(32, AUTHORS)
-    assert [(window[0], window[-1]) for window in windows.values()] == inclusive
-    assert list(windows) == list(named(32, TEXT))
-    differing = [name for name, window in windows.items() if window != named(32, TEXT)[name]]
+def test_at_32_layers_they_are_table_2s_headings_as_they_stand():
+    """But for the first, L1-10, which counts from 1."""
+    shown = {name: f"{window[0]}-{window[-1]}" for name, window in named(32, RUN).items()}
+    assert shown == {"early": "0-9"} | HEADINGS | {"all": "0-31"}
+
+
+def test_all_headings_read_1_based_are_other_windows_under_the_same_names():
+    windows = named(32, ONE_BASED)
+    shown = {name: f"{window[0] + 1}-{window[-1] + 1}" for name, window in windows.items()}
+    assert shown == {"early": "1-10"} | HEADINGS | {"all": "1-32"}
+    assert list(windows) == list(named(32, RUN))
+    differing = [name for name, window in windows.items() if window != named(32, RUN)[name]]
     assert differing == ["early-mid", "mid", "mid-late", "late"]
 
 
-@given(layers=st.integers(1, 200), bounds=st.sampled_from([TEXT, AUTHORS]))
+@given(layers=st.integers(1, 200), bounds=st.sampled_from([RUN, ONE_BASED]))
 def test_a_window_is_a_nonempty_part_of_the_model(layers, bounds):
     """A window is a nonempty part of the model and its bounds are at most half a layer off."""
     windows = named(layers, bounds)
@@ -80,7 +77,7 @@ def test_windows_may_be_named_in_a_model_of_another_depth():
 
 def test_a_model_without_layers_has_no_windows():
     with pytest.raises(VLMError, match="0 layers"):
-        named(0, TEXT)
+        named(0, RUN)
 
 
 @pytest.mark.parametrize("window", [(-1, 4), (4, 4), (5, 4), (4, 33)])
@@ -119,7 +116,7 @@ def test_sources_targets_and_heads_that_can_be_read_once_reach_every_arm():
 def test_an_arm_changes_the_prediction_as_its_block_does():
     vlm = tiny_vlm()
     stimulus = vlm.read(picture(), "Is there a dog in this image?")
-    arms = knockouts(stimulus.visual, stimulus.last, named(len(vlm.layers), TEXT).values())
+    arms = knockouts(stimulus.visual, stimulus.last, named(len(vlm.layers), RUN).values())
     first, both = ([Block(stimulus.visual, stimulus.last, layers)] for layers in ([0], [0, 1]))
     seen = vlm.next_token(stimulus, [arms[0], arms[-1], []])
     expected = vlm.next_token(stimulus, [first, both, []])

@@ -69,7 +69,8 @@ class Example:
     - `category`: the target's, which tasks ask about; "" for none.
     - `questions`: free questions whose answer is the category.
     - `cluster`: what examples share that are no independent draws, the picture by default.
-    - `known`: what was found out about it before, as plain values, such as integrated gradients.
+    - `known`: what was found out about it before, as plain values, such as integrated gradients;
+      or another example that it is held against.
 
     !!! example
 
@@ -132,7 +133,11 @@ class Example:
         """All that a measurement may depend on, as plain values (see `store.content_key`)."""
         outlines = [[each.category, list(each.size), _plain(each.outline)] for each in self.objects]
         asked = [self.category, list(self.questions)]
-        return [self.id, self.picture_key, outlines, asked, dict(self.known)]
+        known = {
+            name: value.content if isinstance(value, Example) else value
+            for name, value in self.known.items()
+        }
+        return [self.id, self.picture_key, outlines, asked, known]
 
     @property
     def picture_key(self) -> str:

@@ -106,9 +106,14 @@ class Bench:
         self, examples: Sequence[Example], task: Task, design: Design, keep: Keep = is_right
     ) -> Table:
         """The table of a task under the arms of a design (see `measure`)."""
+        return Table.of(task.name, self.run(examples, task, design, keep), keep)
+
+    def run(
+        self, examples: Sequence[Example], task: Task, design: Design, keep: Keep = is_right
+    ) -> list[Finished]:
+        """The rows of which `measure` makes a table, example by example."""
         compute = functools.partial(run, task=task, design=design, keep=keep, seed=self.seed)
-        found = self.collect(examples, task.name, compute, name_of(design))
-        return Table.of(task.name, found, keep)
+        return self.collect(examples, task.name, compute, name_of(design))
 
     def mean_token(self) -> Float[Tensor, " d_model"]:
         """The mean token, on the model's device.
