@@ -14,37 +14,47 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from claimlib.claims import Claim, Paper, Subject, Trial, load_claims
-    from claimlib.controls import beside_negative_control, beside_positive_control
-    from claimlib.curves import increases, near, peaks, within
+    from claimlib.controls import (
+        beside_another,
+        beside_negative_control,
+        beside_positive_control,
+        where_alive,
+    )
+    from claimlib.curves import above_another, increases, near, peaks, within, within_factor
     from claimlib.errors import ClaimError, ClaimRefuted, ClaimUndecided, ClaimWarning
     from claimlib.kinds import KINDS, Kind
-    from claimlib.paired import greater
-    from claimlib.samples import Mean, Totals
+    from claimlib.paired import greater, minor, no_more
+    from claimlib.samples import Clustered, Mean, Totals, pooled
     from claimlib.shares import agrees, exceeds, exists, negligible
+    from claimlib.tables import repeats, reproduces
     from claimlib.verdicts import (
         Outcome,
         Verdict,
         counted_above,
         counted_equal,
-        holm,
         in_every_setting,
     )
 
 _MODULES = {
     "claims": ("Claim", "Paper", "Subject", "Trial", "load_claims"),
-    "controls": ("beside_negative_control", "beside_positive_control"),
-    "curves": ("increases", "near", "peaks", "within"),
+    "controls": (
+        "beside_another",
+        "beside_negative_control",
+        "beside_positive_control",
+        "where_alive",
+    ),
+    "curves": ("above_another", "increases", "near", "peaks", "within", "within_factor"),
     "errors": ("ClaimError", "ClaimRefuted", "ClaimUndecided", "ClaimWarning"),
     "kinds": ("KINDS", "Kind"),
-    "paired": ("greater",),
-    "samples": ("Mean", "Totals"),
+    "paired": ("greater", "minor", "no_more"),
+    "samples": ("Clustered", "Mean", "Totals", "pooled"),
     "shares": ("agrees", "exceeds", "exists", "negligible"),
+    "tables": ("repeats", "reproduces"),
     "verdicts": (
         "Outcome",
         "Verdict",
         "counted_above",
         "counted_equal",
-        "holm",
         "in_every_setting",
     ),
 }
@@ -57,6 +67,7 @@ __all__ = [
     "ClaimRefuted",
     "ClaimUndecided",
     "ClaimWarning",
+    "Clustered",
     "Kind",
     "Mean",
     "Outcome",
@@ -65,7 +76,9 @@ __all__ = [
     "Totals",
     "Trial",
     "Verdict",
+    "above_another",
     "agrees",
+    "beside_another",
     "beside_negative_control",
     "beside_positive_control",
     "counted_above",
@@ -73,14 +86,20 @@ __all__ = [
     "exceeds",
     "exists",
     "greater",
-    "holm",
     "in_every_setting",
     "increases",
     "load_claims",
+    "minor",
     "near",
     "negligible",
+    "no_more",
     "peaks",
+    "pooled",
+    "repeats",
+    "reproduces",
+    "where_alive",
     "within",
+    "within_factor",
 ]
 
 

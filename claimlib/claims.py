@@ -75,6 +75,8 @@ class Subject:
       prints once.
     - `known_as`: the label under which its known refutations stand, if not its own.
     - `beside`: the label of another subject; reports list the verdicts that differ from its.
+    - `group`: under which heading its verdicts stand in reports; `missing`: what a report says
+      where it has none.
     - `asked`: False for one that exists, but is not run in this session.
     - `marks`: of pytest, for its tests; `order`: those of a higher one run later.
     """
@@ -85,6 +87,8 @@ class Subject:
     note: str = ""
     known_as: str = ""
     beside: str = ""
+    group: str = ""
+    missing: str = "not run"
     asked: bool = True
     marks: tuple[Any, ...] = field(default=(), hash=False)
     order: int = 0

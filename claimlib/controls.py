@@ -2,21 +2,18 @@
 
 from dataclasses import replace
 
-import numpy as np
-from jaxtyping import Float
-
-from claimlib.paired import greater
-from claimlib.samples import Mean, Number, Sample, totals
+from claimlib.paired import Effect, greater
+from claimlib.samples import Mean, Number, Sample, Seen, seen, totals
 from claimlib.shares import exceeds
-from claimlib.verdicts import REFUTED, SUPPORTED, UNDECIDED, Verdict
+from claimlib.verdicts import REFUTED, SUPPORTED, UNDECIDED, Verdict, number
 
 NONE = "no control was printed"
 
 
 def beside_negative_control(
     verdict: Verdict,
-    effect: Sample | Float[np.ndarray, " image"] | Mean,
-    control: Sample | Float[np.ndarray, " image"] | None,
+    effect: Effect | Mean,
+    control: Effect | None,
 ) -> Verdict:
     """Hold a claimed effect against its negative control on the same images.
 
@@ -32,7 +29,7 @@ def beside_negative_control(
         >>> beside_negative_control(exceeds(hit, 0.5), hit, miss).control
         'control 0.0% of 20, discordant 20:0'
         >>> beside_negative_control(exceeds(hit, 0.5), hit, hit).why
-        'the negative control may do as much on these images; the interval includes zero'
+        'the negative control may do as much on these images; the interval includes 0.0 points'
     """
     if not verdict.n:
         return verdict
@@ -70,10 +67,63 @@ def beside_positive_control(verdict: Verdict, control: Sample | None, margin: Nu
     return _beside(verdict, exceeds(control, margin), shown, why)
 
 
+def beside_another(verdict: Verdict, control: Verdict, what: str) -> Verdict:
+    """Hold a verdict against a control that has a verdict of its own, such as of `greater`.
+
+    Unless the control is supported, a supported verdict becomes undecided. A refuted one stays.
+
+    **Arguments:** `what`: the control, in words.
+
+    !!! example
+
+        >>> from claimlib.shares import negligible
+        >>> nothing, some = np.zeros(90, bool), np.arange(90) < 30
+        >>> beside_another(negligible(nothing, 0.1), greater(some, nothing, 0.05), "all").outcome
+        <Outcome.SUPPORTED: 'supported'>
+    """
+    if not verdict.n:
+        return verdict
+    shown = f"control {number(control.estimate, control.unit)}: {control.outcome}"
+    return _beside(verdict, control, shown, f"the control is not shown: {what}")
+
+
 def _beside(verdict: Verdict, beside: Verdict, shown: str, why: str) -> Verdict:
     verdict = replace(verdict, control=shown)
     if verdict.outcome != SUPPORTED:
         return verdict
     if beside.outcome == SUPPORTED:
         return replace(verdict, fragile=verdict.fragile or beside.fragile)
-    return replace(verdict, outcome=UNDECIDED, why=why, fragile=beside.fragile)
+    return replace(
+        verdict, outcome=UNDECIDED, why=why, cause="control failed", fragile=beside.fragile
+    )
+
+
+def where_alive(verdict: Verdict, reached: Seen | None, more_than: Number = 0.5) -> Verdict:
+    """Hold a verdict against a check that its own intervention did something at all on these
+    images.
+
+    Unless it reached what it acts on in more than that share of the images (`exceeds`), whatever
+    was found is undecided: an instrument that does nothing shows nothing.
+
+    **Arguments:** `reached`: on which images what the intervention acts on was changed, such as the
+    hidden states at the targets of a blocked edge; None where a paper printed no such check.
+    `more_than`: half of the images, or fewer where a living intervention need not show in each.
+
+    !!! example
+
+        >>> from claimlib.shares import negligible
+        >>> nothing = negligible(np.zeros(90, bool), 0.1)
+        >>> where_alive(nothing, np.ones(90, bool)).outcome
+        <Outcome.SUPPORTED: 'supported'>
+        >>> where_alive(nothing, np.zeros(90, bool)).why
+        'the intervention did nothing on 90 of 90 images'
+    """
+    if not verdict.n or reached is None:
+        return verdict
+    alive, n = totals(reached).count, len(seen(reached))
+    if exceeds(reached, more_than).outcome == SUPPORTED:
+        return replace(verdict, dead=n - alive)
+    why = f"the intervention did nothing on {n - alive} of {n} images"
+    return replace(
+        verdict, outcome=UNDECIDED, why=why, cause="did nothing", dead=n - alive, fragile=False
+    )

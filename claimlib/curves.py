@@ -1,7 +1,7 @@
 """Means and curves over images: where a mean lies, whether a curve rises, where it peaks.
 
-Uncertainty is that of the images: `intervals` says how their means are resampled, and what bounds
-them where nothing can be.
+Uncertainty is that of the images, and of the categories that they share: `intervals` says how
+their means are resampled, and what bounds them where nothing can be.
 """
 
 import math
@@ -12,15 +12,19 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.special import ndtr, ndtri, stdtr
 
+from claimlib.clusters import SEED, Sums, resampled
 from claimlib.errors import ClaimError
-from claimlib.intervals import FEWEST, Bounds, of_any_mean, of_mean, of_sum, resampled, widened
+from claimlib.intervals import FEWEST, Bounds, apart, of_any_mean, of_mean, of_sum, widened
 from claimlib.samples import (
+    Clustered,
     Mean,
     Number,
     Range,
     Totals,
+    Values,
     check_values,
     neighbours,
+    seen,
     without_an_extreme,
 )
 from claimlib.verdicts import (
@@ -31,17 +35,22 @@ from claimlib.verdicts import (
     Outcome,
     Verdict,
     decide,
+    further,
     no_images,
     number,
     tail,
 )
 
-Curves = Float[np.ndarray, "image point"] | Sequence[Totals]
+Curves = Float[np.ndarray, "image point"] | Clustered | Sequence[Totals]
 EITHER_SIDE = "some resamples peak inside, some outside"
+FEW = "too few images to place a peak"
+SHUFFLED = "points in any other order may rise as much"
+FEWEST_CLUSTERS = 5
+SHUFFLES = 1999
 
 
 def within(
-    values: Float[np.ndarray, " image"] | Mean,
+    values: Values | Mean,
     low: Number,
     high: Number,
     bounds: Range = (0.0, 1.0),
@@ -75,7 +84,7 @@ def within(
 
 
 def near(
-    values: Float[np.ndarray, " image"] | Mean,
+    values: Values | Mean,
     printed: Number,
     margin: Number,
     scale: Number = 1.0,
@@ -107,26 +116,104 @@ def near(
     verdict = _within(
         values, printed - room, printed + room, bounds, level=level, unit=unit, kind="near"
     )
-    return replace(
-        verdict, required=f"within {number(room, unit)} of {number(printed, unit)}", threshold=room
+    return replace(verdict, required=f"within {number(room, unit)} of {number(printed, unit)}")
+
+
+def within_factor(
+    values: Values | Mean,
+    printed: Number,
+    factor: Number,
+    bounds: Range = (0.0, 1.0),
+    level: float = 0.90,
+    unit: str = "%",
+) -> Verdict:
+    """Does the mean over images lie within a factor of a printed one, whose spread is not known?
+
+    `within`, between the printed value divided and multiplied by the factor: two one-sided tests
+    of a ratio, for what is printed as a rate and may be small.
+
+    **Raises:** `ClaimError` as `within` does, and for a factor that is not above 1.
+
+    !!! example
+
+        >>> shares = np.tile([0.0, 0.0, 0.1, 0.2], 60)
+        >>> within_factor(shares, printed=0.065, factor=2).outcome
+        <Outcome.SUPPORTED: 'supported'>
+    """
+    if not factor > 1 or not printed > 0:
+        raise ClaimError(
+            f"A factor of {factor:g} about {printed:g} leaves no room. Pass a factor above 1, and "
+            "a printed value above zero."
+        )
+    low, high = printed / factor, printed * factor
+    verdict = _within(values, low, high, bounds, level=level, unit=unit, kind="within-factor")
+    required = f"within a factor of {factor:g} of {number(printed, unit)}"
+    return replace(verdict, required=required)
+
+
+def above_another(
+    values: Values | Mean,
+    others: Float[np.ndarray, " other"] | Clustered | Mean,
+    margin: Number,
+    bounds: Range = (0.0, 1.0),
+    level: float = 0.95,
+    unit: str = "%",
+) -> Verdict:
+    """Is a mean over images greater than one over other images, by more than a margin?
+
+    Two samples: the bounds of the difference follow from each one's own (`intervals.apart`).
+
+    **Raises:** `ClaimError` for a value outside the bounds.
+
+    !!! example
+
+        >>> one, two = np.tile([0.1, 0.4], 50), np.tile([0.0, 0.1], 60)
+        >>> above_another(one, two, margin=0.05).outcome
+        <Outcome.SUPPORTED: 'supported'>
+    """
+    samples = [each if isinstance(each, Mean) else seen(each) for each in (values, others)]
+    n = min(each.n if isinstance(each, Mean) else len(each) for each in samples)
+    required = f"more than the other by > {number(margin, unit)}"
+    if not n:
+        return no_images("above-another", required)
+    first, second = (_mean_of(each, bounds) for each in samples)
+
+    def between(mine: Bounds, mine_at: float, other: Bounds) -> Bounds:
+        return apart(mine, mine_at, other, second.estimate)
+
+    found = _Found(
+        n=n,
+        estimate=first.estimate - second.estimate,
+        bounds=between(first.bounds, first.estimate, second.bounds),
+        others=[
+            *(between(each, first.estimate, second.bounds) for each in first.others),
+            *(between(first.bounds, first.estimate, each) for each in second.others),
+        ],
     )
+    verdict = _placed(found, low=margin, high=math.inf, level=level, unit=unit)
+    shown = f"the other {number(second.estimate, unit)} of {second.n}"
+    return replace(verdict, kind="above-another", required=required, control=shown)
 
 
 def increases(
     curves: Curves,
     axis: Sequence[Number],
+    margin: Number = 0.0,
     bounds: Range = (0.0, 1.0),
     unit: str = "%",
     level: float = 0.95,
 ) -> Verdict:
-    """Does a curve rise along an axis?
+    """Does a curve rise along an axis, by more than a margin?
 
     The estimate is the least-squares line's change from the first point to the last, fitted for
-    each image and averaged; its interval above zero supports, below zero refutes. Of printed
-    counts, which the same images share in unknown ways, the interval is that of `intervals.of_sum`.
+    each image and averaged; its interval above the margin supports, below it refutes. Beside it a
+    rise must be more than the points' order gives by chance: in a permutation test, in which the
+    points of each image are shuffled, and those of one category alike. Of printed counts, which
+    the same images share in unknown ways, the interval is that of `intervals.of_sum`.
 
-    **Arguments:** `axis`: where the points lie, ascending; `bounds`: between what no value of a
-    curve can leave; `unit`: of the values, "%" for shares.
+    **Arguments:** `axis`: where the points lie, ascending; `margin`: the change that is of no
+    practical interest; `bounds`: between what no value of a curve can leave; `unit`: of the
+    values, "%" for shares.
 
     **Raises:** `ClaimError` for another number of points than the axis has, an axis that does not
     ascend, and a value outside the bounds.
@@ -139,20 +226,25 @@ def increases(
         >>> increases([Totals(6, 39), Totals(20, 39), Totals(25, 39)], axis=[13, 33, 60]).outcome
         <Outcome.SUPPORTED: 'supported'>
     """
-    weights = _slope(curves, axis)
-    n = len(curves) if isinstance(curves, np.ndarray) else min(point.n for point in curves)
-    if not n:
-        return no_images("increases", "a rise")
-    if isinstance(curves, np.ndarray):
-        found = _change(curves, weights, bounds)
+    required = f"a rise of > {number(margin, unit)}" if margin else "a rise"
+    if isinstance(curves, np.ndarray | Clustered):
+        sample = seen(curves)
+        weights = _slope(sample.values.shape[1], axis)
+        if not len(sample):
+            return no_images("increases", required)
+        found = _change(sample, weights, bounds)
+        verdict = _placed(found, low=margin, high=math.inf, level=level, unit=unit)
+        verdict = _shuffled(verdict, sample, weights, margin)
     else:
-        found = _printed_change(curves, weights)
-    verdict = _placed(found, low=0.0, high=math.inf, level=level, unit=unit)
-    return replace(verdict, kind="increases", required="a rise", threshold=0.0)
+        weights = _slope(len(curves), axis)
+        if not min(point.n for point in curves):
+            return no_images("increases", required)
+        verdict = placed_sum(curves, weights, margin, math.inf, level, unit)
+    return replace(verdict, kind="increases", required=required, threshold=margin)
 
 
 def peaks(
-    curves: Float[np.ndarray, "image point"],
+    curves: Float[np.ndarray, "image point"] | Clustered,
     points: Sequence[Number],
     low: Number,
     high: Number,
@@ -161,15 +253,16 @@ def peaks(
 ) -> Verdict:
     """Does the mean curve over images have its maximum between two places, ends included?
 
-    Supported if it has in all but (1 - level) / 2 of resamples of the images, refuted if in at most
-    so many, both widened for n as in `intervals.of_mean`; a resample whose maximum is shared by
-    points on both sides counts against either. The interval is that of the maximum's place.
+    Supported if it has in all but (1 - level) / 2 of resamples of the images (by cluster), refuted
+    if in at most so many, both widened for n as in `intervals.of_mean`; a resample whose maximum is
+    shared by points on both sides counts against either. The interval is that of the maximum's
+    place.
 
     A flat curve has no peak to place, and is undecided: where resampling the images moves the
     points of the curve, each about its own mean, as far apart as they lie in at least 1 - level of
-    resamples. So are fewer than 20 images. The level is that of one point inside against one
-    outside: where many points inside are equally high, a point outside that is hardly higher may be
-    missed.
+    resamples. So are fewer than 20 images, or 5 clusters. The level is that of one point inside
+    against one outside: where many points inside are equally high, a point outside that is hardly
+    higher may be missed.
 
     **Raises:** `ClaimError` for another number of points than the curves have, and values that are
     no numbers.
@@ -183,33 +276,80 @@ def peaks(
         >>> peaks(np.ones((30, 9)), range(9), 4, 6).why
         'the curve is flat'
     """
+    sample = seen(curves)
     places, required = np.asarray(points, dtype=float), f"peak {_range(low, high, unit)}"
-    if len(curves) == 0:
+    if not len(sample):
         return no_images("peaks", required)
-    wrong = int((~np.isfinite(curves)).sum())
-    if curves.shape[1] != len(places) or wrong:
+    wrong = int((~np.isfinite(sample.values)).sum())
+    if sample.values.shape[1] != len(places) or wrong:
         raise ClaimError(
-            f"Curves of {curves.shape[1]} points, {wrong} values of them no numbers, were given "
-            f"{len(places)} places. Pass a number and a place for every point."
+            f"Curves of {sample.values.shape[1]} points, {wrong} values of them no numbers, were "
+            f"given {len(places)} places. Pass a number and a place for every point."
         )
     inside = (places >= low) & (places <= high)
-    found = _peak(curves, places, inside, level)
-    others = (_peak(each, places, inside, level) for each in _without_a_leader(curves))
+    found = _peak(sample, places, inside, level)
+    mean = Sums.of(sample).mean
+    lead = sample.values[:, mean.argmax()] - sample.values.mean(axis=1)
+    others = (_peak(each, places, inside, level) for each in without_an_extreme(sample, lead))
     return Verdict(
         kind="peaks",
         outcome=found.outcome,
-        estimate=float(places[curves.mean(axis=0).argmax()]),
+        estimate=float(places[mean.argmax()]),
         interval=found.interval,
         level=level,
-        n=len(curves),
+        n=len(sample),
         required=required,
         p=found.p,
         p_against=found.p_against,
         alpha=tail(level),
         why=found.why,
+        cause=found.cause,
         fragile=any(other.outcome != found.outcome for other in others),
         unit=unit,
     )
+
+
+def placed_mean(
+    sample: Clustered, low: Number, high: Number, bounds: Range, level: float, unit: str = "%"
+) -> Verdict:
+    """The verdict on whether a mean over images lies between two numbers, of kind `within`.
+
+    !!! example
+
+        >>> placed_mean(seen(np.linspace(0, 1, 50)), 0.2, 0.9, (0, 1), level=0.95).outcome
+        <Outcome.SUPPORTED: 'supported'>
+    """
+    return _placed(_mean_of(sample, bounds), low=low, high=high, level=level, unit=unit)
+
+
+def placed_sum(
+    counts: Sequence[Totals],
+    weights: Float[np.ndarray, " share"],
+    low: Number,
+    high: Number,
+    level: float,
+    unit: str = "%",
+) -> Verdict:
+    """The same of a weighted sum of printed shares (`intervals.of_sum`).
+
+    !!! example
+
+        >>> counts = [Totals(5, 90), Totals(60, 90)]
+        >>> placed_sum(counts, np.array([-1.0, 1.0]), 0.0, 1.0, level=0.95).outcome
+        <Outcome.SUPPORTED: 'supported'>
+    """
+    moved = [
+        [*counts[:at], other, *counts[at + 1 :]]
+        for at, point in enumerate(counts)
+        for other in neighbours(point)
+    ]
+    found = _Found(
+        n=min(point.n for point in counts),
+        estimate=float(weights @ np.array([point.share for point in counts])),
+        bounds=of_sum(counts, weights),
+        others=[of_sum(each, weights) for each in moved],
+    )
+    return _placed(found, low=low, high=high, level=level, unit=unit)
 
 
 @dataclass(frozen=True)
@@ -224,7 +364,7 @@ class _Found:
 
 
 def _within(
-    values: Float[np.ndarray, " image"] | Mean,
+    values: Values | Mean,
     low: Number,
     high: Number,
     bounds: Range,
@@ -234,14 +374,12 @@ def _within(
     kind: str,
 ) -> Verdict:
     required = _range(low, high, unit)
-    if isinstance(values, Mean):
-        found, (least, most) = _printed_mean(values), values.bounds
-    elif len(values):
-        found, (least, most) = _mean(values, bounds), bounds
-    else:
+    sample = values if isinstance(values, Mean) else seen(values)
+    if not isinstance(sample, Mean) and not len(sample):
         return no_images(kind, required)
+    least, most = sample.bounds if isinstance(sample, Mean) else bounds
     verdict = _placed(
-        found,
+        _mean_of(sample, bounds),
         low=-math.inf if low <= least else low,
         high=math.inf if high >= most else high,
         level=level,
@@ -250,22 +388,20 @@ def _within(
     return replace(verdict, kind=kind, required=required)
 
 
-def _mean(values: Float[np.ndarray, " image"], bounds: Range) -> _Found:
-    others = [of_mean(each, bounds) for each in without_an_extreme(values)]
-    return _Found(len(values), float(values.mean()), of_mean(values, bounds), others)
+def _mean_of(sample: Clustered | Mean, bounds: Range) -> _Found:
+    """A mean with its bounds, and those that one image less would leave."""
+    if isinstance(sample, Mean):
+        first, *others = (
+            of_any_mean(each.value, each.n, each.bounds) for each in (sample, *sample.without_one())
+        )
+        return _Found(sample.n, float(sample.value), first, others)
+    others = [of_mean(each, bounds) for each in without_an_extreme(sample)]
+    return _Found(len(sample), float(Sums.of(sample).mean), of_mean(sample, bounds), others)
 
 
-def _printed_mean(mean: Mean) -> _Found:
-    first, *others = (
-        of_any_mean(each.value, each.n, each.bounds) for each in (mean, *mean.without_one())
-    )
-    return _Found(mean.n, float(mean.value), first, others)
-
-
-def _slope(curves: Curves, axis: Sequence[Number]) -> Float[np.ndarray, " point"]:
+def _slope(points: int, axis: Sequence[Number]) -> Float[np.ndarray, " point"]:
     """The weights with which a curve's points add up to its fitted change from end to end."""
     places = np.asarray(axis, dtype=float)
-    points = curves.shape[1] if isinstance(curves, np.ndarray) else len(curves)
     if len(places) < 2 or points != len(places) or not (np.diff(places) > 0).all():
         raise ClaimError(
             f"A curve of {points} points was given the axis {list(axis)}. Pass an ascending place "
@@ -275,30 +411,34 @@ def _slope(curves: Curves, axis: Sequence[Number]) -> Float[np.ndarray, " point"
     return centred / (centred**2).sum() * (places[-1] - places[0])
 
 
-def _change(
-    curves: Float[np.ndarray, "image point"], weights: Float[np.ndarray, " point"], bounds: Range
-) -> _Found:
-    check_values(curves, bounds)
+def _change(sample: Clustered, weights: Float[np.ndarray, " point"], bounds: Range) -> _Found:
+    check_values(sample.values, bounds)
     steepest = float(np.abs(weights).sum()) / 2 * (bounds[1] - bounds[0])
     reach = steepest * (1 + 1e-9)  # rounding may not leave it
-    changes = (curves * weights).sum(axis=1)
+    changes = (sample.values * weights).sum(axis=1)
     changes[np.abs(changes) < 1e-9 * reach] = 0.0  # a flat curve's rounding is no slope
-    return _mean(changes, (-reach, reach))
+    return _mean_of(Clustered(changes, sample.clusters, sample.weights), (-reach, reach))
 
 
-def _printed_change(counts: Sequence[Totals], weights: Float[np.ndarray, " point"]) -> _Found:
-    shares = np.array([point.share for point in counts])
-    moved = [
-        [*counts[:at], other, *counts[at + 1 :]]
-        for at, point in enumerate(counts)
-        for other in neighbours(point)
-    ]
-    return _Found(
-        n=min(point.n for point in counts),
-        estimate=float(weights @ shares),
-        bounds=of_sum(counts, weights),
-        others=[of_sum(each, weights) for each in moved],
-    )
+def _shuffled(
+    verdict: Verdict, sample: Clustered, weights: Float[np.ndarray, " point"], margin: Number
+) -> Verdict:
+    """The verdict on a rise, beside a permutation test of the points within a cluster."""
+    sums = Sums.of(sample).values
+    rng = np.random.default_rng(SEED)
+    orders = rng.permuted(np.tile(weights, (SHUFFLES, len(sums), 1)), axis=2)
+    drawn = np.einsum("rcp,cp->r", orders, sums)
+    observed, room = float(sums.sum(axis=0) @ weights), 1e-9 * float(np.abs(sums).sum() + 1)
+
+    def chance(as_far: Bool[np.ndarray, " resample"]) -> float:
+        return float((1 + np.count_nonzero(as_far)) / (1 + SHUFFLES))
+
+    p = max(verdict.p, chance(drawn >= observed - room))
+    falls = chance(drawn <= observed + room) if margin <= 0 else 0.0
+    p_against = max(verdict.p_against, falls)
+    outcome = decide(p, p_against, verdict.alpha)
+    why = "" if outcome != UNDECIDED else verdict.why or SHUFFLED
+    return replace(verdict, outcome=outcome, p=p, p_against=p_against, why=why)
 
 
 def _placed(found: _Found, *, low: Number, high: Number, level: float, unit: str) -> Verdict:
@@ -312,8 +452,10 @@ def _placed(found: _Found, *, low: Number, high: Number, level: float, unit: str
 
     bounds, estimate, decided = found.bounds, found.estimate, outcome(found.bounds)
     least, most = bounds.interval(level)
-    from_, to = low + (estimate - least), high - (most - estimate)
-    crossed = " and ".join(number(end, unit) for end in (low, high) if least <= end <= most)
+    times = further(level)
+    from_, to = low + times * (estimate - least), high - times * (most - estimate)
+    ends = [end for end in (low, high) if least <= end <= most]
+    crossed = " and ".join(number(end, unit) for end in ends)
     return Verdict(
         kind="within",
         outcome=decided,
@@ -322,6 +464,7 @@ def _placed(found: _Found, *, low: Number, high: Number, level: float, unit: str
         level=level,
         n=found.n,
         required=_range(low, high, unit),
+        threshold=min(ends, key=lambda end: abs(end - estimate), default=None),
         p=max(bounds.p_above(low), bounds.p_below(high)),
         p_against=min(bounds.p_below(low), bounds.p_above(high)),
         alpha=tail(level),
@@ -341,28 +484,31 @@ class _Peak:
     p: float = 1.0
     p_against: float = 1.0
     why: str = ""
+    cause: str = ""
 
 
 def _peak(
-    curves: Float[np.ndarray, "kept point"],
+    sample: Clustered,
     places: Float[np.ndarray, " point"],
     inside: Bool[np.ndarray, " point"],
     level: float,
 ) -> _Peak:
-    n = len(curves)
-    if n < FEWEST:
+    sums = Sums.of(sample)
+    n = len(sums.weights)
+    if len(sample) < FEWEST or n < FEWEST_CLUSTERS:
         anywhere = float(places.min()), float(places.max())
-        return _Peak(UNDECIDED, anywhere, why="too few images to place a peak")
-    means = resampled(curves)
+        return _Peak(UNDECIDED, anywhere, why=FEW, cause="too few images")
+    means = resampled(sums)
     highest = means == means.max(axis=0)
     interval = _places_of(highest, places, widened(tail(level), n))
     p = _p_of(highest[~inside].any(axis=0), n)
     p_against = _p_of(highest[inside].any(axis=0), n)
-    if _is_flat(curves.mean(axis=0), means, n, level):
-        return _Peak(UNDECIDED, interval, p, p_against, "the curve is flat")
+    if _is_flat(sums.mean, means, n, level):
+        return _Peak(UNDECIDED, interval, p, p_against, "the curve is flat", "flat curve")
     outcome = decide(p, p_against, tail(level))
-    why = EITHER_SIDE if outcome == UNDECIDED else ""
-    return _Peak(outcome, interval, p, p_against, why)
+    if outcome == UNDECIDED:
+        return _Peak(outcome, interval, p, p_against, EITHER_SIDE, "too few images")
+    return _Peak(outcome, interval, p, p_against)
 
 
 def _is_flat(
@@ -393,17 +539,6 @@ def _p_of(counts_against: Bool[np.ndarray, " resample"], n: int) -> float:
     """The share of resamples that count against a place, widened for n images."""
     share = (1 + np.count_nonzero(counts_against)) / (1 + len(counts_against))
     return float(stdtr(n - 1, ndtri(share) * math.sqrt((n - 1) / n)))
-
-
-def _without_a_leader(
-    curves: Float[np.ndarray, "image point"],
-) -> list[Float[np.ndarray, "kept point"]]:
-    """The curves without the one that speaks most for the peak, and without the one that speaks
-    most against it."""
-    if len(curves) < 2:
-        return []
-    lead = curves[:, curves.mean(axis=0).argmax()] - curves.mean(axis=1)
-    return [np.delete(curves, image, axis=0) for image in (lead.argmax(), lead.argmin())]
 
 
 def _range(low: Number, high: Number, unit: str) -> str:

@@ -1,7 +1,8 @@
 """Intervals: one-sided bounds at every level, from which an interval and its p-values follow alike.
 
-Shares have exact bounds (Clopper-Pearson), differences of shares of two samples Newcombe's, means
-over images those of a bootstrap over images.
+Shares have exact bounds (Clopper-Pearson), of as many images as those that share categories are
+worth; differences of two shares of the same images the score test's (Tango), of others Newcombe's;
+means those of a bootstrap over clusters.
 """
 
 import math
@@ -10,18 +11,17 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from scipy.optimize import bisect
 from scipy.special import betaincinv, ndtr, ndtri, stdtrit
-from scipy.stats import bootstrap
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from claimlib.samples import Number, Range, Totals, check_values
+from claimlib.clusters import Sums, effective, resampled
+from claimlib.samples import Clustered, Number, Range, Totals, as_numbers, check_values, seen
 from claimlib.verdicts import tail
 
-RESAMPLES = 9999
-SEED = 0
-FEWEST = 20  # images, from which on a bootstrap's intervals cover what they say, even if skewed
+# Images, and clusters of them, from which on a bootstrap's intervals cover what they say.
+FEWEST = 20
 SMALLEST_P = 1e-12
 
 
@@ -47,11 +47,12 @@ class Bounds:
         return _smallest(lambda alpha: self.upper(alpha) < threshold)
 
 
-def of_share(count: Number, n: int) -> Bounds:
+def of_share(count: Number, n: Number) -> Bounds:
     """Exact (Clopper-Pearson) bounds of a share.
 
-    **Arguments:** `count` may be fractional: the sum of values between 0 and 1, which at a given
-    mean are spread the most where all of them are 0 or 1 (Bhatia-Davis), and then are a count.
+    **Arguments:** neither need be whole: the count may be a sum of values between 0 and 1, which at
+    a given mean are spread the most where all of them are 0 or 1 (Bhatia-Davis), and then are a
+    count; `n` what images are worth that share categories.
 
     !!! example
 
@@ -106,16 +107,38 @@ def of_any_mean(value: Number, n: int, bounds: Range) -> Bounds:
     return Bounds(partial(stretched, share.lower), partial(stretched, share.upper))
 
 
-def of_mean(values: Float[np.ndarray, " image"], bounds: Range) -> Bounds:
-    """Bounds of a mean over images, by a bootstrap over images (BCa, with a fixed seed).
+def of_seen(sample: Clustered) -> Bounds:
+    """Bounds of a share of images that share categories: exact ones of as many independent images
+    as they are worth at each level (Korn and Graubard 1998).
 
-    Its levels are those of BCa with every normal quantile z widened to t sqrt(n / (n - 1))
-    (Hesterberg 2015), which covered best of what was tried: percentile, BCa, either of them
-    widened, and Student's t.
+    !!! example
 
-    Where all n values are one number v, no resample differs, and a mean of `x` below has
-    probability of at most ((x - low) / (v - low))^n to show that (Markov), which bounds it instead.
-    Of fewer than 20 images a bootstrap promises too much: the bounds are those of any spread.
+        >>> some = Clustered(np.arange(40) % 8 < 2, np.arange(40) % 8)
+        >>> "{:.2f} {:.2f}".format(*of_seen(some).interval(0.95))
+        '0.01 0.74'
+    """
+    share = float(Sums.of(sample).mean)
+
+    def end(which: int, alpha: float) -> float:
+        n = effective(sample, min(alpha, 1 - alpha))
+        bounds = of_share(share * n, n)
+        return (bounds.lower, bounds.upper)[which](alpha)
+
+    return Bounds(partial(end, 0), partial(end, 1))
+
+
+def of_mean(sample: Clustered | Float[np.ndarray, " image"], bounds: Range) -> Bounds:
+    """Bounds of a mean over images, by a bootstrap over clusters (BCa, with a fixed seed).
+
+    Its levels are those of BCa with every normal quantile z widened to t sqrt(n / (n - 1)) for n
+    clusters (Hesterberg 2015), which covered best of what was tried: percentile, BCa, either of
+    them widened, and Student's t. Of fewer than 20 clusters, no resample reaches beyond the means
+    of single ones: the bounds are Student's t's, with the jackknife's variance over clusters.
+
+    Where all clusters have one mean v, no resample differs, and a mean of `x` below has
+    probability of at most ((x - low) / (v - low))^n to show that in n clusters (Markov), which
+    bounds it instead. Of fewer than 20 images a bootstrap promises too much: the bounds are those
+    of any spread.
 
     **Arguments:** `bounds`: between what no value can leave.
 
@@ -128,37 +151,122 @@ def of_mean(values: Float[np.ndarray, " image"], bounds: Range) -> Bounds:
         >>> "{:.2f} {:.2f}".format(*of_mean(np.zeros(100), (0.0, 1.0)).interval(0.95))
         '0.00 0.04'
     """
-    check_values(values, bounds)
+    sample = as_numbers(seen(sample))
+    check_values(sample.values, bounds)
     low, high = bounds
-    n = len(values)
-    values = values.astype(np.float64)
-    if np.ptp(values) == 0:
-        value = float(values[0])
+    sums = Sums.of(sample)
+    mean, clusters = float(sums.mean), len(sums.weights)
+    if len(sums.weights) == 1 or np.abs(sums.without).max() <= 1e-12 * (high - low):
         return Bounds(
-            lambda alpha: value - (value - low) * (1 - alpha ** (1 / n)),
-            lambda alpha: value + (high - value) * (1 - alpha ** (1 / n)),
+            lambda alpha: mean - (mean - low) * (1 - alpha ** (1 / clusters)),
+            lambda alpha: mean + (high - mean) * (1 - alpha ** (1 / clusters)),
         )
-    if n < FEWEST:
-        return of_any_mean(float(values.mean()), n, bounds)
-    means = np.sort(resampled(values))
-    below = _bca(-values, -means[::-1], -float(high))
-    return Bounds(_bca(values, means, float(low)), lambda alpha: -below(alpha))
+    if sums.n < FEWEST:
+        return of_any_mean(min(max(mean, low), high), sums.n, bounds)
+    if clusters < FEWEST:
+        return _students(mean, math.sqrt(float(sums.covariance[0, 0])), clusters, bounds)
+    means = np.sort(resampled(sums))
+    below = _bca(-sums.without, -mean, -means[::-1], -float(high))
+    return Bounds(_bca(sums.without, mean, means, float(low)), lambda alpha: -below(alpha))
 
 
-def resampled(values: Float[np.ndarray, "image *rest"]) -> Float[np.ndarray, "*rest resample"]:
-    """Means over images drawn with replacement, always the same 9,999 draws of so many images.
+def _students(mean: float, error: float, clusters: int, bounds: Range) -> Bounds:
+    low, high = bounds
+
+    def lower(alpha: float) -> float:
+        return max(mean + float(stdtrit(clusters - 1, alpha)) * error, low)
+
+    def upper(alpha: float) -> float:
+        return min(mean - float(stdtrit(clusters - 1, alpha)) * error, high)
+
+    return Bounds(lower, upper)
+
+
+def of_pair(
+    more: Number | Shaped[np.ndarray, " pair"],
+    less: Number | Shaped[np.ndarray, " pair"],
+    n: Number,
+) -> Bounds:
+    """Bounds of a difference of two shares of the same n images, of which on `more` only the first
+    happened and on `less` only the second: those of the score test (Tango 1998). Of several pairs
+    that may be, the outermost.
 
     !!! example
 
-        >>> resampled(np.eye(30)).shape
-        (30, 9999)
+        >>> "{:.3f} {:.3f}".format(*of_pair(11, 2, 40).interval(0.95))
+        '0.055 0.393'
     """
-    draw = partial(bootstrap, method="percentile", n_resamples=RESAMPLES, batch=200, rng=SEED)
-    return draw((values,), np.mean, axis=0, vectorized=True).bootstrap_distribution
+
+    def lower(alpha: float) -> float:
+        return _root(lambda margin: float(np.max(score_p(more, less, n, margin))) - alpha)
+
+    def upper(alpha: float) -> float:
+        return -_root(lambda margin: float(np.max(score_p(less, more, n, margin))) - alpha)
+
+    return Bounds(lower, upper)
+
+
+def score_p(
+    more: Number | Shaped[np.ndarray, " pair"],
+    less: Number | Shaped[np.ndarray, " pair"],
+    n: Number,
+    margin: Number,
+) -> Float[np.ndarray, " pair"] | float:
+    """One-sided p-values of the score test that the difference of two shares of the same n images
+    is not above a margin (Tango 1998, equation 2).
+
+    !!! example
+
+        >>> "{:.4f}".format(score_p(11, 2, 40, 0.05))
+        '0.0221'
+    """
+    more, less = np.asarray(more, float), np.asarray(less, float)
+    linear = (2 * n - more + less) * margin - more - less
+    constant = -less * margin * (1 - margin)
+    second = (np.sqrt(np.maximum(linear**2 - 8 * n * constant, 0.0)) - linear) / (4 * n)
+    variance = n * (2 * second + margin * (1 - margin))
+    above = more - less - n * margin
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = np.where(above == 0, 0.0, above / np.sqrt(np.maximum(variance, 0.0)))
+    return ndtr(-z)
+
+
+def _root(p_minus_alpha: Callable[[float], float]) -> float:
+    """Where a p-value that grows with the margin passes alpha."""
+    edge = 1 - 1e-12
+    if p_minus_alpha(-edge) > 0:
+        return -1.0
+    if p_minus_alpha(edge) < 0:
+        return 1.0
+    return float(bisect(p_minus_alpha, -edge, edge, xtol=1e-9))  # pyright: ignore[reportArgumentType]
+
+
+def apart(first: Bounds, mine: Number, second: Bounds, other: Number) -> Bounds:
+    """Bounds of a difference of two numbers of independent samples, from each one's own bounds
+    (MOVER, Zou and Donner 2008).
+
+    **Arguments:** the bounds and the estimate of the first, and those of the second.
+
+    !!! example
+
+        >>> one, two = of_share(20, 39), of_share(5, 39)
+        >>> "{:.2f} {:.2f}".format(*apart(one, 20 / 39, two, 5 / 39).interval(0.95))
+        '0.16 0.57'
+    """
+
+    def lower(alpha: float) -> float:
+        away = math.hypot(mine - first.lower(alpha), second.upper(alpha) - other)
+        return mine - other - math.copysign(away, 0.5 - alpha)
+
+    def upper(alpha: float) -> float:
+        away = math.hypot(first.upper(alpha) - mine, other - second.lower(alpha))
+        return mine - other + math.copysign(away, 0.5 - alpha)
+
+    return Bounds(lower, upper)
 
 
 def widened(alpha: float, n: int) -> float:
-    """The normal quantile of a one-sided level, widened for resamples of n images (Hesterberg
+    """The normal quantile of a one-sided level, widened for resamples of n clusters (Hesterberg
     2015).
 
     !!! example
@@ -195,13 +303,16 @@ def of_sum(shares: Sequence[Totals], weights: Float[np.ndarray, " share"]) -> Bo
 
 
 def _bca(
-    values: Float[np.ndarray, " image"], means: Float[np.ndarray, " resample"], lowest: float
+    without: Float[np.ndarray, " cluster"],
+    mean: float,
+    means: Float[np.ndarray, " resample"],
+    lowest: float,
 ) -> Callable[[float], float]:
     """The lower bound at any level: an order statistic of the sorted resampled means."""
-    n = len(values)
-    deviations = values - values.mean()
-    acceleration = (deviations**3).sum() / (6 * (deviations**2).sum() ** 1.5)
-    below, at_most = (np.searchsorted(means, values.mean(), side) for side in ("left", "right"))
+    n = len(without)
+    moves = without.mean() - without  # by the jackknife (Efron and Tibshirani 1993, 14.15)
+    acceleration = (moves**3).sum() / (6 * (moves**2).sum() ** 1.5)
+    below, at_most = (np.searchsorted(means, mean, side) for side in ("left", "right"))
     bias = ndtri((below + at_most) / (2 * len(means)))
 
     def lower(alpha: float) -> float:

@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from claimlib.curves import increases, near, peaks, within
-from claimlib.paired import greater
+from claimlib.curves import above_another, increases, near, peaks, within, within_factor
+from claimlib.paired import greater, minor, no_more
 from claimlib.shares import agrees, exceeds, exists, negligible
+from claimlib.tables import repeats, reproduces
 from claimlib.verdicts import Verdict, counted_above, counted_equal
 
 
@@ -47,6 +48,7 @@ def is_number(value: Any) -> bool:
 SHARE = Bound("a share between 0 and 1", lambda value: is_number(value) and 0 <= value <= 1)
 FINITE = Bound("a finite number", is_number)
 ABOVE_ZERO = Bound("a number above zero", lambda value: is_number(value) and value > 0)
+ABOVE_ONE = Bound("a number above one", lambda value: is_number(value) and value > 1)
 WHOLE = Bound(
     "a whole number above zero",
     lambda value: is_number(value) and isinstance(value, int) and value > 0,
@@ -59,13 +61,19 @@ LEVEL = Bound(
 KINDS: dict[str, Kind] = {
     "exceeds": Kind(exceeds, {"threshold": SHARE}),
     "negligible": Kind(negligible, {"margin": SHARE}),
-    "greater": Kind(greater),
+    "greater": Kind(greater, {"margin": SHARE}),
+    "no-more": Kind(no_more, {"margin": SHARE}),
+    "minor": Kind(minor, {"part": SHARE}),
     "agrees": Kind(agrees, {"margin": SHARE}),
+    "reproduces": Kind(reproduces, {"margin": SHARE}),
+    "repeats": Kind(repeats, {"margin": SHARE}),
     "exists": Kind(exists, {"at_least": WHOLE}),
-    "increases": Kind(increases),
+    "increases": Kind(increases, {"margin": FINITE}),
     "peaks": Kind(peaks, {"low": FINITE, "high": FINITE}),
     "within": Kind(within, {"low": FINITE, "high": FINITE}),
     "near": Kind(near, {"margin": ABOVE_ZERO}),
+    "within-factor": Kind(within_factor, {"factor": ABOVE_ONE}),
+    "above-another": Kind(above_another, {"margin": FINITE}),
     "counted-above": Kind(counted_above, {"threshold": FINITE}, sampled=False),
     "counted-equal": Kind(counted_equal, {"expected": FINITE}, sampled=False),
 }

@@ -182,7 +182,7 @@ def pytest_terminal_summary(
     from claimlib.report import lines, write
 
     terminalreporter.section("verdicts")
-    for line in lines(found.rows):
+    for line in lines(found.rows, full=config.option.verbose > 0):
         terminalreporter.line(line)
     folder = config.option.claims_report
     if folder:

@@ -11,7 +11,12 @@ from claimlib.errors import ClaimError
 from claimlib.verdicts import Verdict
 
 Row = Mapping[str, Any]
-FRAGILE = "`*`: one image more or less would change this."
+LEGEND = (
+    "`*`: one image more or less would change this. In parentheses, why an undecided claim is one: "
+    "`too few images`, or the estimate lies so near to what is required that ten times as many "
+    "would not decide (`at the bound`); a control that has to hold does not (`control failed`); an "
+    "intervention `did nothing`."
+)
 
 
 def row(trial: Trial, verdict: Verdict, position: int) -> dict[str, Any]:
@@ -25,26 +30,34 @@ def row(trial: Trial, verdict: Verdict, position: int) -> dict[str, Any]:
         "label": trial.label,
         "note": trial.subject.note,
         "beside": trial.subject.beside,
+        "group": trial.subject.group,
+        "missing": trial.subject.missing,
         "position": position,
         "outcome": str(verdict.outcome),
+        "reason": verdict.reason,
+        "on_average": str(verdict.on_average.outcome) if verdict.on_average else "",
+        "figures": verdict.figures,
+        "required": verdict.required,
+        "short": verdict.short,
         "line": str(verdict),
+        "may_err": 2 * verdict.alpha if verdict.sampled and verdict.n else 0.0,
         "fragile": verdict.fragile,
         "parts": [[name, str(part)] for name, part in verdict.parts],
     }
 
 
-def lines(rows: Iterable[Row]) -> Iterator[str]:
-    """The findings, grouped by paper, section and claim."""
+def lines(rows: Iterable[Row], full: bool = True) -> Iterator[str]:
+    """The findings, grouped by paper, section and claim: whole sentences, or a short line each."""
     papers = by_paper(rows)
     for claims, found in papers:
         if len(papers) > 1:
             yield f"{claims[0].paper.title}\n"
-        yield from _paper_lines(claims, found)
+        yield from _paper_lines(claims, found, full)
 
 
 def verdict_page(rows: Iterable[Row]) -> str:
-    """Outcomes by claim (rows) and subject (columns), for each paper; `*` marks those that one
-    image more or less changes.
+    """Outcomes by claim (rows) and subject (columns), for each paper and group of subjects; `*`
+    marks those that one image more or less changes.
 
     Of the tests of one claim on one subject it says how many came out how. Below stand the verdicts
     that differ from those of the subject beside, notes, and why claims do not apply.
@@ -104,7 +117,7 @@ def table(rows: Sequence[Mapping[str, str]]) -> str:
     return head + rule + "".join(cells)
 
 
-def _paper_lines(claims: Sequence[Claim], rows: Sequence[Row]) -> Iterator[str]:
+def _paper_lines(claims: Sequence[Claim], rows: Sequence[Row], full: bool) -> Iterator[str]:
     judged = {each["claim"] for each in rows}
     sections = {claim.section for claim in claims if claim.id in judged}
     for section in sorted(sections, key=_place):
@@ -113,8 +126,9 @@ def _paper_lines(claims: Sequence[Claim], rows: Sequence[Row]) -> Iterator[str]:
             if claim.section == section and claim.id in judged:
                 yield f"  {claim.id}: {claim.statement}"
                 found = (each for each in rows if each["claim"] == claim.id)
-                yield from (f"    {each['label']}: {each['line']}" for each in found)
-    yield from (f"\n{note}" for note in _notes(rows))
+                told = "line" if full else "short"
+                yield from (f"    {each['label']}: {each[told]}" for each in found)
+    yield from (f"\n{note}" for note in (*_notes(rows), _false(rows)) if note)
 
 
 def _place(section: str) -> tuple[bool, list[int], str]:
@@ -123,21 +137,71 @@ def _place(section: str) -> tuple[bool, list[int], str]:
 
 
 def _paper_page(claims: Sequence[Claim], rows: Sequence[Row]) -> str:
-    labels = list(dict.fromkeys(each["label"] for each in rows))
     found: dict[tuple[str, str], list[str]] = {}
     for each in rows:
-        outcome = each["outcome"] + ("*" if each["fragile"] else "")
-        found.setdefault((each["claim"], each["label"]), []).append(outcome)
+        found.setdefault((each["claim"], each["label"]), []).append(_outcome(each))
     outcomes = {key: _together(several) for key, several in found.items()}
-    overview = table(
-        [
-            {"section": claim.section, "claim": f"`{claim.id}`", "statement": claim.statement}
-            | {label: outcomes.get((claim.id, label), "") for label in labels}
-            for claim in claims
-        ]
+    groups: dict[str, dict[str, str]] = {}
+    for each in rows:
+        groups.setdefault(each["group"], {})[each["label"]] = each["missing"]
+    overviews = (
+        (f"### {group}\n\n" if group else "") + _overview(claims, rows, labels)
+        for group, labels in groups.items()
     )
-    parts = [FRAGILE, overview.rstrip("\n"), *_changes(rows, outcomes), *_notes(rows)]
-    return "\n\n".join([*parts, *_reasons(claims, rows)]) + "\n"
+    parts = [LEGEND, *overviews, *_changes(rows, outcomes), *_notes(rows), _false(rows)]
+    return "\n\n".join(filter(None, [*parts, *_reasons(claims, rows)])) + "\n"
+
+
+def _overview(claims: Sequence[Claim], rows: Sequence[Row], labels: Mapping[str, str]) -> str:
+    """The claims that have a verdict on any of some subjects, with what is required, and the
+    verdicts with their figures."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for each in rows:
+        if each["label"] in labels:
+            found.setdefault((each["claim"], each["label"]), []).append(each)
+
+    def cell(claim: Claim, label: str) -> str:
+        several = found.get((claim.id, label), [])
+        if not several:
+            return "not applicable" if label in claim.not_on else labels[label]
+        figures = f"<br>{several[0]['figures']}" if len(several) == 1 else ""
+        return _together(list(map(_outcome, several))) + figures
+
+    def required(claim: Claim) -> str:
+        return next(each["required"] for (id_, _), (each, *_) in found.items() if id_ == claim.id)
+
+    judged = [claim for claim in claims if any((claim.id, label) in found for label in labels)]
+    return table(
+        [
+            {
+                "section": claim.section,
+                "claim": f"`{claim.id}`",
+                "statement": claim.statement,
+                "required": required(claim),
+            }
+            | {label: cell(claim, label) for label in labels}
+            for claim in judged
+        ]
+    ).rstrip("\n")
+
+
+def _outcome(row: Row) -> str:
+    """An outcome, the reason of an undecided, and what holds on average over settings."""
+    told = row["outcome"] + ("*" if row["fragile"] else "")
+    told += f" ({row['reason']})" if row["reason"] else ""
+    beside = row["on_average"]
+    return f"{told}; on average {beside}" if beside and beside != row["outcome"] else told
+
+
+def _false(rows: Sequence[Row]) -> str:
+    """How many of several verdicts would be false if every claim lay at its bound."""
+    sampled = [each["may_err"] for each in rows if each["may_err"]]
+    if len(sampled) < 2:
+        return ""
+    return (
+        f"If each of these {len(sampled)} claims about samples lay just at its bound, "
+        f"{sum(sampled):.1f} of the verdicts would be expected to be false, at most."
+    )
 
 
 def _together(outcomes: Sequence[str]) -> str:

@@ -1,9 +1,11 @@
 """What was measured: on which images it happened, or on how many, or how strongly."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 
 from claimlib.errors import ClaimError
 
@@ -32,7 +34,103 @@ class Totals:
         return self.count / self.n
 
 
-Sample = Bool[np.ndarray, " image"] | Totals
+@dataclass(frozen=True, eq=False)
+class Clustered:
+    """What was seen on images that are no independent draws: those of one cluster, such as a
+    category, have something in common.
+
+    - `values`: bools or numbers, one per image; for a curve, a row per image.
+    - `clusters`: of which cluster each image is. Where all are of one, what is measured is about
+      that one, and each image is a draw.
+    - `weights`: what each image counts for; alike, where None is given.
+
+    **Raises:** `ClaimError` for another number of clusters or weights than of values, and for
+    weights that are not above zero.
+
+    !!! example
+
+        >>> seen = Clustered(np.array([True, True, False]), ["dog", "dog", "cat"])
+        >>> len(seen), seen.codes.tolist()
+        (3, [1, 1, 0])
+    """
+
+    values: Shaped[np.ndarray, "image *point"]
+    clusters: Sequence[Any] | Shaped[np.ndarray, " image"]
+    weights: Float[np.ndarray, " image"] | None = None
+
+    def __post_init__(self) -> None:
+        n, clusters = len(self.values), len(self.clusters)
+        weights = n if self.weights is None else len(self.weights)
+        if clusters != n or weights != n:
+            raise ClaimError(
+                f"Clustered was given {n} values, {clusters} clusters and {weights} weights. Pass "
+                "one of each for every image."
+            )
+        if self.weights is not None and not (self.weights > 0).all():
+            raise ClaimError("Clustered was given a weight that is not above zero.")
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def mean(self) -> "Clustered":
+        """Of curves: the mean over the points of each image."""
+        return self._with(self.values.mean(axis=1))
+
+    def point(self, at: int) -> "Clustered":
+        """Of curves: the values at one point."""
+        return self._with(self.values[:, at])
+
+    def _with(self, values: Shaped[np.ndarray, " image"]) -> "Clustered":
+        return Clustered(values, self.clusters, self.weights)
+
+    @property
+    def codes(self) -> Shaped[np.ndarray, " image"]:
+        """The clusters as numbers from 0 on."""
+        found, codes = np.unique(np.asarray(self.clusters), return_inverse=True)
+        return codes if len(found) != 1 else np.arange(len(codes))
+
+
+def pooled(samples: Sequence["Clustered"]) -> Clustered:
+    """Samples of several settings as one, in which each setting counts the same.
+
+    !!! example
+
+        >>> few, many = (Clustered(np.full(n, n == 2), range(n)) for n in (2, 8))
+        >>> pooled([few, many]).weights.round(4).tolist()[:3]
+        [0.25, 0.25, 0.0625]
+    """
+    return Clustered(
+        np.concatenate([each.values for each in samples]),
+        np.concatenate([np.asarray(each.clusters).astype(str) for each in samples]),
+        np.concatenate([np.full(len(each), 1 / len(samples) / len(each)) for each in samples]),
+    )
+
+
+Seen = Bool[np.ndarray, " image"] | Clustered
+Sample = Seen | Totals
+Values = Float[np.ndarray, " image"] | Clustered
+
+
+def seen(sample: Shaped[np.ndarray, "image *point"] | Clustered) -> Clustered:
+    """A sample with its clusters; without any, each image is one of its own.
+
+    !!! example
+
+        >>> seen(np.array([True, False])).codes.tolist()
+        [0, 1]
+    """
+    return sample if isinstance(sample, Clustered) else Clustered(sample, np.arange(len(sample)))
+
+
+def as_numbers(sample: Clustered) -> Clustered:
+    """A sample whose bools are 0.0 or 1.0.
+
+    !!! example
+
+        >>> as_numbers(seen(np.array([True, False]))).values.tolist()
+        [1.0, 0.0]
+    """
+    return Clustered(sample.values.astype(np.float64), sample.clusters, sample.weights)
 
 
 def totals(sample: Sample) -> Totals:
@@ -43,7 +141,10 @@ def totals(sample: Sample) -> Totals:
         >>> totals(np.array([True, False, True]))
         Totals(count=2, n=3)
     """
-    return sample if isinstance(sample, Totals) else Totals(int(sample.sum()), len(sample))
+    if isinstance(sample, Totals):
+        return sample
+    values = seen(sample).values
+    return Totals(int(values.sum()), len(values))
 
 
 @dataclass(frozen=True)
@@ -88,19 +189,28 @@ def neighbours(counted: Totals) -> list[Totals]:
     return [Totals(count, counted.n) for count in counts if 0 <= count <= counted.n]
 
 
-def without_an_extreme(values: Float[np.ndarray, " image"]) -> list[Float[np.ndarray, " kept"]]:
-    """The values without the largest, and those without the smallest.
+def without_an_extreme(
+    sample: Clustered, by: Float[np.ndarray, " image"] | None = None
+) -> list[Clustered]:
+    """The sample without the image of the largest value, and without that of the smallest.
+
+    **Arguments:** `by`: what to rank images by, the values where None is given.
 
     !!! example
 
-        >>> [each.tolist() for each in without_an_extreme(np.array([0.5, 0.1, 0.9]))]
+        >>> [each.values.tolist() for each in without_an_extreme(seen(np.array([0.5, 0.1, 0.9])))]
         [[0.5, 0.1], [0.5, 0.9]]
     """
-    return (
-        [np.delete(values, values.argmax()), np.delete(values, values.argmin())]
-        if len(values) > 1
-        else []
-    )
+    rank = sample.values if by is None else by
+    if len(sample) < 2:
+        return []
+    return [_without(sample, int(at)) for at in (rank.argmax(), rank.argmin())]
+
+
+def _without(sample: Clustered, at: int) -> Clustered:
+    weights = None if sample.weights is None else np.delete(sample.weights, at)
+    clusters = np.delete(np.asarray(sample.clusters), at)
+    return Clustered(np.delete(sample.values, at, axis=0), clusters, weights)
 
 
 def check_values(values: Float[np.ndarray, "image *rest"], bounds: Range) -> None:

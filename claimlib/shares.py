@@ -1,17 +1,20 @@
 """Shares of images: the rules by which counts become supported, refuted or undecided."""
 
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
-from scipy.stats import binom
+from scipy.special import betainc, betaincinv
 from statsmodels.stats.proportion import proportion_confint
 
+from claimlib.clusters import effective
 from claimlib.errors import ClaimError
 from claimlib.intervals import of_difference, of_share
 from claimlib.paired import greater
-from claimlib.samples import Number, Sample, Totals, neighbours, totals
+from claimlib.samples import Number, Sample, Totals, neighbours, seen, totals
 from claimlib.verdicts import (
+    POINTS,
+    POWER,
     REFUTED,
     SUPPORTED,
     TOO_FEW,
@@ -19,7 +22,9 @@ from claimlib.verdicts import (
     Outcome,
     Verdict,
     decide,
+    further,
     no_images,
+    number,
     tail,
 )
 
@@ -36,14 +41,52 @@ def wilson(sample: Sample, level: float = 0.95) -> tuple[float, float]:
     if not counted.n:
         return 0.0, 1.0
     low, high = proportion_confint(counted.count, counted.n, alpha=1 - level, method="wilson")
-    return float(low), float(high)
+    return float(low), float(high)  # pyright: ignore[reportArgumentType]
+
+
+def share_interval(sample: Sample, level: float = 0.95) -> tuple[float, float]:
+    """The exact interval by which `exceeds` decides, to be shown where nothing is decided.
+
+    !!! example
+
+        >>> "{:.3f} {:.3f}".format(*share_interval(Totals(20, 39)))
+        '0.348 0.676'
+    """
+    found = worth(sample, tail(level))
+    return of_share(found.share * found.n, found.n).interval(level) if found.seen else (0.0, 1.0)
+
+
+class Worth(NamedTuple):
+    """A share, and of how many independent images: `share`, `n`; on how many it was `seen`."""
+
+    share: float
+    n: float
+    seen: int
+
+
+def worth(sample: Sample, alpha: float) -> Worth:
+    """A share, and how many independent images would tell as much of it (`clusters.effective`).
+
+    !!! example
+
+        >>> worth(Totals(20, 39), 0.025)
+        Worth(share=0.5128205128205128, n=39.0, seen=39)
+    """
+    if isinstance(sample, Totals):
+        return Worth(sample.share if sample.n else 0.0, float(sample.n), sample.n)
+    found = seen(sample)
+    if not len(found):
+        return Worth(0.0, 0.0, 0)
+    share = float(np.average(found.values, weights=found.weights))
+    return Worth(share, effective(found, alpha), len(found))
 
 
 def exceeds(sample: Sample, threshold: Number, level: float = 0.95) -> Verdict:
     """Is the share of images on which it happened greater than a threshold?
 
     The exact (Clopper-Pearson) interval of this level decides: above the threshold it supports,
-    below it refutes, each falsely in at most (1 - level) / 2 of samples.
+    below it refutes, each falsely in at most (1 - level) / 2 of samples. Images that share
+    categories count as the independent ones that they are worth (Korn and Graubard 1998).
 
     **Raises:** `ClaimError` for a threshold that is no share.
 
@@ -54,18 +97,18 @@ def exceeds(sample: Sample, threshold: Number, level: float = 0.95) -> Verdict:
         >>> exceeds(Totals(20, 39), 0.5).outcome
         <Outcome.UNDECIDED: 'undecided'>
     """
-    counted = totals(sample)
-    at_least, at_most = _tails(counted.n, threshold)
-    enough = np.flatnonzero(at_least < tail(level))
+    alpha = tail(level)
+    found = worth(sample, alpha)
+    enough = _least(found.n, threshold, alpha)
     return _share(
-        counted,
+        sample,
+        found,
         kind="exceeds",
         required=f"> {threshold:.0%}",
         threshold=threshold,
         level=level,
-        p=at_least,
-        p_against=at_most,
-        detectable=f">= {enough[0] / counted.n:.1%}" if len(enough) else "",
+        is_above=True,
+        detectable="" if enough is None else f">= {enough:.1%}",
     )
 
 
@@ -73,8 +116,8 @@ def negligible(sample: Sample, margin: Number, level: float = 0.90) -> Verdict:
     """Is the share of images that an intervention changed smaller than a margin (equivalence)?
 
     The clean run is right on every counted image, so that this share is the paired difference to
-    it. The exact interval of this level decides: inside the margin it supports, outside it refutes,
-    each falsely in at most (1 - level) / 2 of samples.
+    it. The exact interval of this level decides, as for `exceeds`: inside the margin it supports,
+    outside it refutes, each falsely in at most (1 - level) / 2 of samples.
 
     **Raises:** `ClaimError` for a margin that is no share.
 
@@ -85,18 +128,18 @@ def negligible(sample: Sample, margin: Number, level: float = 0.90) -> Verdict:
         >>> negligible(Totals(0, 20), 0.1).detectable
         'too few images to show it'
     """
-    counted = totals(sample)
-    at_least, at_most = _tails(counted.n, margin)
-    enough = np.flatnonzero(at_most < tail(level))
+    alpha = tail(level)
+    found = worth(sample, alpha)
+    enough = _least(found.n, 1 - margin, alpha)
     return _share(
-        counted,
+        sample,
+        found,
         kind="negligible",
         required=f"< {margin:.0%}",
         threshold=margin,
         level=level,
-        p=at_most,
-        p_against=at_least,
-        detectable=f"<= {enough[-1] / counted.n:.1%}" if len(enough) else "",
+        is_above=False,
+        detectable="" if enough is None else f"<= {1 - enough:.1%}",
     )
 
 
@@ -124,7 +167,7 @@ def agrees(sample: Sample, printed: Totals, margin: Number, level: float = 0.90)
 
 @cache  # the p-values are searched for, and tables repeat the same few counts
 def _agrees(ours: Totals, printed: Totals, margin: Number, level: float) -> Verdict:
-    required = f"within {margin:.0%} of {printed.count} of {printed.n}"
+    required = f"within {number(margin, POINTS)} points of {printed.count} of {printed.n}"
     if not ours.n or not printed.n:
         return no_images("agrees", required)
     possible = can_agree(printed, margin, level)
@@ -137,8 +180,10 @@ def _agrees(ours: Totals, printed: Totals, margin: Number, level: float) -> Verd
 
     bounds, found = of_difference(ours, printed), outcome(ours)
     estimate, (low, high) = ours.share - printed.share, bounds.interval(level)
-    room = min(margin - (high - estimate), margin - (estimate - low))
-    shown = f"could have shown a difference <= {room:.1%}"
+    room = min(
+        margin - further(level) * (high - estimate), margin - further(level) * (estimate - low)
+    )
+    shown = f"could have shown <= {number(room, POINTS)} points"
     why = "the interval crosses the margin" if possible else _too_coarse(printed, margin)
     return Verdict(
         kind="agrees",
@@ -154,7 +199,9 @@ def _agrees(ours: Totals, printed: Totals, margin: Number, level: float) -> Verd
         alpha=tail(level),
         detectable=shown if possible and room > 0 else TOO_FEW,
         why=why if found == UNDECIDED else "",
+        cause="" if possible or found != UNDECIDED else "printed too coarse",
         fragile=any(outcome(other) != found for other in neighbours(ours)),
+        unit=POINTS,
     )
 
 
@@ -186,7 +233,7 @@ def exists(sample: Sample, control: Sample, at_least: int, level: float = 0.95) 
         'seen on 2 images and not on 5'
     """
     counted, required = totals(sample), f"at least {at_least} images, and more than the control"
-    paired = greater(sample, control, level)
+    paired = greater(sample, control, level=level)
     if not paired.n:
         return no_images("exists", required)
 
@@ -201,13 +248,15 @@ def exists(sample: Sample, control: Sample, at_least: int, level: float = 0.95) 
     if reached:
         why = f"not shown to be more than under the control: {paired.why}"
     on_the_edge = any(outcome(other) != found for other in neighbours(counted))
+    share = worth(sample, paired.alpha)
     return Verdict(
         kind="exists",
         outcome=found,
         estimate=counted.share,
-        interval=of_share(counted.count, counted.n).interval(level),
+        interval=of_share(share.share * share.n, share.n).interval(level),
         level=level,
         n=counted.n,
+        effective=share.n,
         required=required,
         threshold=at_least / counted.n,
         p=p(counted),
@@ -215,6 +264,7 @@ def exists(sample: Sample, control: Sample, at_least: int, level: float = 0.95) 
         alpha=paired.alpha,
         control=paired.control,
         why=why if found == UNDECIDED else "",
+        cause="" if reached or found != UNDECIDED else "not seen enough",
         fragile=on_the_edge or (reached and paired.fragile),
     )
 
@@ -234,48 +284,62 @@ def _too_coarse(printed: Totals, margin: Number) -> str:
     )
 
 
-def _tails(
-    n: int, share: Number
-) -> tuple[Float[np.ndarray, " count"], Float[np.ndarray, " count"]]:
-    """The probabilities of at least, and of at most, each count when this is the true share."""
-    _check_share(share)
-    counts = np.arange(n + 1)
-    return binom.sf(counts - 1, n, share), binom.cdf(counts, n, share)
+def _at_least(count: float, n: float, share: Number) -> float:
+    """The probability of at least this count; n need not be whole (Clopper and Pearson's beta)."""
+    return 1.0 if count <= 0 else float(betainc(count, n - count + 1, share))
+
+
+def _least(n: float, threshold: Number, alpha: float) -> float | None:
+    """The smallest true share that a sample of n shows to lie above a threshold with a power of
+    80 %; None where not even all of it would."""
+    _check_share(threshold)
+    counts = np.arange(1, int(n) + 1)
+    enough = counts[betainc(counts, n - counts + 1, threshold) < alpha]
+    return float(betaincinv(enough[0], n - enough[0] + 1, POWER)) if len(enough) else None
 
 
 def _share(
-    counted: Totals,
+    sample: Sample,
+    found: Worth,
     *,
     kind: str,
     required: str,
     threshold: Number,
     level: float,
-    p: Float[np.ndarray, " count"],
-    p_against: Float[np.ndarray, " count"],
+    is_above: bool,
     detectable: str,
 ) -> Verdict:
-    """The verdict on a count, from the p-values that each count would have."""
-    if not counted.n:
+    """The verdict on whether a share lies above a threshold, or below."""
+    _check_share(threshold)
+    if not found.seen:
         return no_images(kind, required)
     alpha = tail(level)
 
-    def outcome(counted: Totals) -> Outcome:
-        return decide(float(p[counted.count]), float(p_against[counted.count]), alpha)
+    def p_values(share: float) -> tuple[float, float]:
+        count = share * found.n
+        above = _at_least(count, found.n, threshold)
+        below = _at_least(found.n - count, found.n, 1 - threshold)
+        return (above, below) if is_above else (below, above)
 
-    found = outcome(counted)
+    def outcome(share: float) -> Outcome:
+        return decide(*p_values(share), alpha)
+
+    (p, p_against), decided = p_values(found.share), outcome(found.share)
+    others = [found.share + step / found.seen for step in (-1, 1)]
     return Verdict(
         kind=kind,
-        outcome=found,
-        estimate=counted.share,
-        interval=of_share(counted.count, counted.n).interval(level),
+        outcome=decided,
+        estimate=found.share,
+        interval=of_share(found.share * found.n, found.n).interval(level),
         level=level,
-        n=counted.n,
+        n=found.seen,
+        effective=found.n,
         required=required,
         threshold=threshold,
-        p=float(p[counted.count]),
-        p_against=float(p_against[counted.count]),
+        p=p,
+        p_against=p_against,
         alpha=alpha,
         detectable=f"could have shown {detectable}" if detectable else TOO_FEW,
-        why=f"the interval includes {threshold:.0%}" if found == UNDECIDED else "",
-        fragile=any(outcome(other) != found for other in neighbours(counted)),
+        why=f"the interval includes {threshold:.0%}" if decided == UNDECIDED else "",
+        fragile=any(outcome(each) != decided for each in others if 0 <= each <= 1),
     )

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-import numpy as np
-from statsmodels.stats.multitest import multipletests
+from scipy.special import ndtri
 
 from claimlib.errors import ClaimError
 
@@ -19,6 +18,9 @@ class Outcome(StrEnum):
 
 SUPPORTED, REFUTED, UNDECIDED = Outcome
 TOO_FEW = "too few images to show it"
+POINTS = "points"  # of a hundred: the unit of a difference of shares
+MANY = 10  # times as many images
+POWER = 0.8  # with which an effect "could have been shown"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,14 +29,17 @@ class Verdict:
 
     - `kind`: of the claim that its rule decides, as claims.toml names it.
     - `estimate`, `interval`: what was measured and its interval, of that `level`; `n`: on how many
-      images.
+      images; `effective`: how many independent ones they are worth, where that is known.
     - `required`: what the claim asks, in words; `threshold`: the number in it, if it is one.
     - `p`, `p_against`: one-sided; a small one supports, a small other one refutes; `alpha`: each
       one's level.
-    - `detectable`: the smallest effect that a sample of this size could have shown.
-    - `control`, `why`: what the control showed; why an undecided is one.
+    - `detectable`: the smallest effect that a sample of this size shows with a power of 80 %.
+    - `control`, `why`: what the control showed; why an undecided is one; `cause`: the same in a
+      word or two, where the figures do not tell.
+    - `dead`: on how many images its intervention did nothing at all.
     - `fragile`: one image more or less would change the outcome.
     - `parts`, `decided_by`: of a claim about several settings, and the one whose figures are shown.
+    - `on_average`: the weaker claim's verdict, on the average over settings.
     - `unit`: "%" for a share, or the name of what is counted.
     - `sampled`: False for what is counted, and has no interval.
     """
@@ -46,6 +51,7 @@ class Verdict:
     level: float
     n: int
     required: str
+    effective: float | None = None
     threshold: float | int | None = None
     p: float = 1.0
     p_against: float = 1.0
@@ -53,16 +59,64 @@ class Verdict:
     detectable: str = ""
     control: str = ""
     why: str = ""
+    cause: str = ""
+    dead: int = 0
     fragile: bool = False
     parts: tuple[tuple[str, "Verdict"], ...] = ()
     decided_by: str = ""
+    on_average: "Verdict | None" = None
     unit: str = "%"
     sampled: bool = True
 
     def __str__(self) -> str:
         found = self._in_parts() if self.parts else self._figures()
         fragile = "one image would change this" if self.fragile else ""
-        return f"{self.outcome}: {_joined(found, fragile)}"
+        return f"{self.outcome}: {_joined(found, self._average(), fragile)}"
+
+    @property
+    def short(self) -> str:
+        """The outcome with the reason of an undecided, the `figures`, and what is required: less
+        than a line.
+
+        !!! example
+
+            >>> counted_equal(576, 576, unit="tokens").short
+            'supported: 576 tokens, required 576 tokens'
+        """
+        head = f"{self.outcome}, {self.reason}" if self.reason else str(self.outcome)
+        return f"{head}: {_joined(f'{self.figures}, required {self.required}', self._average())}"
+
+    @property
+    def figures(self) -> str:
+        """The estimate with its interval and n; of several parts, how many are supported, and those
+        of the one that decides."""
+        if self.parts:
+            supported = sum(part.outcome == SUPPORTED for _, part in self.parts)
+            deciding = dict(self.parts)[self.decided_by].figures
+            return f"{supported} of {len(self.parts)} parts; {self.decided_by}: {deciding}"
+        if math.isnan(self.estimate):
+            return "no images"
+        estimate, low, high = (number(each, self.unit) for each in (self.estimate, *self.interval))
+        unit = "" if self.unit == "%" else f" {self.unit}" if self.unit else ""
+        return (
+            f"{estimate} [{low}, {high}]{unit}, n = {self.n}" if self.sampled else estimate + unit
+        )
+
+    @property
+    def reason(self) -> str:
+        """Why an undecided is one, in a word or two: `cause`; or whether it is for want of images,
+        or since the estimate lies so near its bound that ten times as many would not decide."""
+        if self.outcome != UNDECIDED:
+            return ""
+        cause = dict(self.parts)[self.decided_by].reason if self.parts else self.cause
+        if cause or self.threshold is None or math.isnan(self.estimate):
+            return cause or "too few images"
+        off = abs(self.estimate - self.threshold)
+        half = (self.interval[1] - self.interval[0]) / 2
+        return "at the bound" if off**2 * MANY < half**2 else "too few images"
+
+    def _average(self) -> str:
+        return f"on average {self.on_average.short}" if self.on_average else ""
 
     def _in_parts(self) -> str:
         supported = sum(part.outcome == SUPPORTED for _, part in self.parts)
@@ -103,11 +157,13 @@ def number(value: float | int, unit: str) -> str:
 
     !!! example
 
-        >>> number(0.945, "%"), number(25.68, "layers"), number(7063000000, "parameters")
-        ('94.5%', '25.7', '7,063,000,000')
+        >>> number(0.945, "%"), number(0.945, "points"), number(25.68, "layers")
+        ('94.5%', '94.5', '25.7')
     """
     if unit == "%":
         return f"{float(value):z.1%}"
+    if unit == POINTS:
+        return f"{100 * float(value):z.1f}"
     return f"{value:,.0f}" if 1000 <= abs(value) < math.inf else f"{float(value):z.3g}"
 
 
@@ -135,6 +191,18 @@ def tail(level: float) -> float:
     return round((1 - level) / 2, 12)
 
 
+def further(level: float) -> float:
+    """How many times further from a bound than an interval's half a true value must lie to be shown
+    with a power of 80 %, if the estimate is normal.
+
+    !!! example
+
+        >>> round(further(0.95), 2)
+        1.43
+    """
+    return float(1 - ndtri(POWER) / ndtri(tail(level)))
+
+
 def no_images(kind: str, required: str) -> Verdict:
     """The verdict where no image is left to measure on.
 
@@ -152,6 +220,7 @@ def no_images(kind: str, required: str) -> Verdict:
         n=0,
         required=required,
         why="no images are left",
+        cause="no images",
     )
 
 
@@ -204,7 +273,7 @@ def _counted(kind: str, value: float | int, holds: bool, required: str, unit: st
     )
 
 
-def in_every_setting(parts: Mapping[str, Verdict]) -> Verdict:
+def in_every_setting(parts: Mapping[str, Verdict], on_average: Verdict | None = None) -> Verdict:
     """The verdict on a claim that is made of every part.
 
     Supported if every part is: an intersection-union test, whose level needs no correction. Refuted
@@ -212,6 +281,10 @@ def in_every_setting(parts: Mapping[str, Verdict]) -> Verdict:
     alpha, so that a true claim is refuted no more often than one part alone would be. Else
     undecided. The figures are those of the part that decides: the one most clearly refuted, else
     the most doubtful that is not supported, else the weakest.
+
+    **Arguments:** `on_average`: the verdict on the average over the parts, which is told beside:
+    what a claim that fails in one setting still shows. It is supported only where no part is
+    refuted.
 
     **Raises:** `ClaimError` without parts.
 
@@ -227,23 +300,22 @@ def in_every_setting(parts: Mapping[str, Verdict]) -> Verdict:
             "names."
         )
     missing = {name: part for name, part in parts.items() if part.outcome != SUPPORTED}
+    refuted = {name: part for name, part in missing.items() if part.outcome == REFUTED}
     refuting = {
-        name: part
-        for name, part in missing.items()
-        if part.outcome == REFUTED and part.p_against * len(parts) < part.alpha
+        name: part for name, part in refuted.items() if part.p_against * len(parts) < part.alpha
     }
+    if on_average and on_average.outcome == SUPPORTED and refuted:
+        on_average = replace(on_average, outcome=UNDECIDED, why=f"the reverse: {_some([*refuted])}")
     if refuting:
+        deciding = min(refuting, key=lambda name: _against(parts[name]))
         fragile = all(part.fragile for part in refuting.values())
-        return _whole(
-            parts, min(refuting, key=lambda name: _against(parts[name])), REFUTED, fragile
-        )
-    fragile = any(part.fragile for part in (missing or parts).values())
-    deciding = max(missing or parts, key=lambda name: _doubt(parts[name]))
-    if missing:
-        return replace(
-            _whole(parts, deciding, UNDECIDED, fragile), why=_why_open(missing, len(parts))
-        )
-    return _whole(parts, deciding, SUPPORTED, fragile)
+        whole = _whole(parts, deciding, REFUTED, fragile)
+    else:
+        deciding = max(missing or parts, key=lambda name: _doubt(parts[name]))
+        fragile = any(part.fragile for part in (missing or parts).values())
+        whole = _whole(parts, deciding, UNDECIDED if missing else SUPPORTED, fragile)
+    why = _why_open(missing, len(parts)) if whole.outcome == UNDECIDED else ""
+    return replace(whole, why=why, on_average=on_average)
 
 
 def _whole(parts: Mapping[str, Verdict], deciding: str, outcome: Outcome, fragile: bool) -> Verdict:
@@ -280,38 +352,6 @@ def _why_open(missing: Mapping[str, Verdict], parts: int) -> str:
     refuted = [name for name, part in missing.items() if part.outcome == REFUTED]
     alone = f"refuted alone, but not when corrected for {parts} parts: {_some(refuted)}"
     return _joined(f"open: {_some(still_open)}" if still_open else "", alone if refuted else "")
-
-
-def holm(verdicts: Mapping[str, Verdict]) -> dict[str, Verdict]:
-    """The verdicts of a table, with Holm's correction for their number.
-
-    The p-values in favour are adjusted together, those against likewise: a table whose claims are
-    all false shows any supported one no more often than one cell alone would, and one whose claims
-    are all true any refuted one. What does not survive becomes undecided and says so; what was
-    undecided before, for whatever reason, stays so. Intervals stay those of the single cell.
-
-    !!! example
-
-        >>> lone = replace(counted_above(0.6, 0.5), p=0.02)
-        >>> holm({"a": lone, "b": lone})["a"].why
-        'supported alone, but not in a table of 2 (Holm)'
-    """
-    if not verdicts:
-        return {}
-    adjusted = _adjusted([each.p for each in verdicts.values()])
-    against = _adjusted([each.p_against for each in verdicts.values()])
-    corrected = {}
-    for (name, alone), p, p_against in zip(verdicts.items(), adjusted, against, strict=True):
-        verdict = replace(alone, p=p, p_against=p_against)
-        if alone.outcome not in (UNDECIDED, decide(verdict.p, verdict.p_against, verdict.alpha)):
-            why = f"{alone.outcome} alone, but not in a table of {len(verdicts)} (Holm)"
-            verdict = replace(verdict, outcome=UNDECIDED, why=why, fragile=False)
-        corrected[name] = verdict
-    return corrected
-
-
-def _adjusted(p: list[float]) -> list[float]:
-    return np.asarray(multipletests(p, method="holm")[1]).tolist()
 
 
 def _some(names: list[str]) -> str:

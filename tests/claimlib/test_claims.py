@@ -44,19 +44,27 @@ control = "none"
 NUMBERS = {
     "exceeds": {"threshold", "level"},
     "negligible": {"margin", "level"},
-    "greater": {"level"},
+    "greater": {"margin", "level"},
+    "no-more": {"margin", "level"},
+    "minor": {"part", "level"},
+    "above-another": {"margin", "level"},
+    "reproduces": {"margin", "level"},
+    "repeats": {"margin", "level"},
     "agrees": {"margin", "level"},
     "exists": {"at_least", "level"},
-    "increases": {"level"},
+    "increases": {"margin", "level"},
     "peaks": {"low", "high", "level"},
     "within": {"low", "high", "level"},
     "near": {"margin", "level"},
+    "within-factor": {"factor", "level"},
     "counted-above": {"threshold"},
     "counted-equal": {"expected"},
 }
 VALUES = {
     "threshold": 0.5,
     "margin": 0.1,
+    "part": 0.5,
+    "factor": 2.0,
     "at_least": 3,
     "low": 0.25,
     "high": 0.75,
@@ -132,6 +140,13 @@ NO_NUMBER = ('"576"', "true", "nan", "inf", "{ a = 1 }")
             ("near", "margin", value, "a number above zero")
             for value in ("0", "-0.1", "inf", '"1"')
         ),
+        *(
+            ("within-factor", "factor", value, "a number above one")
+            for value in ("1", "0.5", "inf", '"2"')
+        ),
+        ("minor", "part", "1.5", "a share between 0 and 1"),
+        ("greater", "margin", "-0.1", "a share between 0 and 1"),
+        *(("increases", "margin", value, "a finite number") for value in NO_NUMBER),
         *(("counted-above", "threshold", value, "a finite number") for value in NO_NUMBER),
         *(("counted-equal", "expected", value, "a finite number") for value in NO_NUMBER),
         *(
@@ -169,12 +184,18 @@ def samples_for(kind: str) -> tuple[list, dict]:
         "exceeds": ([hits], {}),
         "negligible": ([hits], {}),
         "greater": ([hits, ~hits], {}),
+        "no-more": ([hits, ~hits], {}),
+        "minor": ([hits, ~hits], {}),
+        "above-another": ([values, values / 2], {}),
+        "reproduces": ([[hits], [Totals(20, 60)]], {}),
+        "repeats": ([[hits], [Totals(20, 60)]], {"flips": 0.01}),
         "agrees": ([hits, Totals(20, 60)], {}),
         "exists": ([hits, hits], {}),
         "increases": ([curves, [0, 1]], {}),
         "peaks": ([curves, [0, 1]], {"unit": "layers"}),
         "within": ([values], {"bounds": (0, 2)}),
         "near": ([values, 0.5], {"scale": 0.5}),
+        "within-factor": ([values, 0.5], {}),
         "counted-above": ([0.7], {}),
         "counted-equal": ([576], {"unit": "tokens"}),
     }[kind]

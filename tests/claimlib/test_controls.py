@@ -1,15 +1,21 @@
 """Controls: a claimed effect must beat a negative one, a claimed absence must stand beside a
-positive one.
+positive one, and neither counts where the intervention did nothing.
 
-Fails if a control that does as much leaves a claim supported, or if any control turns a refutation
-into something else.
+Fails if a control that does as much leaves a claim supported, if any control turns a refutation
+into something else, or if an instrument that is dead shows anything.
 """
 
 import numpy as np
 import pytest
 
-from claimlib.controls import beside_negative_control, beside_positive_control
-from claimlib.samples import Totals
+from claimlib.controls import (
+    beside_another,
+    beside_negative_control,
+    beside_positive_control,
+    where_alive,
+)
+from claimlib.paired import greater
+from claimlib.samples import Clustered, Totals
 from claimlib.shares import exceeds, negligible
 from claimlib.verdicts import REFUTED, SUPPORTED, UNDECIDED
 
@@ -24,7 +30,7 @@ def test_an_effect_beyond_its_control_stays_and_shows_it():
     assert verdict.outcome == SUPPORTED
     assert str(verdict) == (
         "supported: 90.0% [82.4%, 95.1%], n = 100, required > 50% (95% interval, p < 0.001); could "
-        "have shown >= 61.0%;"
+        "have shown >= 64.5%;"
         " control 3.0% of 100, discordant 87:0"
     )
 
@@ -34,7 +40,7 @@ def test_an_effect_beyond_its_control_stays_and_shows_it():
     [
         (
             some(89, 100),
-            "the negative control may do as much on these images; the interval includes zero",
+            "the negative control may do as much on these images; the interval includes 0.0 points",
         ),
         (some(100, 100), "the negative control does more on these images"),
     ],
@@ -109,3 +115,54 @@ def test_no_images_stay_undecided_beside_any_control():
     verdict = exceeds(nobody, 0.5)
     assert beside_negative_control(verdict, nobody, nobody) is verdict
     assert beside_positive_control(verdict, nobody, 0.1) is verdict
+
+
+def test_a_control_with_a_verdict_of_its_own_must_be_supported():
+    absence, moved = negligible(some(0, 100), 0.1), some(40, 100)
+    shown = beside_another(absence, greater(moved, some(5, 100), 0.05), "all layers")
+    assert (shown.outcome, shown.control) == (SUPPORTED, "control 35.0: supported")
+    failed = beside_another(absence, greater(some(8, 100), some(5, 100), 0.05), "all layers")
+    assert (failed.outcome, failed.cause) == (UNDECIDED, "control failed")
+    assert failed.why == "the control is not shown: all layers"
+    refuted = negligible(some(50, 100), 0.1)
+    assert beside_another(refuted, greater(moved, moved), "all layers").outcome == REFUTED
+
+
+@pytest.mark.parametrize("count", [0, 100])
+def test_what_a_dead_intervention_shows_is_undecided_whatever_it_is(count):
+    found = negligible(some(count, 100), 0.1)
+    assert found.outcome != UNDECIDED
+    dead = where_alive(found, some(3, 100))
+    assert (dead.outcome, dead.dead, dead.cause) == (UNDECIDED, 97, "did nothing")
+    assert dead.why == "the intervention did nothing on 97 of 100 images"
+    assert dead.estimate == found.estimate
+
+
+def test_what_a_living_intervention_shows_stays():
+    for found in (negligible(some(0, 100), 0.1), negligible(some(100, 100), 0.1)):
+        alive = where_alive(found, some(96, 100))
+        assert (alive.outcome, alive.dead) == (found.outcome, 4)
+
+
+def test_acting_on_about_half_of_the_images_is_not_enough():
+    found = negligible(some(0, 100), 0.1)
+    assert where_alive(found, some(52, 100)).outcome == UNDECIDED
+    assert where_alive(found, some(65, 100)).outcome == SUPPORTED
+
+
+def test_where_no_check_was_printed_a_verdict_stays():
+    found = negligible(Totals(0, 100), 0.1)
+    assert where_alive(found, None) is found
+    nobody = exceeds(np.zeros(0, bool), 0.5)
+    assert where_alive(nobody, np.zeros(0, bool)) is nobody
+
+
+def test_an_intervention_that_was_tried_on_no_image_is_not_alive():
+    assert where_alive(negligible(some(0, 90), 0.1), np.zeros(0, bool)).outcome == UNDECIDED
+
+
+def test_categories_count_for_an_intervention_too():
+    """It reached all dogs, and nothing else."""
+    found, reached = negligible(some(0, 100), 0.1), some(65, 100)
+    alone = where_alive(found, Clustered(reached, np.r_[np.zeros(65), np.arange(1, 36)]))
+    assert alone.outcome == UNDECIDED

@@ -4,16 +4,23 @@ Fails if a verdict is missing or stands under another claim or subject, if the o
 hangs on which worker ended first, or if a note is lost or said twice.
 """
 
+import json
 import re
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from claimlib.claims import CLAIMS
+from claimlib.claims import CLAIMS, Subject, Trial
 from claimlib.errors import ClaimError
+from claimlib.paired import greater
 from claimlib.report import lines, table, verdict_page, write
+from claimlib.report import row as row_of
+from claimlib.shares import exceeds
+from claimlib.verdicts import in_every_setting
 from tests.claimlib.foreign import entry, paper
+from tests.neo2025 import NEO2025
 
 
 def cells(page: str) -> list[list[str]]:
@@ -24,8 +31,10 @@ def cells(page: str) -> list[list[str]]:
 
 def row(file: Path, claim: str, label: str, outcome: str = "supported", **more) -> dict:
     """A verdict as a run hands it to its report."""
-    plain = {"file": str(file), "note": "", "beside": "", "position": 0, "line": "", "parts": []}
-    return plain | {"claim": claim, "label": label, "outcome": outcome, "fragile": False} | more
+    texts = ("note", "beside", "group", "line", "short", "reason", "on_average", "figures")
+    plain = dict.fromkeys(texts, "") | {"file": str(file), "position": 0, "parts": []}
+    plain |= {"missing": "not run", "required": "> 50%", "may_err": 0.05, "fragile": False}
+    return plain | {"claim": claim, "label": label, "outcome": outcome} | more
 
 
 @pytest.fixture
@@ -46,11 +55,11 @@ def test_a_page_has_a_row_per_claim_and_a_column_per_subject(on_coins):
     ]
     statement = "The coin shows heads more often than 50%."
     heading, rule, *found = cells(verdict_page(rows))
-    assert heading == ["section", "claim", "statement", "mine", "yours"]
+    assert heading == ["section", "claim", "statement", "required", "mine", "yours"]
     assert {*"".join(rule)} == {":", "-"}
     assert found == [
-        ["1", "`bent`", statement, "supported*", "undecided"],
-        ["abstract", "`spun`", statement, "refuted", ""],
+        ["1", "`bent`", statement, "> 50%", "supported*<br>", "undecided<br>"],
+        ["abstract", "`spun`", statement, "> 50%", "refuted<br>", "not run"],
     ]
     assert "one image more or less" in verdict_page(rows)
 
@@ -59,7 +68,7 @@ def test_columns_and_findings_follow_the_order_of_the_tests(on_coins):
     """And not the workers that end first."""
     places = {"third": 8, "first": 2, "second": 5}
     rows = [on_coins("bent", label, position=at, line="x") for label, at in places.items()]
-    assert cells(verdict_page(rows))[0][3:] == ["first", "second", "third"]
+    assert cells(verdict_page(rows))[0][4:] == ["first", "second", "third"]
     told = [line.strip() for line in lines(rows) if line.startswith("    ")]
     assert told == ["first: x", "second: x", "third: x"]
 
@@ -67,7 +76,7 @@ def test_columns_and_findings_follow_the_order_of_the_tests(on_coins):
 def test_several_verdicts_of_one_claim_on_one_subject_are_counted(on_coins):
     outcomes = ["supported", "supported", "supported", "refuted", "supported"]
     rows = [on_coins("bent", "mine", each, fragile=at == 1) for at, each in enumerate(outcomes)]
-    assert cells(verdict_page(rows))[2][3] == "3 supported, 1 supported*, 1 refuted"
+    assert cells(verdict_page(rows))[2][4] == "3 supported, 1 supported*, 1 refuted"
     assert [line for line in lines(rows) if line.startswith("    ")] == ["    mine: "] * 5
 
 
@@ -77,8 +86,62 @@ def test_notes_stand_once_below_in_the_order_of_the_subjects(on_coins):
         on_coins("bent", label, note=note, position=at)
         for at, (label, note) in enumerate(notes.items())
     ]
-    assert verdict_page(rows).endswith("|\n\nDrawn.\n\nSmall.\n")
-    assert list(lines(rows))[-2:] == ["\nDrawn.", "\nSmall."]
+    assert "|\n\nDrawn.\n\nSmall.\n\nIf each of these 4 claims" in verdict_page(rows)
+    assert list(lines(rows))[-3:-1] == ["\nDrawn.", "\nSmall."]
+
+
+def test_groups_of_subjects_have_a_table_each(on_coins):
+    """With the claims that have a verdict there, and why there is none on another subject."""
+    rows = [
+        on_coins("bent", "printed", group="As published", missing="not printed"),
+        on_coins("spun", "also printed", group="As published", missing="not printed"),
+        on_coins("bent", "mine", group="Measured"),
+        on_coins("bent", "euro", group="Measured"),
+        on_coins("spun", "mine", group="Measured"),
+    ]
+    page = verdict_page(rows)
+    assert re.findall("^### (.*)$", page, flags=re.MULTILINE) == ["As published", "Measured"]
+    found = [line[4:] for line in cells(page)]
+    assert found[2:4] == [["supported<br>", "not printed"], ["not printed", "supported<br>"]]
+    assert found[6:] == [["supported<br>", "supported<br>"], ["supported<br>", "not applicable"]]
+
+
+def test_an_undecided_says_why_and_an_average_stands_beside(on_coins):
+    more = {"figures": "51% [40%, 62%], n = 90"}
+    rows = [
+        on_coins("bent", "mine", "undecided", reason="too few images", **more),
+        on_coins("spun", "mine", "undecided", reason="at the bound", on_average="supported"),
+    ]
+    first, second = [line[4] for line in cells(verdict_page(rows))[2:]]
+    assert first == "undecided (too few images)<br>51% [40%, 62%], n = 90"
+    assert second == "undecided (at the bound); on average supported<br>"
+
+
+def test_the_number_of_false_verdicts_is_told_where_there_are_several(on_coins):
+    rows = [on_coins("bent", str(at), may_err=0.1) for at in range(5)]
+    told = "If each of these 5 claims about samples lay just at its bound, 0.5 of the verdicts"
+    assert told in verdict_page(rows)
+    assert told in "".join(lines(rows))
+    assert "just at its bound" not in verdict_page(rows[:1])
+    counted = [on_coins("bent", str(at), may_err=0.0) for at in range(5)]
+    assert "just at its bound" not in verdict_page(counted)
+
+
+def test_findings_are_short_or_whole(on_coins):
+    rows = [on_coins("bent", "mine", short="short", line="whole")]
+    assert "    mine: whole" in list(lines(rows))
+    assert "    mine: short" in list(lines(rows, full=False))
+
+
+def test_a_row_is_plain_data_for_every_kind_of_verdict():
+    """What travels between processes is of Python's own types, and of no kind of them."""
+    claim = next(iter(NEO2025.values()))
+    average = exceeds(np.ones(30, bool), 0.5)
+    whole = in_every_setting({"a": average, "b": exceeds(np.zeros(0, bool), 0.5)}, average)
+    for verdict in (average, whole, greater(np.ones(9, bool), np.zeros(9, bool))):
+        found = row_of(Trial(claim, Subject("mine")), verdict, 0)
+        assert json.loads(json.dumps(found)) == found
+        assert {type(value) for value in found.values()} <= {str, int, float, bool, list}
 
 
 @pytest.mark.parametrize(
@@ -115,7 +178,7 @@ def test_sections_are_sorted_as_numbers_and_names_come_first(tmp_path: Path):
     file = tmp_path / CLAIMS
     file.write_text(paper(*(entry(f"c{at}", section=name) for at, name in enumerate(sections))))
     rows = [row(file, f"c{at}", "x") for at in range(5)]
-    told = [line for line in lines(rows) if not line.startswith(" ")]
+    told = [line for line in lines(rows) if not line.startswith((" ", "\n"))]
     assert told == ["abstract", "section 2", "section 4.9", "section 4.10", "section 10"]
 
 
@@ -131,7 +194,7 @@ def test_two_papers_have_a_part_each_under_their_titles(tmp_path: Path):
     page, found = verdict_page(rows), list(lines(rows))
     assert re.findall(r"^## (.*)$", page, flags=re.MULTILINE) == ["coins", "dice"]
     outcomes = [line[-1] for line in cells(page) if "`fair`" in line]
-    assert outcomes == ["supported", "refuted"]
+    assert outcomes == ["supported<br>", "refuted<br>"]
     assert [line for line in found if not line.startswith(" ")] == [
         *("coins\n", "section 1"),
         *("dice\n", "section 1"),

@@ -11,10 +11,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from claimlib.errors import ClaimError
+from claimlib.samples import Totals
+from claimlib.shares import exceeds
 from claimlib.verdicts import (
     REFUTED,
     SUPPORTED,
@@ -23,7 +25,7 @@ from claimlib.verdicts import (
     counted_above,
     counted_equal,
     decide,
-    holm,
+    further,
     in_every_setting,
     no_images,
     number,
@@ -94,7 +96,7 @@ def test_without_images_only_that_is_said():
     assert str(no_images("exceeds", "> 50%")) == "undecided: no images are left, required > 50%"
 
 
-def test_what_is_counted_has_no_interval_and_survives_any_table():
+def test_what_is_counted_has_no_interval():
     counted = {
         "more": counted_above(0.954, threshold=0.95),
         "not more": counted_above(7_000_000_000, threshold=7_000_000_000, unit="parameters"),
@@ -102,7 +104,7 @@ def test_what_is_counted_has_no_interval_and_survives_any_table():
         "not as much": counted_equal(391, expected=576, unit="tokens"),
     }
     outcomes = [SUPPORTED, REFUTED, SUPPORTED, REFUTED]
-    assert [verdict.outcome for verdict in holm(counted).values()] == outcomes
+    assert [verdict.outcome for verdict in counted.values()] == outcomes
     assert [str(verdict) for verdict in counted.values()] == [
         "supported: 95.4%, required > 95.0% (counted, not sampled)",
         "refuted: 7,000,000,000, required > 7,000,000,000 parameters (counted, not sampled)",
@@ -175,6 +177,43 @@ def test_a_claim_without_parts_is_refused():
         in_every_setting({})
 
 
+def test_the_average_over_settings_is_told_beside():
+    parts = {"a": judged(0.001), "b": judged(0.3)}
+    average = judged(0.004, estimate=0.7)
+    whole = in_every_setting(parts, on_average=average)
+    assert whole.outcome == UNDECIDED
+    assert whole.on_average == average
+    assert "on average supported: 70.0%" in str(whole)
+    assert in_every_setting(parts).on_average is None
+
+
+def test_the_average_decides_nothing_about_every_setting():
+    parts = {"a": judged(0.001), "b": judged(0.3)}
+    for average in (judged(1e-9), judged(1.0, 1e-9), judged(0.5)):
+        whole = in_every_setting(parts, on_average=average)
+        assert replace(whole, on_average=None) == in_every_setting(parts)
+
+
+@pytest.mark.parametrize("against", [1e-6, 0.02])
+def test_an_average_is_not_supported_where_a_setting_is_reversed(against):
+    """Nor where the reverse is too weak to refute what is said of all settings."""
+    parts = {"a": judged(1e-9), "b": judged(1.0, against)}
+    whole = in_every_setting(parts, on_average=judged(1e-9))
+    assert whole.on_average is not None
+    assert (whole.on_average.outcome, whole.on_average.why) == (UNDECIDED, "the reverse: b")
+    refuted = in_every_setting(parts, on_average=judged(1.0, 1e-9)).on_average
+    assert refuted is not None
+    assert refuted.outcome == REFUTED
+
+
+def test_a_true_value_so_much_further_is_shown_in_four_of_five():
+    """Of a normal estimate whose interval's half is 1.96, or 1.64, standard errors."""
+    for level in (0.5, 0.9, 0.95):
+        half = norm.isf((1 - level) / 2)
+        power = norm.sf(half - further(level) * half)
+        assert power == pytest.approx(0.8)
+
+
 def test_many_settings_err_no_more_often_than_one():
     """A claim about many settings is falsely refuted, or supported, as rarely as about one."""
     rng, settings = np.random.default_rng(0), 5
@@ -195,52 +234,30 @@ def test_many_settings_err_no_more_often_than_one():
     assert np.mean([in_every_setting(row).outcome == SUPPORTED for row in rows]) < 0.025 + 0.007
 
 
-@given(st.lists(P_VALUES, min_size=1, max_size=12))
-def test_holm_is_the_stepwise_bonferroni_of_the_smallest(values):
-    corrected = holm({str(i): judged(p) for i, p in enumerate(values)})
-    largest = 0.0
-    for rank, i in enumerate(np.argsort(values, kind="stable")):
-        largest = max(largest, min(1.0, (len(values) - rank) * values[i]))
-        assert corrected[str(i)].p == pytest.approx(largest)
+def test_the_short_line_has_figures_requirement_and_reason():
+    few, many = Totals(20, 39), Totals(422, 488)
+    assert exceeds(many, 0.5).short == "supported: 86.5% [83.1%, 89.4%], n = 488, required > 50%"
+    told = "undecided, at the bound: 51.3% [34.8%, 67.6%], n = 39, required > 50%"
+    assert exceeds(few, 0.5).short == told
+    whole = in_every_setting({"one": exceeds(many, 0.5), "two": exceeds(few, 0.5)})
+    assert whole.short.startswith("undecided, at the bound: 1 of 2 parts; two: 51.3%")
+    assert no_images("exceeds", "> 50%").short == "undecided, no images: no images, required > 50%"
 
 
-@given(st.lists(st.tuples(P_VALUES, P_VALUES), min_size=1, max_size=8))
-def test_holm_only_ever_takes_outcomes_away_and_says_so(pairs):
-    verdicts = {str(i): judged(p, q) for i, (p, q) in enumerate(pairs)}
-    for name, corrected in holm(verdicts).items():
-        if corrected.outcome != verdicts[name].outcome:
-            assert corrected.outcome == UNDECIDED
-            alone = verdicts[name].outcome
-            assert corrected.why == f"{alone} alone, but not in a table of {len(pairs)} (Holm)"
+@pytest.mark.parametrize(
+    ("count", "n", "threshold", "reason"),
+    [(20, 39, 0.5, "at the bound"), (6, 39, 0.1, "too few images"), (39, 39, 0.5, "")],
+)
+def test_an_undecided_is_so_for_want_of_images_or_at_the_bound(count, n, threshold, reason):
+    """Where ten times as many images at the same share would not decide, it is at the bound."""
+    verdict = exceeds(Totals(count, n), threshold)
+    assert verdict.reason == reason
+    if reason:
+        decided = exceeds(Totals(10 * count, 10 * n), threshold).outcome != UNDECIDED
+        assert decided == (reason == "too few images")
 
 
-def test_holm_takes_away_both_ways_and_keeps_what_is_clear():
-    cells = {
-        "clear": judged(1e-4),
-        "weak": judged(0.02),
-        "against": judged(1.0, 1e-4),
-        "hardly": judged(1.0, 0.02),
-    }
-    outcomes = [verdict.outcome for verdict in holm(cells).values()]
-    assert outcomes == [SUPPORTED, UNDECIDED, REFUTED, UNDECIDED]
-
-
-def test_holm_leaves_undecided_what_a_control_or_a_lack_of_images_left_so():
-    taken = judged(
-        1e-9, outcome=UNDECIDED, why="the negative control may do as much on these images"
-    )
-    corrected = holm({"taken": taken, "none": no_images("exceeds", "> 50%")})
-    assert [(each.outcome, each.why) for each in corrected.values()] == [
-        (UNDECIDED, taken.why),
-        (UNDECIDED, "no images are left"),
-    ]
-    assert holm({}) == {}
-
-
-def test_a_table_of_nulls_errs_no_more_often_than_one_cell():
-    tables = np.random.default_rng(1).random((600, 20))
-    found = [
-        {v.outcome for v in holm({str(i): judged(p) for i, p in enumerate(row)}).values()}
-        for row in tables
-    ]
-    assert 0.01 < np.mean([SUPPORTED in outcomes for outcomes in found]) < 0.025 + 0.013
+def test_a_cause_that_is_given_is_the_reason():
+    judged_so = judged(0.2, outcome=UNDECIDED, cause="did nothing")
+    assert judged_so.reason == "did nothing"
+    assert judged(1e-9, cause="did nothing").reason == ""
