@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from claimlib import Claim, ClaimError, Subject, Trial
-from claimlib.plugin import claim_of
 from claims.neo2025 import architectures, sample
 from claims.neo2025.pages import pages_of
 from claims.neo2025.protocol import TEXT
-from claims.neo2025.published import Published, cells
+from claims.neo2025.published import Published
 from claims.neo2025.sensitivity import PROTOCOLS
 from claims.neo2025.study import Measured, Recorded, Study
 from fixtures.models import MODELS, SHIPPED, SHIPPED_DATA, STAND_IN, Models, Run, label_of
@@ -22,9 +21,17 @@ from vlmlib.study import Bench, MeanOf, Recording
 
 INFERRED = (
     "As published: verdicts from the paper's printed figures alone. It prints no sample sizes; "
-    "they are inferred from the fractions (claims/neo2025/figures.toml says how)."
+    "they are inferred from the fractions (claims/neo2025/figures.toml says how). Their rules "
+    "differ from those of measured results: which images two counts share is not known, so that a "
+    "comparison holds only if it holds for every pairing; images count as independent; a control "
+    "that is not printed is replaced by the nearest random row, or missing; and nothing says "
+    "whether an intervention did anything."
 )
+PUBLISHED, ARCHITECTURE = "As published", "By the architecture"
+SHIPPED_GROUP = "Shipped stand-in, measured"
+GROUPS = {"measured": "Measured", "recorded": "Recorded"}
 LISTS = ("models", "published", "architectures")
+OTHERS, THE_PAPERS = "others", "the paper's"  # on whose images a claim means something
 SEED = 0
 MEAN_IMAGES = 200
 
@@ -38,28 +45,25 @@ def pytest_claim_subjects(config: pytest.Config, claim: Claim) -> list[Subject]:
     if recording:
         asked = recorded_runs_of(claim, recording, named)
     else:
-        asked = runs_of(claim, named, protocols)
+        own = sample.are_the_papers(config.option.vlm_questions)
+        asked = [run for run in runs_of(claim, named, protocols) if _speaks_of(claim, own)]
     others = [run for run in runs_of(claim, None, list(PROTOCOLS)) if run not in asked]
     known = (replace(subject_of(run, config), asked=False) for run in others)
     return [*(subject_of(run, config) for run in asked), *known]
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "cell" in metafunc.fixturenames:
-        table = claim_of(metafunc.definition).parameters["table"]
-        chosen = dict.fromkeys((each.task, each.arm) for each in cells() if each.table == table)
-        metafunc.parametrize("cell", list(chosen), ids=", ".join)
-
-
 def check_subjects(claim: Claim) -> None:
     """**Raises:** `ClaimError` for an entry in `subjects` that means nothing here."""
     where = f"claims.toml, [{claim.id}]: subjects"
-    unknown = claim.subjects.keys() - {*LISTS, "models_only"}
+    unknown = claim.subjects.keys() - {*LISTS, "models_only", "images"}
     if unknown:
         raise ClaimError(f"{where}: key {min(unknown)!r} is unknown.")
     only = claim.subjects.get("models_only", True)
     if only is not True:
         raise ClaimError(f"{where}: models_only is {only!r}; expected true, or no such key.")
+    images = claim.subjects.get("images", OTHERS)
+    if images not in (OTHERS, THE_PAPERS):
+        raise ClaimError(f"{where}: images is {images!r}; expected {OTHERS!r} or {THE_PAPERS!r}.")
     if not claim.subjects.get("models") and not claim.subjects.get("architectures"):
         raise ClaimError(f"{where}: has neither models nor architectures; name what it speaks of.")
     for key in LISTS:
@@ -94,6 +98,12 @@ def runs_of(claim: Claim, named: list[str] | None, protocols: list[str] | None) 
     ]
 
 
+def _speaks_of(claim: Claim, own_images: bool) -> bool:
+    """Whether a claim means something on the paper's own images, or on others."""
+    images = claim.subjects.get("images")
+    return images is None or (images == THE_PAPERS) == own_images
+
+
 def _models_of(claim: Claim, named: Sequence[str] | None) -> list[str]:
     own = claim.subjects["models"]
     if claim.subjects.get("models_only"):
@@ -107,6 +117,8 @@ def recorded_runs_of(claim: Claim, recording: Recording, named: list[str] | None
     sets = {data for _, data, _ in recording.subjects}
     by_setting: dict[tuple[str, str], list[str]] = {}
     for model, data, protocol in recording.subjects:
+        if not _speaks_of(claim, data.endswith(sample.THE_PAPERS)):
+            continue
         if protocol in PROTOCOLS and (not wanted or model in wanted):
             by_setting.setdefault((data, protocol), []).append(model)
     return [
@@ -124,17 +136,19 @@ def subject_of(run: Run, config: pytest.Config) -> Subject:
     match run.kind:
         case "published":
             source = "the paper's printed figures"
-            return Subject(run.label, run, source, INFERRED)
+            return Subject(run.label, run, source, INFERRED, group=PUBLISHED, missing="not printed")
         case "recorded":
             source = f"recorded on {run.data}; rows: {config.option.vlm_rows}"
             known_as = Run(run.model, run.protocol).label
-            return Subject(run.label, run, source, note, known_as, order=order)
+            group = GROUPS["recorded"]
+            return Subject(run.label, run, source, note, known_as, group=group, order=order)
     return Subject(
         label=run.label,
         value=run,
         source=_source(run, config),
         note=note,
         beside="" if run.protocol == TEXT.name else Run(run.model).label,
+        group=SHIPPED_GROUP if shipped else GROUPS["measured"],
         marks=() if shipped else (pytest.mark.gpu,),
         order=order,
     )
@@ -142,9 +156,11 @@ def subject_of(run: Run, config: pytest.Config) -> Subject:
 
 def _architecture(model: str, named: list[str] | None) -> Subject:
     return Subject(
-        label=model,
+        label=f"{model}, architecture",
         value=Run(model),
         source="the architecture's published dimensions",
+        group=ARCHITECTURE,
+        missing="not counted",
         asked=not named or model in named,
     )
 

@@ -2,54 +2,66 @@
 
 import pytest
 
-from claimlib import beside_negative_control
+from claimlib import beside_negative_control, in_every_setting
 from claims.neo2025.lexicon import load_lexicon, names
+
+
+def of_the_object(verdict, lens):
+    """A verdict on a lens that says the class of the object's tokens, more than an absent class,
+    and more than of background tokens."""
+    for control in (lens.absent_best, lens.background_best):
+        verdict = beside_negative_control(verdict, lens.best, control)
+    return verdict
 
 
 @pytest.mark.claim("late-layers-name-the-class")
 def test_the_objects_tokens_decode_to_its_class(trial, subject):
     lens = subject.lens
-    trial.check(trial.claim.rule(lens.best, lens.absent_best))
+    verdicts = {
+        "over an absent class": trial.claim.rule(lens.best, lens.absent_best),
+        "over background tokens": trial.claim.rule(lens.best, lens.background_best),
+    }
+    trial.check(in_every_setting(verdicts))
 
 
 @pytest.mark.claim("lens-share")
 def test_the_share_that_decodes_to_the_class_is_the_printed_one(trial, subject, printed):
     lens = subject.lens
-    verdict = trial.claim.rule(lens.best_total, printed.lens.best_total)
-    trial.check(beside_negative_control(verdict, lens.best, lens.absent_best))
+    trial.check(of_the_object(trial.claim.rule(lens.best, printed.lens.share), lens))
 
 
 @pytest.mark.claim("lens-best-layer")
 def test_the_best_layer_is_the_printed_one(trial, subject, printed):
     lens = subject.lens
     verdict = trial.claim.rule(lens.best_depth, printed.lens.best_depth.value)
-    trial.check(beside_negative_control(verdict, lens.best, lens.absent_best))
+    trial.check(of_the_object(verdict, lens))
 
 
 @pytest.mark.claim("best-layer-mid-to-late")
 def test_the_best_layer_is_mid_to_late(trial, subject):
     lens = subject.lens
-    verdict = trial.claim.rule(lens.best_depth)
-    trial.check(beside_negative_control(verdict, lens.best, lens.absent_best))
+    trial.check(of_the_object(trial.claim.rule(lens.best_depth), lens))
 
 
 @pytest.mark.claim("alignment-grows")
 def test_alignment_with_the_class_grows_along_the_layers(trial, subject):
     lens = subject.lens
     verdict = trial.claim.rule(lens.share, range(lens.states))
-    trial.check(beside_negative_control(verdict, lens.share.mean(1), lens.absent_share.mean(1)))
+    for control in (lens.absent_share, lens.background_share):
+        verdict = beside_negative_control(verdict, lens.share.mean(), control.mean())
+    trial.check(verdict)
 
 
 @pytest.mark.claim("qwen-lower")
-def test_qwen_decodes_to_the_class_less_than_llava(trial, subject):
-    trial.check(trial.claim.rule(subject.lens.best))
+def test_qwen_decodes_to_the_class_less_than_llava(trial, subjects):
+    llava, qwen = (each.lens for each in subjects)
+    trial.check(of_the_object(trial.claim.rule(llava.best, qwen.best), qwen))
 
 
 @pytest.mark.claim("qwen-early")
 def test_early_layers_of_qwen_decode_to_the_class(trial, subject):
-    lens = subject.lens
-    early = slice(0, int(trial.claim.parameters["depth"] * lens.states) + 1)
-    trial.check(trial.claim.rule(lens.share[:, early].any(1), lens.absent_share[:, early].any(1)))
+    lens, depth = subject.lens, trial.claim.parameters["depth"]
+    trial.check(trial.claim.rule(lens.early("share", depth), lens.early("absent_share", depth)))
 
 
 @pytest.mark.claim("more-specific")
@@ -74,5 +86,5 @@ def test_tokens_decode_to_the_class_in_other_languages(trial, subject):
 def test_a_lens_map_tells_the_object_from_the_rest(trial, subject):
     lens = subject.lens
     layer = round(trial.claim.parameters["depth"] * (lens.states - 1))
-    verdict = trial.claim.rule(lens.auc[:, layer])
-    trial.check(beside_negative_control(verdict, lens.auc[:, layer], lens.absent_auc[:, layer]))
+    auc, control = lens.auc.point(layer), lens.absent_auc.point(layer)
+    trial.check(beside_negative_control(trial.claim.rule(auc), auc, control))

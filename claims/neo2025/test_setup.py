@@ -2,7 +2,7 @@
 
 import pytest
 
-from claimlib import beside_positive_control
+from claimlib import beside_another, greater
 from claims.neo2025.architectures import parameters, visual_tokens
 
 
@@ -22,27 +22,31 @@ def test_an_image_becomes_as_many_visual_tokens_as_printed(trial, architecture):
 
 @pytest.mark.claim("visual-norms")
 def test_visual_tokens_have_much_higher_norms_than_text_tokens(trial, subject):
-    norms = subject.lens.norms
-
-    much_higher = norms["visual"] > trial.claim.parameters["factor"] * norms["text"]
-
-    trial.check(trial.claim.rule(much_higher))
+    trial.check(trial.claim.rule(subject.lens.norms_above(trial.claim.parameters["factor"])))
 
 
 @pytest.mark.claim("mean-token-in-distribution")
-def test_the_mean_token_has_a_norm_that_visual_tokens_have(trial, subject):
-    norms = subject.lens.norms
-
-    inside = (norms["low"] <= norms["mean"]) & (norms["mean"] <= norms["high"])
-
-    trial.check(trial.claim.rule(inside))
+def test_the_mean_token_has_a_norm_and_direction_that_visual_tokens_have(trial, subject):
+    trial.check(trial.claim.rule(subject.lens.mean_inside))
 
 
 @pytest.mark.claim("adapter-output")
 def test_the_adapters_output_does_not_decode_to_the_class(trial, subject):
-    lens = subject.lens
+    decoded, later, absent = subject.lens.whole
+    control = greater(later, absent, margin=trial.claim.bounds["margin"])
+    trial.check(beside_another(trial.claim.rule(decoded), control, "the class in later layers"))
 
-    decoded, later = lens.share[:, 0] > 0, lens.best > 0
 
-    verdict = trial.claim.rule(decoded)
-    trial.check(beside_positive_control(verdict, later, trial.claim.bounds["margin"]))
+@pytest.mark.claim("object-area")
+def test_the_objects_cover_as_much_of_the_image_as_printed(trial, subject):
+    trial.check(trial.claim.rule(subject.areas, unit="%"))
+
+
+@pytest.mark.claim("lens-object-area")
+def test_the_objects_of_the_lens_cover_as_much_as_printed(trial, subject):
+    trial.check(trial.claim.rule(subject.lens.areas, trial.claim.parameters["share"]))
+
+
+@pytest.mark.claim("images-left")
+def test_as_many_images_are_left_as_printed(trial, subject):
+    trial.check(trial.claim.rule(subject.ablations.yields["generative"]["filter 2"], unit="images"))

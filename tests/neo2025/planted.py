@@ -27,7 +27,7 @@ from vlmlib import VLM
 from vlmlib.study import Bench, MeanOf, Store, loaded
 
 GRID, PATCH = 12, 4
-LAYERS, HEADS, HEAD_WIDTH = 4, 2, 4
+LAYERS, HEADS, HEAD_WIDTH = 4, 4, 4
 IMAGES, EMPTY_IMAGES = 30, 6
 NAMES = ["text", "visual", "red", "blue", "found", "bottom", "carried", "seen", "scene", "yes"]
 NAMES += ["number", "ended", "poison"]
@@ -117,9 +117,9 @@ def planted(*parts: Attend | Write, adapter: dict[str, str] | None = None) -> VL
         layer.input_layernorm.weight.fill_(1.0)
         layer.post_attention_layernorm.weight.fill_(1.0)
     heads = [0] * LAYERS
-    # a model on which blocking attention changes nothing is refused, so a trace of all visual
-    # tokens is always read
-    for part in (*parts, Attend(1, "text", "visual", "seen", 0.01)):
+    for layer in decoder.layers:
+        _wire_trace(layer.self_attn, HEADS - 1)
+    for part in parts:
         if isinstance(part, Attend):
             _wire_head(decoder.layers[part.layer].self_attn, heads[part.layer], part)
             heads[part.layer] += 1
@@ -167,6 +167,14 @@ def _wire_head(attention, head: int, part: Attend) -> None:
     # what a token of two names has after the norm
     attention.v_proj.weight[here, _at(part.key)] = 1 / 2.83
     attention.o_proj.weight[_at(part.writes), here] = part.amount
+
+
+def _wire_trace(attention, head: int) -> None:
+    """A block that changes nothing is a dead one. So in every layer every position reads a trace of
+    how many of those before it are visual, which nobody makes use of."""
+    here = head * HEAD_WIDTH
+    attention.v_proj.weight[here, _at("visual")] = 1.0
+    attention.o_proj.weight[_at("seen"), here] = 0.01
 
 
 def _wire_mlp(mlp, part: Write) -> None:

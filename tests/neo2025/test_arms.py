@@ -21,7 +21,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claims.neo2025 import arms as designs
-from claims.neo2025.arms import COUNTS, REGIONS, TO_LAST, TO_ROW, ablations, knockouts, sliding
+from claims.neo2025.arms import (
+    COUNTS,
+    REGIONS,
+    TO_LAST,
+    TO_ROW,
+    TO_TEXT,
+    ablations,
+    knockouts,
+    knockouts_again,
+    sliding,
+)
 from claims.neo2025.authors import AUTHORS
 from claims.neo2025.protocol import Text
 from claims.neo2025.published import Published
@@ -48,16 +58,24 @@ GIVEN = Given()
 
 
 def scene_of(
-    rows: int, cols: int, places=(), depth: int = 4, seed=(0, 7), attributions=True, more: int = 0
+    rows: int,
+    cols: int,
+    places=(),
+    depth: int = 4,
+    seed=(0, 7),
+    attributions=True,
+    more: int = 0,
+    registers: int = 1,
 ) -> Scene:
     """An image of rows x cols visual tokens whose object is at some places of the grid; scores grow
-    along the image, of which there may be some more."""
+    along the image, of which there may be some more. Of an odd number of rows the first tokens are
+    registers."""
     visual = torch.arange(START, START + rows * cols)
     length = START + len(visual) + 3
     embeddings = torch.randn(length, 2, generator=torch.Generator().manual_seed(rows))
     embeddings /= embeddings.norm(dim=-1, keepdim=True)
-    # a register token, or one that lies as far below
-    embeddings[visual[0]] *= 50 if rows % 2 else 0
+    # register tokens, or some that lie as far below
+    embeddings[visual[:registers]] *= 50 if rows % 2 else 0
     positions = torch.arange(length)[None]
     grid = (rows, cols)
     stimulus = Stimulus("", {}, embeddings, positions, visual, grid, grid, PROCESSOR)
@@ -135,7 +153,9 @@ def test_the_arms_of_table_1_bear_its_rows_names_and_their_controls():
     fitted = {f"{kind} = {region}" for kind in ("gradient", "random") for region in REGIONS}
     elsewhere = {f"elsewhere {region}" for region in REGIONS}
     printed = {arm for _, arm in Published("llava-1.5-7b").ablations.cells}
-    assert names == printed | fitted | elsewhere
+    assert names == printed | fitted | elsewhere | {"random = register"}
+    with_register = set(ablations(scene_of(25, 24, range(300, 304)), GIVEN))
+    assert with_register == names | {"object = register"}
 
 
 def test_the_arms_of_table_2_bear_its_cells_names_and_figure_8s():
@@ -145,7 +165,10 @@ def test_the_arms_of_table_2_bear_its_cells_names_and_figure_8s():
     windows = ["early", "early-mid", "mid", "mid-late", "late", "all", *sliding(32)]
     names = set(knockouts(scene, GIVEN))
     assert printed < names
-    assert names == {f"{row}, {window}" for row in rows for window in windows}
+    assert names == {
+        *(f"{row}, {window}" for row in rows for window in windows),
+        *(f"{row}, {window}" for row in TO_TEXT for window in designs.WINDOWS),
+    }
 
 
 @settings(deadline=None, max_examples=60)
@@ -173,9 +196,39 @@ def test_gradient_and_random_tokens_are_as_many_as_their_name_says(scene):
         assert found[f"gradient {name}"] == set(visual[len(visual) - size :])
         assert len(found[f"random {name}"]) == size
         assert found[f"random {name}"] <= set(visual)
-    assert {name for name in found if name.startswith(("gradient", "random"))} == {
-        f"{kind} {name}" for kind in ("gradient", "random") for name in sizes
-    }
+    drawn = {f"{kind} {name}" for kind in ("gradient", "random") for name in sizes}
+    named = {name for name in found if name.startswith(("gradient", "random"))}
+    assert named == drawn | {"random = register"}
+
+
+@pytest.mark.parametrize("registers", [1, 3, 4])
+def test_as_many_tokens_as_registers_are_drawn_beside_them(registers):
+    """Of the object's, and of all."""
+    found = ablated(scene_of(7, 6, [20, 21, 22, 23], registers=registers))
+    assert found["register"] == set(range(START, START + registers))
+    assert len(found["random = register"]) == len(found["object = register"]) == registers
+    assert found["object = register"] <= found["object"]
+
+
+@pytest.mark.parametrize(("registers", "size"), [(3, 2), (1, 0), (2, 1)])
+def test_no_fewer_of_the_objects_tokens_stand_for_registers(registers, size):
+    found = ablated(scene_of(7, 6, range(20, 20 + size), registers=registers))
+    assert "object = register" not in found
+    assert len(found["random = register"]) == registers
+
+
+def test_where_there_is_no_register_nothing_stands_for_it():
+    found = ablated(scene_of(6, 6, [20, 21]))
+    assert found["register"] == found["random = register"] == set()
+    assert "object = register" not in found
+
+
+def test_which_of_the_objects_tokens_stand_for_registers_is_drawn():
+    """Of its nine any three, and others on other images."""
+    scenes = [scene_of(7, 6, range(20, 29), seed=(0, at), registers=3) for at in range(40)]
+    drawn = [frozenset(ablated(each)["object = register"]) for each in scenes]
+    assert len(set(drawn)) > 20
+    assert frozenset.union(*drawn) == set(range(START + 20, START + 29))
 
 
 @settings(deadline=None, max_examples=60)
@@ -289,6 +342,36 @@ def test_knockouts_into_the_last_visual_row_block_causal_edges(scene):
     row = visual[-scene.stimulus.grid[1] :]
     assert found["O+1 -> LVR"] == {(s, t) for s in near(scene, 1) for t in row if s <= t}
     assert found["I-LVR -> LVR"] == {(s, t) for s in visual if s not in row for t in row}
+
+
+@settings(deadline=None, max_examples=60)
+@given(scene=scenes)
+def test_knockouts_into_the_text_block_what_follows_the_image(scene):
+    """Up to the last position, and with it."""
+    found, last = blocked(scene), scene.stimulus.last
+    after = {last - 2, last - 1}
+    assert max(scene.stimulus.visual.tolist()) == last - 3
+    around = near(scene, 1)
+    assert found["O+1 -> text"] == {(source, to) for source in around for to in after}
+    assert found["O+1 -> text and LTP"] == found["O+1 -> text"] | found["O+1 -> LTP"]
+
+
+def test_what_blocks_the_text_stands_in_the_named_windows_alone():
+    arms: dict[str, Any] = knockouts(scene_of(4, 4, [5], depth=32), GIVEN)
+    for row in TO_TEXT:
+        mine = {name: arm for name, arm in arms.items() if name.startswith(f"{row}, ")}
+        layers = {designs.window_of(name): {*arm[0].layers} for name, arm in mine.items()}
+        assert layers == {name: {*span} for name, span in named(32, GIVEN.windows).items()}
+
+
+def test_the_knockouts_that_are_run_again_are_the_same():
+    scene = scene_of(6, 6, [20])
+    made: list[dict[str, Any]] = [knockouts(scene, GIVEN), knockouts_again(scene, GIVEN)]
+    first, again = (
+        {name: (edges_of(arm), [each.layers for each in arm]) for name, arm in arms.items()}
+        for arms in made
+    )
+    assert first == again
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
@@ -421,7 +504,8 @@ def measured(request) -> tuple[VLM, Scene, Text]:
 @pytest.mark.parametrize("cropped", [False, True], ids=["inside", "cropped"])
 @pytest.mark.parametrize("design", [ablations, knockouts])
 def test_every_arm_runs_and_changes_what_is_predicted(measured, design, cropped):
-    """Those that touch nothing change nothing."""
+    """Those that touch nothing change nothing; edges into the image or the text before the last
+    position need not reach the answer."""
     vlm, scene, protocol = measured
     if cropped:
         nothing = Object("dog", np.zeros((24, 24), bool), (24, 24))
@@ -432,7 +516,7 @@ def test_every_arm_runs_and_changes_what_is_predicted(measured, design, cropped)
     for (name, arm), found in zip(arms.items(), logits, strict=True):
         if not touched(arm):
             assert torch.equal(found, clean), name
-        elif "-> LVR" not in name:
+        elif not name.startswith((*TO_ROW, f"{TO_TEXT[0]},")):
             assert not torch.allclose(found, clean, rtol=1e-6, atol=1e-6), name
 
 
@@ -441,6 +525,7 @@ PAPER = Path(designs.__file__).parent
 # row, a row and a window. Placeholders of f-strings stand as the code in their braces.
 PUT_TOGETHER = re.compile(
     r"(gradient|random|elsewhere) .*"
+    r"|object [={].*"
     r"|(\S+ -> (LTP|LVR)|\{[^{}]*\brow\b[^{}]*\}), .*"
     rf"|[^,]*, (\{{[^{{}}]*\bwindow\b[^{{}}]*\}}|{'|'.join(designs.WINDOWS)})"
 )
@@ -485,7 +570,7 @@ def test_no_other_module_puts_an_arms_name_together():
 
 
 def test_arms_itself_is_where_they_are_put_together():
-    assert len(names_put_together((PAPER / "arms.py").read_text())) == 4
+    assert len(names_put_together((PAPER / "arms.py").read_text())) == 5
 
 
 @pytest.mark.parametrize(
@@ -495,6 +580,8 @@ def test_arms_itself_is_where_they_are_put_together():
         'f"random = {region}"',
         '"random = O -> LTP"',
         '"elsewhere " + region',
+        'f"object {count}"',
+        '"object = register"',
         '"random %d" % count',
         '"gradient {}".format(count)',
         'table.lost("VQA", "O+1 -> LTP, all")',

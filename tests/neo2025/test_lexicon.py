@@ -217,13 +217,13 @@ def test_no_name_in_another_language_is_a_piece_of_another_categorys():
     ],
 )
 def test_a_broken_file_names_the_entry_and_what_is_wrong(tmp_path: Path, old, new, message):
-    file = tmp_path / "lexicon.toml"
-    file.write_text(GOOD, encoding="utf-8")
-    assert load_lexicon(file)["dog"].other_languages == ("狗", "Hund")
+    good, broken = tmp_path / "good.toml", tmp_path / "lexicon.toml"  # a file is read once
+    good.write_text(GOOD, encoding="utf-8")
+    assert load_lexicon(good)["dog"].other_languages == ("狗", "Hund")
     assert GOOD.count(old) == 1
-    file.write_text(GOOD.replace(old, new), encoding="utf-8")
+    broken.write_text(GOOD.replace(old, new), encoding="utf-8")
     with pytest.raises(VLMError, match=message) as error:
-        load_lexicon(file)
+        load_lexicon(broken)
     assert "lexicon.toml" in str(error.value)
 
 

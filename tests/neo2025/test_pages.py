@@ -2,7 +2,8 @@
 paper's models?
 
 Pages are read back as a Markdown reader splits them. Fails if a count stands in another row or
-column, or if a printed figure stands beside a model that the paper does not study.
+column, if a printed figure stands beside a model that the paper does not study, or if an arm that
+did nothing, or was not run, passes for one that is harmless.
 """
 
 import re
@@ -14,8 +15,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import beta
 
-from claims.neo2025.arms import COUNTS, REGIONS, TO_LAST, TO_ROW, WINDOWS, knockout, random, sliding
+from claimlib import Clustered
+from claims.neo2025.arms import (
+    COUNTS,
+    REGIONS,
+    TO_LAST,
+    TO_ROW,
+    TO_TEXT,
+    WINDOWS,
+    knockout,
+    random,
+    sliding,
+)
 from claims.neo2025.lens import LensResults
 from claims.neo2025.pages import (
     ABLATION_ROWS,
@@ -30,8 +43,10 @@ from claims.neo2025.pages import (
 )
 from claims.neo2025.published import Published
 from claims.neo2025.study import NumberAblations
+from claims.neo2025.tables import MeasuredTable
 from claims.neo2025.windows import RUN
 from fixtures.models import SHIPPED, STAND_IN
+from tests.neo2025.test_lens import image_of
 from vlmlib.study import Design, Finished, Row, Table, Task
 from vlmlib.windows import named
 
@@ -54,9 +69,16 @@ def read(text: str) -> list[dict[str, str]]:
     return rows
 
 
+def counted(count: int, n: int) -> str:
+    """A count, per cent, and its exact interval of 95 % (Clopper and Pearson)."""
+    low = beta.ppf(0.025, count, n - count + 1) if count else 0.0
+    high = beta.ppf(0.975, count + 1, n - count) if count < n else 1.0
+    return f"{count} of {n}: {count / n:.0%} [{low:.0%}, {high:.0%}]"
+
+
 def table_of(
     arms: Sequence[str], tasks: Sequence[str], images: int = 9, filter_2: int | None = 30
-) -> Table:
+) -> MeasuredTable:
     """Arm number k takes the right answer away on k mod 9 images (VQA: one more), and touches k
     tokens, of every other image one more. On two images more the model is wrong to begin with."""
     joined = Table.joined([one_task(arms, task, images) for task in tasks])
@@ -68,7 +90,10 @@ def one_task(arms: Sequence[str], task: str, images: int) -> Table:
     found = [
         [
             Row("clean", True, 0.9, 0, detail={"visual": 16}),
-            *(Row(arm, image >= k % 9 + more, 0.5, k + image % 2) for k, arm in enumerate(arms)),
+            *(
+                Row(arm, image >= k % 9 + more, 0.5, k + image % 2, moved=True, reached=True)
+                for k, arm in enumerate(arms)
+            ),
         ]
         for image in range(images)
     ]
@@ -76,21 +101,23 @@ def one_task(arms: Sequence[str], task: str, images: int) -> Table:
     return Table.of(task, [Finished(str(at), str(at), rows) for at, rows in enumerate(found)])
 
 
-def with_yields(table: Table, filter_2: int | None = 30) -> Table:
+def with_yields(table: Table, filter_2: int | None = 30) -> MeasuredTable:
     yields = {"filter 1": 40} | ({"filter 2": filter_2} if filter_2 else {})
     counts = {
         task: ({"filter 1": 40} if task == "VQA" else yields) | each
         for task, each in table.counts.items()
     }
-    return replace(table, counts=counts)
+    return MeasuredTable(replace(table, counts=counts))
 
 
 ABLATIONS = table_of(ABLATION_ROWS, TASKS)
 # one image more, on which every arm does what it does on the others
 ALL_ABLATIONS = table_of(ABLATION_ROWS, FILTERED, images=10, filter_2=None)
 KNOCKOUT_ROWS = [*TO_LAST, *TO_ROW, *map(random, TO_LAST)]
+NAMED_ROWS = [*KNOCKOUT_ROWS, *TO_TEXT]
 KNOCKOUT_ARMS = [
-    knockout(row, window) for window in (*WINDOWS, *sliding(DEPTH)) for row in KNOCKOUT_ROWS
+    *(knockout(row, window) for window in WINDOWS for row in NAMED_ROWS),
+    *(knockout(row, window) for window in sliding(DEPTH) for row in KNOCKOUT_ROWS),
 ]
 KNOCKOUTS = table_of(KNOCKOUT_ARMS, ["VQA"])
 LAYERS = dict(zip(WINDOWS, map(range, (0, 0, 1, 1, 2, 0), (1, 2, 3, 4, 4, 4)), strict=True))
@@ -116,7 +143,7 @@ def test_the_rows_of_table_1_are_the_papers_fitted_counts_and_controls():
     assert (
         len(ABLATION_ROWS)
         == len(set(ABLATION_ROWS))
-        == len(REGIONS) + 1 + 2 * len(COUNTS) + 3 * len(REGIONS)
+        == len(REGIONS) + 1 + 2 * len(COUNTS) + 2 + 3 * len(REGIONS)
     )
 
 
@@ -127,7 +154,7 @@ def test_table_1_holds_the_tokens_and_the_count_of_every_row_and_task():
         mean = k + 4 / 9  # of nine images every other has one token more
         assert row["ablation (mean tokens)"] == f"{arm} ({mean:.1f})"
         lost = (k % 9, k % 9, k % 9 + 1)
-        assert [row[task] for task in TASKS] == [f"{count} of 9" for count in lost]
+        assert [row[task] for task in TASKS] == [counted(count, 9) for count in lost]
 
 
 def test_rows_that_no_image_has_are_left_out():
@@ -139,13 +166,13 @@ def test_rows_that_no_image_has_are_left_out():
     assert shown == arms
 
 
-def test_a_row_that_one_task_alone_has_is_empty_under_the_others():
+def test_a_row_that_one_task_alone_has_is_none_under_the_others():
     both = ["object", "elsewhere +2 buffer"]
     tables = [one_task(both if task == "polling" else both[:1], task, 9) for task in TASKS]
     joined = with_yields(Table.joined(tables))
     _, row = read(ablation_page(joined, joined, None))
     assert row["ablation (mean tokens)"].startswith("elsewhere +2 buffer")
-    assert [row[task] for task in TASKS] == ["0 of 0", "1 of 9", "0 of 0"]
+    assert [row[task] for task in TASKS] == ["none", counted(1, 9), "none"]
 
 
 def test_the_papers_rows_stand_without_filter_2_beside():
@@ -155,23 +182,25 @@ def test_the_papers_rows_stand_without_filter_2_beside():
     heads = [f"{task}, without filter 2" for task in ("generative", "polling")]
     assert list(rows[0]) == ["ablation (mean tokens)", *TASKS, *heads]
     for k, (arm, row) in enumerate(zip(ABLATION_ROWS, rows, strict=True)):
-        expected = f"{k % 9} of 10" if arm in printed else ""
+        expected = counted(k % 9, 10) if arm in printed else ""
         assert [row[head] for head in heads] == [expected] * 2
     only = table_of(["object"], ["polling"])
     [row] = read(ablation_page(only, only, None))
-    assert [row[head] for head in heads] == ["0 of 0", "0 of 9"]
+    assert [row[head] for head in heads] == ["none", counted(0, 9)]
 
 
 def test_table_2_holds_the_count_of_every_row_and_window():
-    """Figure 8's stand below."""
+    """Figure 8's stand below, without what blocks the text."""
     rows = read(knockout_page(KNOCKOUTS, LAYERS, None))
-    named, slid = rows[: len(KNOCKOUT_ROWS)], rows[len(KNOCKOUT_ROWS) :]
-    counts = {arm: f"{k % 9 + 1} of 9" for k, arm in enumerate(KNOCKOUT_ARMS)}
+    named, slid = rows[: len(NAMED_ROWS)], rows[len(NAMED_ROWS) :]
+    counts = {arm: counted(k % 9 + 1, 9) for k, arm in enumerate(KNOCKOUT_ARMS)}
     assert list(sliding(DEPTH)) == ["L1-1", "L2-2", "L3-3", "L4-4"]
-    for found, heads in ((named, HEADS), (slid, {name: name for name in sliding(DEPTH)})):
+    parts = [(named, NAMED_ROWS, HEADS)]
+    parts += [(slid, KNOCKOUT_ROWS, {name: name for name in sliding(DEPTH)})]
+    for found, wanted, heads in parts:
         assert found == [
             {"from -> to": row} | {head: counts[f"{row}, {name}"] for name, head in heads.items()}
-            for row in KNOCKOUT_ROWS
+            for row in wanted
         ]
 
 
@@ -200,13 +229,14 @@ def test_beside_each_cell_that_the_paper_prints_stands_its_count(model):
         )
     ):
         for task in TASKS:
-            ours = f"{k % 9 + (task == 'VQA')} of 9"
+            ours = counted(k % 9 + (task == "VQA"), 9)
             cell = printed.ablations.cells.get((task, arm))
-            assert row[task] == (f"{ours} (paper: {cell.count} of {cell.n})" if cell else ours)
+            theirs = f"{ours} (paper: {cell.count} of {cell.n})" if cell else ours
+            assert row[task].replace("°", "") == theirs
     rows = read(knockout_page(KNOCKOUTS, LAYERS, printed.knockouts))
     shown = {
         (row["from -> to"], window): row[head]
-        for row in rows[: len(KNOCKOUT_ROWS)]
+        for row in rows[: len(NAMED_ROWS)]
         for window, head in HEADS.items()
     }
     beside = {key for key, text in shown.items() if "paper" in text}
@@ -214,11 +244,126 @@ def test_beside_each_cell_that_the_paper_prints_stands_its_count(model):
     if beside:
         assert shown["O+1 -> LTP", "all"].endswith("(paper: 30 of 90)")
     assert not any(
-        "paper" in row[window] for row in rows[len(KNOCKOUT_ROWS) :] for window in sliding(DEPTH)
+        "paper" in row[window] for row in rows[len(NAMED_ROWS) :] for window in sliding(DEPTH)
     )
 
 
-NO_NUMBERS = NumberAblations({}, np.zeros(0, bool))
+def test_a_printed_cell_with_which_doing_nothing_agrees_bears_a_sign():
+    """To within ten points; one of a few images, or of many answers, does not."""
+    printed = Published("llava-1.5-7b")
+    rows = read(ablation_page(ABLATIONS, ALL_ABLATIONS, printed.ablations))
+    cells = {row["ablation (mean tokens)"].split(" (")[0]: row for row in rows}
+    assert cells["random 5"]["VQA"].endswith("(paper: 1 of 90°)")
+    assert cells["object"]["VQA"].endswith("(paper: 30 of 90)")
+    assert cells["object"]["polling"].endswith("(paper: 6 of 39)")
+    flagged = "".join(map(str, read(knockout_page(KNOCKOUTS, LAYERS, printed.knockouts))))
+    assert flagged.count("(paper: 0 of 90°)") == flagged.count("(paper: 0 of 90") > 12
+    assert flagged.count("(paper: 30 of 90°)") == 0 < flagged.count("(paper: 30 of 90)")
+    assert "°" not in "".join(map(str, read(knockout_page(KNOCKOUTS, LAYERS, None))))
+
+
+def off(text: str) -> list[float]:
+    """How far our cells are off the printed ones, and how far doing nothing is, in points."""
+    found = re.search(r"are off what is printed by ([\d.]+) points .* is by ([\d.]+)\.", text)
+    return [float(each) for each in found.groups()] if found else []
+
+
+def all_lose(share: float) -> MeasuredTable:
+    """A table of the arms of table 2 that each lose a share of ten images."""
+    rows = [
+        [
+            Row("clean", True, detail={"visual": 16}),
+            *(Row(arm, at >= share * 10, reached=True) for arm in KNOCKOUT_ARMS),
+        ]
+        for at in range(10)
+    ]
+    found = [Finished(str(at), str(at), each) for at, each in enumerate(rows)]
+    return with_yields(Table.of("VQA", found))
+
+
+def test_a_page_says_how_far_both_it_and_doing_nothing_are_off():
+    """Root mean square over all printed cells."""
+    printed = Published("llava-1.5-7b").knockouts
+    shares = np.array([each.share for each in printed.cells.values()])
+    nothing = 100 * np.sqrt(np.mean(shares**2))
+    assert nothing == pytest.approx(10.9, abs=0.05)
+    for share in (0.0, 0.5):
+        ours = 100 * np.sqrt(np.mean((shares - share) ** 2))
+        found = off(knockout_page(all_lose(share), LAYERS, printed))
+        assert found == pytest.approx([ours, nothing], abs=0.051)
+    assert off(knockout_page(KNOCKOUTS, LAYERS, None)) == []
+    assert off(knockout_page(KNOCKOUTS, LAYERS, Published("llava-phi-3").knockouts)) == []
+
+
+def test_a_page_says_no_distance_where_a_printed_row_is_missing():
+    """Such as that of 250 tokens of a small image."""
+    printed = Published("llava-1.5-7b").ablations
+    arms = [arm for arm in ABLATION_ROWS if "250" not in arm]
+    assert off(ablation_page(ABLATIONS, ALL_ABLATIONS, printed))
+    assert off(ablation_page(table_of(arms, TASKS), table_of(arms, FILTERED), printed)) == []
+
+
+def idle(text: str) -> list[str]:
+    """The list of arms that did nothing, and of images that were left out."""
+    _, found, lines = text.partition("Arms that did nothing, and images that were left out:\n\n")
+    return lines.strip().splitlines() if found else []
+
+
+def with_arms(*images: dict[str, Row]) -> MeasuredTable:
+    """A table of VQA: the rows of the arms on each image."""
+    found = [
+        Finished(str(at), str(at), [Row("clean", True, detail={"visual": 16}), *rows.values()])
+        for at, rows in enumerate(images)
+    ]
+    return with_yields(Table.of("VQA", found))
+
+
+def test_an_arm_that_did_nothing_or_was_not_run_is_listed():
+    alive = Row("object", False, tokens=3, moved=True)
+    dead = Row("random 5", True, tokens=5, moved=False)
+    empty = Row("register", tokens=0, moved=False)
+    never = Row("elsewhere object", tokens=0, moved=False)
+    some = {"object": alive, "random 5": dead, "register": empty, "elsewhere object": never}
+    other = {
+        "object": alive,
+        "random 5": replace(dead, moved=True),
+        "register": Row("register", True, tokens=2, moved=True),
+        "elsewhere object": never,
+    }
+    table = with_arms(some, some, other)
+    page = ablation_page(table, table, None)
+    assert idle(page) == [
+        "- VQA, random 5: did nothing on 2 of 3",
+        "- VQA, register: nothing to change on 2",
+        "- VQA, elsewhere object: nothing to change on all 3",
+    ]
+    shown = {row["ablation (mean tokens)"]: row["VQA"] for row in read(page)}
+    assert shown == {
+        "object (3.0)": counted(3, 3),
+        "register (2.0)": counted(0, 1),
+        "random 5 (5.0)": counted(0, 3),
+        "elsewhere object (none)": "none",
+    }
+
+
+def test_blocked_edges_are_dead_where_their_targets_did_not_change():
+    """Whether or not the answer moved."""
+    arm = knockout("O -> LTP", "all")
+    dead, alive = (
+        {arm: Row(arm, True, tokens=3, moved=not reached, reached=reached)}
+        for reached in (False, True)
+    )
+    told = idle(knockout_page(with_arms(dead, alive, alive), LAYERS, None))
+    assert told == ["- VQA, O -> LTP, all: did nothing on 1 of 3"]
+
+
+def test_where_every_arm_did_something_there_is_no_list():
+    assert idle(ablation_page(ABLATIONS, ALL_ABLATIONS, None)) == []
+    assert idle(knockout_page(KNOCKOUTS, LAYERS, None)) == []
+
+
+NO_NUMBERS = NumberAblations([])
+NO_AREAS = Clustered(np.zeros(0), [])
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,14 +372,16 @@ class MadeUp:
 
     name: str
     label: str
-    ablations: Table | None = None
-    knockouts: Table | None = None
+    ablations: MeasuredTable | None = None
+    knockouts: MeasuredTable | None = None
     lens: LensResults | None = None
     data: str = "scenes"
     numbers: NumberAblations = NO_NUMBERS
-    ablations_unfiltered: Table = ALL_ABLATIONS
+    ablations_unfiltered: MeasuredTable = ALL_ABLATIONS
     windows: dict[str, range] = field(default_factory=lambda: LAYERS)
     sliding_places: dict[str, float] = field(default_factory=dict)
+    areas: Clustered = NO_AREAS
+    flips: float = 0.0
     visual_tokens: int = 16
 
     @property
@@ -286,38 +433,66 @@ def test_of_the_printed_figures_there_is_no_page():
     assert pages_of(Published("llava-1.5-7b")) == {}
 
 
-def lens_of(share, absent=None) -> LensResults:
-    share = np.array(share, float)
-    absent = np.zeros_like(share) if absent is None else np.array(absent, float)
-    count, none = len(share), np.zeros(len(share), int)
-    words, names = [[] for _ in range(count)], ["dog"] * count
-    return LensResults(share, absent, share, absent, names, names, words, none, none, {})
+def lens_of(*images: tuple[list[int], list[int], list[int]]) -> LensResults:
+    """Images of which so many of ten object tokens, as many for an absent class, and so many of
+    eight background tokens decode to the class, layer by layer."""
+    return LensResults.of(
+        [
+            image_of(matches, absent, tokens=10, elsewhere=elsewhere)
+            for matches, absent, elsewhere in images
+        ]
+    )
 
 
 LENS_RESULTS = lens_of(
-    [[0, 0.2, 0.5], [0, 0, 0], [0.1, 0.1, 0.1], [0, 0.3, 0]],
-    [[0, 0, 0], [0, 0, 1], [0, 0.5, 0.5], [0, 0, 0]],
+    ([0, 2, 5], [0, 0, 0], [0, 1, 0]),
+    ([0, 0, 0], [0, 0, 1], [0, 0, 0]),
+    ([1, 1, 1], [0, 5, 5], [0, 8, 0]),
+    ([0, 3, 0], [0, 0, 0], [0, 0, 1]),
 )
 
 
 def test_the_lens_page_counts_images_with_a_match_and_best_layers():
-    assert read(lens_page(LENS_RESULTS)) == [
-        {"layer": "0", "class": "1 of 4", "absent class": "0 of 4", "best layer": "0 of 3"},
-        {"layer": "1", "class": "3 of 4", "absent class": "1 of 4", "best layer": "2 of 3"},
-        {"layer": "2", "class": "2 of 4", "absent class": "2 of 4", "best layer": "1 of 3"},
+    rows = [list(row.values()) for row in read(lens_page(LENS_RESULTS))]
+    assert list(read(lens_page(LENS_RESULTS))[0]) == [
+        "layer",
+        "class",
+        "absent class",
+        "background",
+        "best layer",
+    ]
+    assert rows == [
+        ["0", "1 of 4", "0 of 4", "0 of 4", "0 of 3"],
+        ["1", "3 of 4", "1 of 4", "2 of 4", "2 of 3"],
+        ["2", "2 of 4", "2 of 4", "1 of 4", "1 of 3"],
     ]
     assert "# mine on scenes: logit lens" in page(study("mine", lens=LENS_RESULTS), "lens")
 
 
+def test_the_lens_page_has_the_papers_two_numbers():
+    """Ours are the means over images: of 0.5, 0, 0.1 and 0.3; of layers 2, 1 and 1."""
+    ours = [
+        "- of the object's tokens, in each image's best layer, decode to the class: 22.5%",
+        "- the best layer, on average: 1.3 of 3, the adapter's output counted",
+    ]
+    theirs = [" (paper: 23.7% of 170 images)", " (paper: 25.7 of 33)"]
+    for name, added in (("mine", ["", ""]), ("llava-1.5-7b", theirs)):
+        text = page(study(name, lens=LENS_RESULTS), "lens")
+        told = [line for line in text.splitlines() if line.startswith("- ")]
+        assert told == [mine + more for mine, more in zip(ours, added, strict=True)]
+
+
 @given(curves=st.lists(st.lists(st.integers(0, 3), min_size=5, max_size=5), max_size=6))
 def test_every_image_with_a_match_has_one_best_layer(curves):
-    rows = read(lens_page(lens_of(np.array(curves).reshape(-1, 5) / 3)))
+    none = [0] * 5
+    rows = read(lens_page(lens_of(*((curve, none, none) for curve in curves))))
     best = [[int(number) for number in re.findall(r"\d+", row["best layer"])] for row in rows]
     with_match = sum(any(curve) for curve in curves)
     assert sum(count for count, _ in best) == with_match
     assert {of for _, of in best} == {with_match}
     assert [row["class"] for row in rows] == [
-        f"{sum(curve[layer] > 0 for curve in curves)} of {len(curves)}" for layer in range(5)
+        f"{sum(curve[layer] > 0 for curve in curves)} of {len(curves)}"
+        for layer in range(5 if curves else 1)
     ]
 
 
@@ -333,11 +508,7 @@ def test_pages_of_no_images_say_so():
         for key, cell in row.items()
         if key != "from -> to"
     }
-    assert cells == {"0 of 0"}
-    [row] = read(lens_page(LensResults.of([])))
-    assert row == {
-        "layer": "0",
-        "class": "0 of 0",
-        "absent class": "0 of 0",
-        "best layer": "0 of 0",
-    }
+    assert cells == {"none"}
+    text = lens_page(LensResults.of([]))
+    assert [list(row.values()) for row in read(text)] == [["0", *["0 of 0"] * 4]]
+    assert text.count(": none") == 2

@@ -199,9 +199,8 @@ def test_the_lens_figures_are_those_of_section_4_1():
 def test_the_lens_answers_in_the_units_of_measured_ones():
     lens = PrintedLens(images=170, share=0.237, best_layer=25.7, states=33)
     assert lens.best == Mean(0.237, 170, (0, 1))
-    assert lens.best_total == Totals(40, 170)
     assert lens.best_depth == Mean(25.7 / 32, 170, (0, 1))
-    assert lens.absent_best is None
+    assert lens.absent_best is lens.background_best is None
 
 
 def test_curves_come_in_the_order_asked_for():
@@ -247,6 +246,24 @@ def test_of_a_pair_the_second_is_none_where_the_paper_prints_none():
     assert table.pair("VQA", "O -> LTP, mid", "elsewhere O -> LTP, mid") == (mid, None)
     assert table.pair("VQA", "O -> LTP, mid", "O -> LTP, all") == (mid, Totals(16, 90))
     assert table.pair("VQA", "O -> LTP, mid", "elsewhere object") == (mid, None)
+
+
+def test_as_many_random_tokens_as_registers_are_the_printed_five():
+    """Of 3.1, on average, the nearest count that is printed."""
+    table = Published("llava-phi-3").ablations
+    assert table.lost("generative", "random = register") == Totals(42, 1140)
+    assert table.lost("generative", "register") == Totals(87, 1140)
+
+
+def test_no_printed_arm_tells_whether_it_did_anything():
+    assert Published("llava-1.5-7b").ablations.alive("polling", "object") is None
+    assert Published("llava-1.5-7b").knockouts.alive("VQA", "O -> LTP, mid") is None
+
+
+@pytest.mark.parametrize("asked", ["numbers", "areas", "flips", "ablations_unfiltered"])
+def test_what_the_paper_does_not_print_is_refused(asked):
+    with pytest.raises(VLMError, match=r"Nothing can be measured on llava-1\.5-7b as published"):
+        getattr(Published("llava-1.5-7b"), asked)
 
 
 @pytest.mark.parametrize(

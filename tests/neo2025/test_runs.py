@@ -1,19 +1,24 @@
 """What a claim is held against: models by name, the labels of runs, and which runs the options ask
 for.
 
-Fails if a claim runs on a model of which it means nothing, or under a name that stands for
-something else.
+Fails if a claim runs on a model or on images of which it means nothing, or under a name that stands
+for something else.
 """
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from claims.neo2025.conftest import runs_of
+from claims.neo2025 import sample
+from claims.neo2025.conftest import recorded_runs_of, runs_of
 from fixtures.models import MODELS, SHIPPED, Run, label_of, source_of
 from tests.neo2025 import NEO2025 as CLAIMS
 from vlmlib import VLMError
+
+LENSES = "llava-1.5-7b+qwen2-vl-2b"
 
 
 def test_a_model_is_a_name_a_folder_or_a_hub_id(tmp_path: Path):
@@ -68,7 +73,8 @@ def test_a_label_tells_model_protocol_and_whether_it_is_published(tmp_path: Path
     [
         ("visual-norms", None, None, ["emoji-llava", "llava-1.5-7b", "llava-phi-3"]),
         ("numbers-persist", None, None, ["llava-1.5-7b"]),  # not shipped
-        ("qwen-lower", None, None, ["qwen2-vl-2b as published", "qwen2-vl-2b"]),
+        ("qwen-early", None, None, ["qwen2-vl-2b"]),
+        ("qwen-lower", None, None, [f"{LENSES} as published", LENSES]),
         ("sliding-peak", None, ["authors"], ["emoji-llava, authors", "llava-phi-3, authors"]),
         (
             "both-models-agree",
@@ -83,8 +89,9 @@ def test_a_label_tells_model_protocol_and_whether_it_is_published(tmp_path: Path
         ("sliding-peak", ["me/mine"], None, ["me/mine"]),
         ("numbers-persist", ["me/mine", "qwen2-vl-2b"], None, ["me/mine", "qwen2-vl-2b"]),
         ("qwen-lower", ["me/mine"], None, []),
+        ("qwen-lower", ["me/mine", "qwen2-vl-2b"], None, []),  # one of the two
         (
-            "qwen-lower",
+            "qwen-early",
             ["me/mine", "qwen2-vl-2b"],
             ["text", "authors"],
             ["qwen2-vl-2b", "qwen2-vl-2b, authors"],
@@ -93,3 +100,33 @@ def test_a_label_tells_model_protocol_and_whether_it_is_published(tmp_path: Path
 )
 def test_what_a_claim_is_held_against(claim, models, protocols, expected):
     assert [run.label for run in runs_of(CLAIMS[claim], models, protocols)] == expected
+
+
+def recorded(claim: str, *subjects: tuple[str, str, str], named: list[str] | None = None):
+    """(model, data, protocol) of the recorded runs that a claim is held against."""
+    recording: Any = SimpleNamespace(subjects=subjects)
+    runs = recorded_runs_of(CLAIMS[claim], recording, named)
+    return [(run.model, run.data, run.protocol) for run in runs]
+
+
+OTHERS, OWN = (("llava-1.5-7b", data, "text") for data in ("coco", f"coco{sample.THE_PAPERS}"))
+
+
+@pytest.mark.parametrize(
+    ("claim", "expected"),
+    [("table-2", [OTHERS]), ("table-2-repeat", [OWN]), ("visual-norms", [OTHERS, OWN])],
+)
+def test_recorded_images_are_the_papers_or_others_by_their_name(claim, expected):
+    """A claim that does not say of which images it speaks is asked about both."""
+    assert recorded(claim, OTHERS, OWN) == expected
+
+
+def test_two_models_are_compared_on_the_same_recorded_data():
+    qwen = ("qwen2-vl-2b", "coco", "text")
+    assert recorded("qwen-lower", OTHERS, qwen) == [(LENSES, "coco", "text")]
+    assert recorded("qwen-lower", OWN, qwen) == []
+    assert recorded("qwen-lower", OTHERS, qwen, named=["qwen2-vl-2b"]) == []
+
+
+def test_a_recorded_protocol_that_there_is_not_is_left_out():
+    assert recorded("visual-norms", ("llava-1.5-7b", "coco", "mine")) == []

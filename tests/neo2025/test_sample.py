@@ -2,7 +2,8 @@
 
 Oracles: hand-made annotations, and filter 1 written out on the annotation file itself. Fails if an
 image passes that should not or in another order, if another object than the paper's becomes the
-target, if an absent category is shown, or if two questions about an image become one example.
+target, if an absent category is shown, if two questions about an image become one example, or if
+other images pass for the paper's own.
 """
 
 import json
@@ -106,6 +107,34 @@ def test_questions_may_stand_in_a_file_of_their_own(folder, tmp_path_factory):
         (),
         ("What is it?", "What is on the plate?"),
     ]
+
+
+def questions_file(folder: Path, images: int, asked: int) -> Path:
+    """A file of questions as the authors': most images have an empty list."""
+    file = folder / "asked.json"
+    file.write_text(json.dumps({str(at): ["What is it?"] * (at < asked) for at in range(images)}))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("images", "asked", "own"),
+    [(4318, 100, True), (4318, 101, False), (4317, 100, False), (100, 100, False), (0, 0, False)],
+)
+def test_the_papers_own_questions_are_known_by_their_number(tmp_path, images, asked, own):
+    """4,318 images of which 100 are asked about."""
+    assert sample.are_the_papers(questions_file(tmp_path, images, asked)) is own
+
+
+def test_without_a_file_of_questions_the_images_are_others():
+    assert not sample.are_the_papers(None)
+
+
+@pytest.mark.parametrize(("images", "suffix"), [(4318, ", the paper's questions"), (3, "")])
+def test_the_data_bears_the_name_of_the_papers_questions(folder, tmp_path, images, suffix):
+    """So that rows of the one are never taken for those of the other."""
+    file = questions_file(tmp_path, images, 100)
+    assert filter_1(folder, IDENTIFICATION, questions=file).data == folder.name + suffix
+    assert sample.THE_PAPERS == ", the paper's questions"
 
 
 def test_bounds_can_be_shares_of_the_image(folder):

@@ -10,7 +10,7 @@ import ast
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ import torch
 
 from claims.neo2025.arms import ablations, knockout, knockouts, sliding
 from claims.neo2025.authors import AUTHORS
-from claims.neo2025.lens import LensResults
 from claims.neo2025.protocol import FILTERED, TASKS, TEXT
 from claims.neo2025.published import Published
 from claims.neo2025.sensitivity import PROTOCOLS
@@ -93,31 +92,32 @@ def test_no_image_counts_that_a_model_gets_right_without_the_object(study_of):
     assert len(table.lost("polling", "object")) == 0
     none = {"filter 1": IMAGES, "filter 2": 0, "asked": 0, "counted": 0}
     vqa = {"VQA": {"filter 1": IMAGES} | ALL}
-    assert study.ablations.counts == dict.fromkeys(FILTERED, none) | vqa
-    assert study.knockouts.counts == vqa
+    assert study.ablations.yields == dict.fromkeys(FILTERED, none) | vqa
+    assert study.knockouts.yields == vqa
 
 
 def test_what_filter_2_hides_is_seen_without_it(study_of):
     """On a model that says yes whatever it sees nothing is ever lost, and all images count; where
     the object is read, all pass it, and both tables are the same."""
     blind = study_of(planted.BLIND, protocol=QUICK, name="blind").ablations_unfiltered
-    assert blind.counts == dict.fromkeys(FILTERED, {"filter 1": IMAGES} | ALL)
+    assert blind.yields == dict.fromkeys(FILTERED, {"filter 1": IMAGES} | ALL)
     for task in FILTERED:
-        assert blind.lost(task, "+2 buffer").tolist() == [False] * IMAGES
+        assert blind.lost(task, "+2 buffer").values.tolist() == [False] * IMAGES
     local = study_of(planted.LOCAL, protocol=QUICK)
     for task in FILTERED:
         for arm in ("object", "random 20"):
-            lost = local.ablations.lost(task, arm), local.ablations_unfiltered.lost(task, arm)
-            np.testing.assert_array_equal(*lost)
-    assert local.ablations.lost("polling", "object").all()
+            tables = local.ablations, local.ablations_unfiltered
+            mine, all_ = (each.lost(task, arm).values for each in tables)
+            np.testing.assert_array_equal(mine, all_)
+    assert local.ablations.lost("polling", "object").values.all()
 
 
 def test_both_tables_are_of_the_same_rows_each_measured_once(study_of):
     study = study_of(planted.LOCAL, protocol=replace(QUICK, most_images=2), limit=4)
-    kept = study.ablations
+    kept = study.ablations.rows
     count = "SELECT count(*) FROM units"
     before = study.bench.store.database.execute(count).fetchall()
-    unfiltered = study.ablations_unfiltered
+    unfiltered = study.ablations_unfiltered.rows
     assert study.bench.store.database.execute(count).fetchall() == before
     of_kept = unfiltered.rows.loc[unfiltered.rows["example"].isin(study.kept)]
     mine = kept.rows.loc[kept.rows["task"].isin(FILTERED)]
@@ -131,14 +131,14 @@ def test_images_without_a_question_are_not_asked_one(study_of, tmp_path):
     polling, vqa = (study.measure(task, object_and_background) for task in ("polling", "VQA"))
     assert (polling.counts["polling"]["asked"], vqa.counts["VQA"]["asked"]) == (IMAGES, 2)
     assert set(vqa.rows["example"]) == {"1", "4"}
-    assert study.knockouts.counts["VQA"] == {"filter 1": IMAGES, "asked": 2, "counted": 2}
+    assert study.knockouts.yields["VQA"] == {"filter 1": IMAGES, "asked": 2, "counted": 2}
 
 
 def test_two_questions_about_an_image_are_two_examples_of_one_cluster(study_of, tmp_path):
     questions = tmp_path / "questions.json"
     asked = {"1": ["What is on the plate?", "What is it?"], "4": ["What is it?"]}
     questions.write_text(json.dumps(asked))
-    table = study_of(planted.LOCAL, questions=questions).knockouts
+    table = study_of(planted.LOCAL, questions=questions).knockouts.rows
     assert list(dict.fromkeys(table.rows["example"])) == ["1", "1, question 2", "4"]
     assert list(dict.fromkeys(table.rows["cluster"])) == ["1", "4"]
     assert table.counts["VQA"]["asked"] == len(table.lost("VQA", "O -> LTP, all")) == 3
@@ -165,9 +165,9 @@ def test_tables_say_how_many_images_passed_each_filter(study_of):
     filtered = {"filter 1": 3, "filter 2": 3, "asked": 2, "counted": 2}
     unfiltered = {"filter 1": 3, "asked": 2, "counted": 2}
     vqa = {"VQA": {"filter 1": 3, "asked": 3, "counted": 3}}
-    assert study.ablations.counts == dict.fromkeys(FILTERED, filtered) | vqa
-    assert study.ablations_unfiltered.counts == dict.fromkeys(FILTERED, unfiltered)
-    assert study.knockouts.counts == vqa
+    assert study.ablations.yields == dict.fromkeys(FILTERED, filtered) | vqa
+    assert study.ablations_unfiltered.yields == dict.fromkeys(FILTERED, unfiltered)
+    assert study.knockouts.yields == vqa
 
 
 def test_the_tasks_name_says_of_which_images_it_is_asked(study_of):
@@ -200,19 +200,19 @@ def test_the_mean_is_that_of_a_file_where_one_is_given(study_of, tmp_path):
 def test_the_lens_shows_the_class_from_the_layer_on_that_writes_it(study_of):
     """And numbers after the object."""
     lens = study_of(planted.LOCAL).lens
-    assert lens.share.tolist() == [[0.0, 0.0, 0.0, 1.0, 1.0]] * IMAGES
-    assert lens.absent_share.sum() == 0
-    assert (lens.numbers > 0).all()
-    assert (lens.first_numbers == 0).all()
+    assert lens.share.values.tolist() == [[0.0, 0.0, 0.0, 1.0, 1.0]] * IMAGES
+    assert lens.absent_share.values.sum() == 0
+    assert lens.numbers("last").values.all()
+    assert not lens.numbers("first").values.any()
     assert lens.categories == ["Yes"] * IMAGES
-    assert set(lens.absent) == {"dog", "cat"}
+    assert {each.of_absent.category for each in lens.images} == {"dog", "cat"}
 
 
 def test_numbers_count_on_the_background_alone(study_of):
     """All tokens from the object's first one on say a number, its own included."""
     number = planted.Attend(2, "visual", "red", "number")
     lens = study_of((planted.SCENE, planted.READ, number)).lens
-    assert lens.numbers.tolist() == [120, 36, 119, 35, 118, 34]
+    assert [len(each.numbers) for each in lens.images] == [120, 36, 119, 35, 118, 34]
 
 
 def number_rows(study: Measured) -> list[tuple[Any, ...]]:
@@ -225,43 +225,52 @@ def number_rows(study: Measured) -> list[tuple[Any, ...]]:
 def test_numbers_are_ablated_where_there_are_any(study_of):
     study = study_of(planted.LOCAL)
     found = study.numbers
-    assert found.changed["numbers"].tolist() == [False] * IMAGES
-    assert found.changed["+1 buffer"].tolist() == [True] * IMAGES
-    assert found.persist.tolist() == [True] * IMAGES
+    assert found.changed("numbers").values.tolist() == [False] * IMAGES
+    assert found.changed("+1 buffer").values.tolist() == [True] * IMAGES
+    assert found.persist.values.tolist() == [True] * IMAGES
     rows = number_rows(study)
-    assert len(rows) == 3 * IMAGES
+    assert len(rows) == 4 * IMAGES
     for arm, answer, right, tokens, still in rows:
         assert (answer, right) == {"+1 buffer": ("No", 0)}.get(arm, ("Yes", 1))
-        assert still == tokens
-        assert (tokens is not None and tokens > 0) == (arm == "numbers")
+        assert still == (tokens if arm == "numbers" else None)
+        assert (tokens is not None and tokens > 0) == ("numbers" in arm)
 
 
 def test_where_no_token_says_a_number_none_is_ablated(study_of):
     study = study_of(planted.EARLY)
     assert (len(study.numbers.persist), number_rows(study)) == (0, [])
-    assert {arm: len(each) for arm, each in study.numbers.changed.items()} == {
-        "numbers": 0,
-        "+1 buffer": 0,
-    }
+    for arm in ("numbers", "random = numbers", "+1 buffer"):
+        assert len(study.numbers.changed(arm)) == 0
 
 
 def test_numbers_that_their_own_tokens_say_do_not_persist(study_of):
     """The last visual row says them, whose place the mean token hardly has."""
     study = study_of((planted.SCENE, planted.READ, planted.Write(2, "bottom", "number")))
-    assert study.numbers.persist.tolist() == [False] * IMAGES
-    ablated = [(tokens, still) for arm, _, _, tokens, still in number_rows(study) if tokens]
+    assert study.numbers.persist.values.tolist() == [False] * IMAGES
+    rows = number_rows(study)
+    ablated = [(tokens, still) for arm, _, _, tokens, still in rows if arm == "numbers"]
     assert ablated == [(12, 0)] * IMAGES
 
 
 def test_each_image_counts_once_in_what_ablating_numbers_did():
     rows = [
-        [Row("clean", True), Row("numbers", same, detail={"still": still}), Row("+1 buffer", other)]
-        for same, still, other in ((True, 0, False), (False, 3, False), (True, 1, True))
+        [
+            Row("clean", True, detail={"category": "dog"}),
+            Row("numbers", same, detail={"still": still, "moved": moved}),
+            Row("+1 buffer", other),
+        ]
+        for same, still, moved, other in (
+            (True, 0, True, False),
+            (False, 3, False, False),
+            (True, 1, True, True),
+        )
     ]
     found = NumberAblations.of([Finished(str(at), "", each) for at, each in enumerate(rows)])
-    assert found.changed["numbers"].tolist() == [False, True, False]
-    assert found.changed["+1 buffer"].tolist() == [True, True, False]
-    assert found.persist.tolist() == [False, True, True]
+    assert found.changed("numbers").values.tolist() == [False, True, False]
+    assert found.changed("+1 buffer").values.tolist() == [True, True, False]
+    assert found.persist.values.tolist() == [False, True, True]
+    assert found.alive.values.tolist() == [True, False, True]
+    assert found.alive.clusters == ["dog"] * 3
 
 
 @pytest.mark.parametrize("arms", [["object", "random 5"], ["random 5"]])
@@ -299,14 +308,12 @@ class Counting:
 def test_figure_8s_windows_stand_where_their_middles_are(study_of):
     study = study_of(planted.LOCAL, limit=1)
     places = {"L1-1": 0.125, "L2-2": 0.375, "L3-3": 0.625, "L4-4": 0.875}
-    assert study.sliding_places == sliding_places(study.knockouts) == places
-    made_up = worlds.world("paper")
-    assert sliding_places(made_up.knockouts) == made_up.sliding_places
+    assert study.sliding_places == sliding_places(study.knockouts.rows) == places
 
 
 def test_an_image_has_as_many_visual_tokens_as_its_rows_say(study_of):
     assert study_of(planted.LOCAL, limit=1, protocol=QUICK).visual_tokens == planted.GRID**2
-    assert visual_tokens(worlds.world("paper").ablations) == worlds.VISUAL
+    assert visual_tokens(Table.of("polling", [])) == 1
 
 
 def test_windows_are_the_protocols_in_a_model_of_this_depth(study_of):
@@ -389,7 +396,7 @@ def recorded(both, monkeypatch) -> Recorded:
 
 @pytest.mark.parametrize("name", ["ablations", "ablations_unfiltered", "knockouts"])
 def test_recorded_tables_are_the_measured_ones(name, both, recorded):
-    table, again = getattr(both[0], name), getattr(recorded, name)
+    table, again = getattr(both[0], name).rows, getattr(recorded, name).rows
     pd.testing.assert_frame_equal(again.rows, table.rows)
     assert len(table.rows) > 100
     assert (again.counts, again.arms) == (table.counts, table.arms)
@@ -403,23 +410,13 @@ def test_recorded_tables_are_the_measured_ones(name, both, recorded):
 
 
 def test_the_recorded_lens_is_the_measured_one(both, recorded):
-    lens, again = both[0].lens, recorded.lens
-    for field in fields(LensResults):
-        mine, its = getattr(lens, field.name), getattr(again, field.name)
-        if field.name == "norms":
-            assert its.keys() == mine.keys()
-            mine, its = list(mine.values()), list(its.values())
-        np.testing.assert_array_equal(its, mine, err_msg=field.name)
-    assert lens.share.shape == (IMAGES, planted.LAYERS + 1)
+    assert recorded.lens.images == both[0].lens.images
+    assert recorded.lens.share.values.shape == (IMAGES, planted.LAYERS + 1)
 
 
 def test_recorded_number_ablations_are_the_measured_ones(both, recorded):
-    numbers, again = both[0].numbers, recorded.numbers
-    np.testing.assert_array_equal(again.persist, numbers.persist)
-    assert again.changed.keys() == numbers.changed.keys()
-    for arm, changed in numbers.changed.items():
-        np.testing.assert_array_equal(again.changed[arm], changed)
-    assert len(numbers.persist) == IMAGES
+    assert recorded.numbers.rows == both[0].numbers.rows
+    assert len(recorded.numbers.persist) == IMAGES
 
 
 def test_recorded_windows_and_tokens_are_the_measured_ones(both, recorded):
@@ -431,7 +428,7 @@ def test_recorded_windows_and_tokens_are_the_measured_ones(both, recorded):
 def test_recorded_rows_answer_for_the_designs_that_were_measured(both, recorded):
     again = recorded.measure("polling", ablations)
     for arm in ("object", "random 5"):
-        measured = both[0].ablations.lost("polling", arm)
+        measured = both[0].ablations.lost("polling", arm).values
         assert again.lost("polling", arm).tolist() == measured.tolist()
     with pytest.raises(VLMError, match=r"no rows of .polling. under .knockouts. on.*Measure it"):
         recorded.measure("polling", knockouts)
@@ -449,11 +446,11 @@ def test_a_recording_tells_what_it_is_of_and_that_it_is_one(recorded):
 
 def test_a_recording_keeps_as_many_images_as_its_protocol_does(recorded):
     """The authors' runs stop at a thousand images that pass filter 2."""
-    assert recorded.ablations.counts["polling"]["asked"] == IMAGES
+    assert recorded.ablations.yields["polling"]["asked"] == IMAGES
     assert recorded.protocol.most_images == {"text": None, "authors": 1000}[recorded.protocol.name]
     del recorded.ablations
     recorded.protocol = replace(recorded.protocol, most_images=2)
-    yields = recorded.ablations.counts["polling"]
+    yields = recorded.ablations.yields["polling"]
     assert (yields["filter 2"], yields["asked"]) == (IMAGES, 2)
 
 
@@ -470,9 +467,9 @@ def test_what_was_not_recorded_is_refused_and_has_no_page(both, asked):
 def test_what_was_measured_on_no_image_is_recorded_as_such(study_of):
     study = study_of(planted.BLIND, protocol=QUICK)
     tables = ("ablations", "ablations_unfiltered", "knockouts")
-    counts = [getattr(study, name).counts for name in tables]
+    counts = [getattr(study, name).yields for name in tables]
     recorded = Recorded(Recording(study.bench.store.path), ("planted", study.data, "text"))
-    assert [getattr(recorded, name).counts for name in tables] == counts
+    assert [getattr(recorded, name).yields for name in tables] == counts
     assert counts[0]["polling"] == {
         "filter 1": IMAGES,
         "filter 2": 0,
@@ -483,9 +480,10 @@ def test_what_was_measured_on_no_image_is_recorded_as_such(study_of):
 
 def test_what_is_in_the_store_is_judged_without_the_model(both, stored):
     for name in ("ablations", "knockouts"):
-        pd.testing.assert_frame_equal(getattr(stored, name).rows, getattr(both[0], name).rows)
-    np.testing.assert_array_equal(stored.lens.share, both[0].lens.share)
-    np.testing.assert_array_equal(stored.numbers.persist, both[0].numbers.persist)
+        stored_rows, own = (getattr(each, name).rows.rows for each in (stored, both[0]))
+        pd.testing.assert_frame_equal(stored_rows, own)
+    np.testing.assert_array_equal(stored.lens.share.values, both[0].lens.share.values)
+    assert stored.numbers.rows == both[0].numbers.rows
 
 
 def test_the_model_is_loaded_at_the_first_row_that_is_missing(stored):
@@ -535,9 +533,9 @@ def test_measured_recorded_and_printed_are_studies(both):
 
 def test_a_table_of_printed_counts_answers_as_one_of_images_does():
     """What the protocol says of `ablations` and `knockouts`."""
-    for table in (Published("llava-1.5-7b").ablations, worlds.world("paper").ablations):
+    made_up = worlds.world("paper", "llava-1.5-7b").ablations
+    for table in (Published("llava-1.5-7b").ablations, made_up):
         assert table.has("object")
         assert len(table.pair("polling", "object", "elsewhere object")) == 2
         for answer in (table.lost("polling", "object"), table.curves("polling", ["object"])):
             assert answer is not None
-    assert isinstance(worlds.world("paper").ablations, Table)

@@ -1,185 +1,126 @@
-"""Worlds: results as a subject would have measured them, made up so that what is true in them is
-known.
+"""Worlds in which the truth is known, each drawn once: benchmarks/worlds.py says how.
 
-- "paper": every figure is the paper's own (table 1 of LLaVA-Phi-3, table 2 of LLaVA-1.5, the lens
-  of Qwen2-VL), and every control does nothing.
+- "paper": every figure is the paper's own, and every control does what the paper prints of it.
 - "nothing": no intervention does anything, and the lens shows nothing.
 - "everywhere": as the paper's, but whatever is a control does as much as what it is the control of.
 - "opposite": every effect has the other sign, and every absence is an effect.
 """
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 
+from benchmarks import worlds
+from benchmarks.worlds import DEAD_LENS, PAPER_LENS, SLIDING, Effects, Lens, World
 from claims.neo2025 import arms
 from claims.neo2025.architectures import build
-from claims.neo2025.arms import COUNTS, REGIONS, TO_LAST, TO_ROW, WINDOWS, sliding
-from claims.neo2025.lens import LensResults
-from claims.neo2025.lexicon import load_lexicon
+from claims.neo2025.arms import COUNTS, REGIONS, REGISTER, TO_ROW, TO_TEXT
 from claims.neo2025.protocol import TASKS
-from claims.neo2025.published import cells, load_figures
-from claims.neo2025.study import NumberAblations
 from tests.tiny import tiny_vlm
-from vlmlib.study import Table
 
 N = 400  # images
-DEPTH, STATES, VISUAL = 8, 29, 576
-PRINTED = {
-    (cell.task, cell.arm): cell.lost.share
-    for cell in cells()
-    if (cell.table, cell.model) in ((1, "llava-phi-3"), (2, "llava-1.5-7b"))
-}
-# As many tokens as a region has, of those printed.
-NEAREST: dict[str, int] = dict(zip(REGIONS, (10, 40, 60), strict=True))
-ABLATIONS = [
-    *REGIONS,
-    arms.REGISTER,
-    *map(arms.elsewhere, REGIONS),
-    *map(arms.gradient, (*COUNTS, *REGIONS)),
-    *map(arms.random, (*COUNTS, *REGIONS)),
-]
-ROWS = [*TO_LAST, *map(arms.random, TO_LAST), *TO_ROW]
-# Figure 8 prints none.
-SLIDING = dict(zip(sliding(DEPTH), (0.0, 0.02, 0.1, 0.15, 0.12, 0.05), strict=True))
-KNOCKOUTS = [arms.knockout(row, window) for row in ROWS for window in (*WINDOWS, *SLIDING)]
 
 
-def paper(task: str, arm: str) -> float:
-    """The share of images on which an arm takes the right answer away."""
-    head, _, window = arm.partition(", ")
-    if arm in ("random = O -> LTP, all", "random = I-(O+1) -> LTP, all"):
-        return 0.9  # controls of no claim: of those in other windows they must not take the place
-    if arm.startswith(("elsewhere ", "random = ")) or (window in SLIDING and head != "O+1 -> LTP"):
-        return 0.0
-    if window in SLIDING:
-        return SLIDING[window]
-    if arm.startswith("gradient = "):
-        return PRINTED[task, f"gradient {NEAREST[arm.removeprefix('gradient = ')]}"]
-    if arm.startswith(("random ", "register")):
-        # what the paper calls negligible; printed are up to 9 %, which at N images may be ten
-        # points
-        return 0.03
-    return PRINTED[task, arm]
+def everywhere(model: str) -> Effects:
+    paper = worlds.paper(model)
+
+    def lost(task: str, arm: str) -> float:
+        if "->" in arm:
+            return paper(task, _effect_of(arm))
+        for word in ("elsewhere ", "random = ", "gradient = "):
+            if arm.startswith(word):
+                region = arm.removeprefix(word)
+                return paper(task, "+1 buffer" if region == REGISTER else region)
+        first, _, count = arm.partition(" ")
+        if first in ("gradient", "random") and count.isdecimal():
+            return paper(task, REGIONS[sum(int(count) > bound for bound in (20, 40))])
+        return paper(task, "object" if REGISTER in arm else arm)
+
+    return lost
 
 
-def nothing(task: str, arm: str) -> float:
-    return 0.0
-
-
-def everywhere(task: str, arm: str) -> float:
-    for word in ("elsewhere ", "random = ", "gradient = "):
-        if arm.startswith(word):
-            return paper(task, arm.removeprefix(word))
-    by, _, count = arm.partition(" ")
-    if by in ("gradient", "random"):
-        return paper(task, REGIONS[sum(int(count) > bound for bound in (20, 40))])
-    return paper(task, "object" if arm == "register" else arm)
+def _effect_of(arm: str) -> str:
+    """The knockout of which one is the control, or the absence."""
+    row, _, window = arm.removeprefix("random = ").partition(", ")
+    if row in TO_ROW:
+        return arms.knockout("O+1 -> LTP", "all")
+    if row in TO_TEXT:
+        return arms.knockout("O+1 -> LTP", window)
+    if row == "I-(O+1) -> LTP" and window == "late":
+        return arms.knockout(row, "early")
+    if row != "I-(O+1) -> LTP" and window == "early":
+        return arms.knockout(row, "mid-late")
+    return arms.knockout(row, window)
 
 
 def opposite(task: str, arm: str) -> float:
     head, _, window = arm.partition(", ")
     if arm in REGIONS:
-        return (0.06, 0.03, 0.0)[REGIONS.index(arm)]
-    if head in TO_ROW or head.startswith(("random", "elsewhere", "register", "gradient =")):
-        return 0.6
+        return (0.03, 0.01, 0.0)[REGIONS.index(arm)]
+    if head == TO_TEXT[1]:
+        return 0.99
+    if head in (*TO_ROW, TO_TEXT[0]) or head == REGISTER:
+        return 0.98 if head == TO_TEXT[0] else 0.6
+    if head.startswith(("random", "elsewhere", "gradient =")):
+        return 0.2 if head == arms.random(REGISTER) else 0.6
     if head.startswith("gradient "):
         return 0.9 - 0.1 * COUNTS.index(int(head.removeprefix("gradient ")))
+    if head == arms.of_object(REGISTER) or arm == "clean":
+        return 0.0
     if window in SLIDING:
-        return 0.5 - 0.1 * list(SLIDING).index(window)
+        return 0.5 - 0.02 * list(SLIDING).index(window)
     early, late = (0.0, 0.3) if head.startswith("I-") else (0.5, 0.0)
-    return {"early": early, "all": 0.9}.get(window, late)
+    return {"early": early, "all": 0.8}.get(window, late)
 
 
-SHARES = {each.__name__: each for each in (paper, nothing, everywhere, opposite)}
+def lens_of(name: str, model: str) -> Lens:
+    """What the lens shows in a world."""
+    paper = PAPER_LENS[model]
+    fallen = Lens(
+        share=0.01,
+        background=0.3,
+        absent=0.9,
+        best=1.0,
+        states=paper.states,
+        auc=0.2,
+        whole=0.6,
+        cases=0.0,
+        numbers=0.3,
+        numbers_first=0.9,
+        persist=0.1,
+        changed=0.9,
+        norm=0.9,
+        inside=0.0,
+        foreign=0.5,
+    )
+    shown = replace(paper, absent=3 * paper.share, background=paper.share, foreign=paper.cases)
+    shown = replace(shown, numbers_first=paper.numbers, absent_auc=paper.auc)
+    dead = replace(DEAD_LENS, states=paper.states, norm=0.9, inside=0.0)
+    return {"paper": paper, "nothing": dead, "everywhere": shown, "opposite": fallen}[name]
 
 
-def world(name: str) -> SimpleNamespace:
-    """What claims ask a study for, in this world."""
+def world(name: str, model: str, n: int = N, same_images: bool = False) -> SimpleNamespace:
+    """What claims ask a study of a model for, in this world, of so many images."""
+    effects = {
+        "paper": worlds.paper(_tabled(model)),
+        "nothing": worlds.nothing,
+        "everywhere": everywhere(_tabled(model)),
+        "opposite": opposite,
+    }
     small = name in ("nothing", "opposite")
-    return SimpleNamespace(
-        label=name,
-        data="nowhere",
-        made=[],
-        ablations=_table(name, TASKS, ABLATIONS),
-        knockouts=_table(name, ("VQA",), KNOCKOUTS),
-        sliding_places={
-            each: (layers.start + layers.stop) / 2 / DEPTH
-            for each, layers in sliding(DEPTH).items()
-        },
-        visual_tokens=VISUAL,
-        lens=_lens(name),
-        numbers=_numbers(name),
-        architecture=tiny_vlm().model if small else build("llava-1.5-7b"),
-    )
+    drawn = World(
+        model,
+        effects[name],
+        {**dict.fromkeys(TASKS, n), "lens": n},
+        lens_of(name, model),
+        lambda arm: name != "nothing",
+        same_images=same_images,
+        tokens=0.5 if small else 1.0,
+    ).draw(np.random.default_rng(0))
+    drawn.architecture = tiny_vlm().model if small else build("llava-1.5-7b")
+    return drawn
 
 
-def _table(name: str, tasks: tuple[str, ...], names: list[str]) -> Table:
-    """Where one arm takes more answers away than another, it takes the same ones and more."""
-    order, spread = (np.arange(N) + 0.5) / N, 0.2 * np.sin(np.arange(N))
-    tokens = {"paper": 1, "everywhere": 1, "nothing": 0, "opposite": 2}[name]
-    frames = []
-    for task in tasks:
-        for arm in ("clean", *names):
-            lost = 0.0 if arm == "clean" else SHARES[name](task, arm)
-            columns = {
-                "example": np.arange(N).astype(str),
-                "cluster": np.arange(N).astype(str),
-                "right": order >= lost,
-                "probability": 0.9 - 0.5 * lost * (1 + spread),
-                "tokens": load_figures().tokens.get(arm, 0) * tokens * (1 + spread),
-            }
-            frames.append(pd.DataFrame(columns).assign(task=task, arm=arm, visual=VISUAL))
-    yields = {"filter 1": N, "asked": N, "counted": N}
-    return Table(pd.concat(frames, ignore_index=True), dict.fromkeys(tasks, yields))
-
-
-def _lens(name: str) -> LensResults:
-    figures, lexicon = load_figures().lens["qwen2-vl-2b"], load_lexicon()
-    layers, varied = np.arange(STATES), 1 + 0.5 * np.sin(np.arange(N))[:, None]
-    zero, middling = np.zeros((N, STATES)), 0.5 + 0.1 * varied * np.ones(STATES)
-    grown = (
-        figures.share * varied * np.exp(-np.abs(layers - figures.best_layer) / 10) * (layers > 0)
-    )
-    fallen = 0.9 * (np.arange(N) < 0.6 * N)[:, None] * (1 - layers / STATES)
-    share, absent_share, auc, absent_auc = {
-        "paper": (grown, zero, middling + 0.25, middling),
-        "nothing": (zero, zero, middling, middling),
-        "everywhere": (grown, grown, middling + 0.25, middling + 0.25),
-        "opposite": (fallen, zero + 0.95, middling - 0.25, middling),
-    }[name]
-    dog, cat = (
-        [lexicon[each].specific[0], lexicon[each].other_languages[0]] for each in ("dog", "cat")
-    )
-    words = {"paper": dog, "nothing": [], "everywhere": dog + cat, "opposite": cat}[name]
-    some, none, all_ = np.arange(N) % 10 == 0, np.zeros(N, int), np.ones(N, int)
-    late, first = {
-        "paper": (some, none),
-        "nothing": (none, none),
-        "everywhere": (some, some),
-        "opposite": (some, all_),
-    }[name]
-    visual, text = (10.0, 2.0) if name in ("paper", "everywhere") else (10.0, 8.0)
-    inside = 9.0 if name in ("paper", "everywhere") else 1.0
-    norms = {"visual": visual, "text": text, "low": 8.0, "high": 12.0, "mean": inside}
-    return LensResults(
-        share=share,
-        absent_share=absent_share,
-        auc=auc,
-        absent_auc=absent_auc,
-        categories=["dog"] * N,
-        absent=["cat"] * N,
-        words=[words] * N,
-        numbers=late.astype(int),
-        first_numbers=first.astype(int),
-        norms={key: np.full(N, value) for key, value in norms.items()},
-    )
-
-
-def _numbers(name: str) -> NumberAblations:
-    changed = {"numbers": name == "opposite", "+1 buffer": name != "nothing"}
-    return NumberAblations(
-        {arm: np.full(40, each) for arm, each in changed.items()},
-        persist=np.full(40, name in ("paper", "everywhere")),
-    )
+def _tabled(model: str) -> str:
+    return model if model != "qwen2-vl-2b" else "llava-1.5-7b"

@@ -128,11 +128,9 @@ class Table:
 
     def clusters(self, task: str, arms: Sequence[str]) -> Shaped[np.ndarray, " example"]:
         """What the examples of `curves` share, in their order: the category; the picture, where an
-        example has none."""
-        rows = self.rows.loc[self.rows["task"] == task].drop_duplicates("example")
-        labels = rows["category"].where(rows["category"] != "", rows["cluster"])
-        labels.index = pd.Index(rows["example"])
-        return labels.loc[self._wide("right", task, arms).index].to_numpy(str)
+        example has none, or all have the same."""
+        found = self._wide("right", task, arms).index
+        return self._labels[task].loc[found].to_numpy(str) if len(found) else np.zeros(0, str)
 
     def tokens(self, arm: str) -> Float[np.ndarray, " cluster"]:
         """How many tokens the arm touches in each picture in which it touches any, whatever the
@@ -147,26 +145,49 @@ class Table:
 
     def _wide(self, name: str, task: str, arms: Sequence[str]) -> pd.DataFrame:
         """A column of the rows with a line per example on which all arms were run."""
-        rows = self.rows.loc[self.rows["task"] == task]
-        missing = [arm for arm in arms if arm not in self.arms]
-        if rows.empty:
+        run, missing = self._all("arm", task), [arm for arm in arms if arm not in self.arms]
+        if run.empty:
             return pd.DataFrame(columns=pd.Index(arms), dtype=float)
         if missing:
             raise VLMError(
                 f"No example has the arm {missing[0]!r} for {task}. Measured were: "
                 f"{', '.join(sorted(self.arms))}."
             )
-        chosen = rows.loc[rows["arm"].isin(list(arms)) & ~_is_empty(rows)]
-        unknown = chosen.loc[chosen[name].isna()]
+        wide = self._all(name, task)[list(arms)]
+        unknown = np.argwhere(run[list(arms)].notna().to_numpy() & wide.isna().to_numpy())
         if len(unknown):
+            example, arm = unknown[0]
             raise VLMError(
                 f"{task} says no {name!r} of {len(unknown)} answers, the first on example "
-                f"{unknown['example'].iloc[0]!r} under the arm {unknown['arm'].iloc[0]!r}. Read "
-                "what it does say in `rows`."
+                f"{wide.index[example]!r} under the arm {wide.columns[arm]!r}. Read what it does "
+                "say in `rows`."
             )
-        wide = chosen.pivot(index="example", columns="arm", values=name)
-        wide = wide.reindex(index=rows["example"].unique().tolist(), columns=list(arms))
         return wide.dropna()
+
+    def _all(self, name: str, task: str) -> pd.DataFrame:
+        """A column of a task's rows with a line per example and a column per arm; nothing where an
+        arm was not run."""
+        if (name, task) not in self._made:
+            rows = self.rows.loc[self.rows["task"] == task]
+            wide = rows.loc[~_is_empty(rows)].pivot(index="example", columns="arm", values=name)
+            order = rows["example"].unique().tolist()
+            self._made[name, task] = wide.reindex(index=order, columns=self.arms)
+        return self._made[name, task]
+
+    @cached_property
+    def _made(self) -> dict[tuple[str, str], pd.DataFrame]:
+        """What `_all` has made so far: claims and pages ask for a table's cells one by one."""
+        return {}
+
+    @cached_property
+    def _labels(self) -> dict[str, pd.Series]:
+        """By task, the category of each example; its picture, where it has none."""
+        firsts = self.rows.drop_duplicates(["task", "example"])
+        firsts = firsts.assign(
+            label=firsts["category"].where(firsts["category"] != "", firsts["cluster"])
+        )
+        by_task = firsts.set_index("example").groupby("task")["label"]
+        return {str(task): labels for task, labels in by_task}
 
 
 def _is_empty(rows: pd.DataFrame) -> Bool[np.ndarray, " row"]:

@@ -1,0 +1,97 @@
+"""Tables 1 and 2 as claims ask for them: measured ones, whose images share categories. The printed
+ones, of counts alone, are in published.py."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from claimlib import Clustered, Totals, Verdict, pooled
+from claims.neo2025.published import PrintedTable
+from vlmlib.study import Table
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredTable:
+    """A measured table, whose images of one category form a cluster.
+
+    - `rows`: the table as it was measured.
+    """
+
+    rows: Table
+
+    @property
+    def yields(self) -> dict[str, dict[str, int]]:
+        """For each task, how many images each filter and question left."""
+        return self.rows.counts
+
+    def has(self, arm: str) -> bool:
+        """Whether the arm was run on any image."""
+        return self.rows.has(arm)
+
+    def lost(self, task: str, arm: str) -> Clustered:
+        """On which images the arm takes the right answer away."""
+        return self._seen(task, [arm], self.rows.lost(task, arm))
+
+    def pair(self, task: str, arm: str, other: str) -> tuple[Clustered, Clustered]:
+        """Two arms on the images on which both were run."""
+        first, second = self.rows.pair(task, arm, other)
+        return self._seen(task, [arm, other], first), self._seen(task, [arm, other], second)
+
+    def curves(self, task: str, arms: Sequence[str]) -> Clustered:
+        """Lost (1.0) or not under several arms, a point each."""
+        return self._seen(task, arms, self.rows.curves(task, arms))
+
+    def doubts(self, task: str, arms: Sequence[str]) -> list[Clustered]:
+        """One minus the right token's probability under each of several arms."""
+        return [self._seen(task, arms, each) for each in self.rows.doubt(task, arms).T]
+
+    def alive(self, task: str, arm: str) -> Clustered:
+        """On which images the arm did anything at all: for blocked edges, to the hidden states at
+        their targets; else to the answer."""
+        blocks = "->" in arm
+        did = self.rows.reached(task, arm) if blocks else self.rows.moved(task, arm)
+        return self._seen(task, [arm], did)
+
+    def tokens(self, arm: str) -> Float[np.ndarray, " image"]:
+        """How many tokens the arm touches in each image."""
+        return self.rows.tokens(arm)
+
+    def empty(self, task: str, arm: str) -> int:
+        """On how many images the arm has nothing to change, and so was left out."""
+        return self.rows.empty(task, arm)
+
+    def _seen(self, task: str, arms: Sequence[str], values: Any) -> Clustered:
+        return Clustered(values, self.rows.clusters(task, arms))
+
+
+def averaged(
+    rule: Callable[..., Verdict], settings: Sequence[Sequence[Clustered | Totals]]
+) -> Verdict | None:
+    """The verdict of a rule on its samples of several settings, in which each counts the same.
+
+    **Returns:** None of printed counts, which do not tell on which images, and of settings without
+    images.
+    """
+    if any(isinstance(each, Totals) or not len(each) for samples in settings for each in samples):
+        return None
+    return rule(*(pooled(list(samples)) for samples in zip(*settings, strict=True)))
+
+
+def beside_printed(
+    rule: Callable[..., Verdict], table: MeasuredTable, printed: PrintedTable, **more: Any
+) -> Verdict:
+    """The verdict of a rule on all cells that the paper prints of a table."""
+    ours = [table.lost(*cell) for cell in printed.cells]
+    return rule(ours, list(printed.cells.values()), **more)
+
+
+def flips(first: Table, second: Table) -> float:
+    """The share of answers that differ between two runs of the same arms on the same images."""
+    both = first.rows.merge(second.rows, on=["task", "example", "arm"]).dropna(
+        subset=["right_x", "right_y"]
+    )
+    differ = (both["right_x"] != both["right_y"]).to_numpy(bool)
+    return float(differ.mean()) if len(differ) else 0.0
