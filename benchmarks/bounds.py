@@ -1,0 +1,132 @@
+"""Worlds in which one part of a claim lies just at its bound, and every other part where the paper
+prints it: how often does the claim's rule err there?"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+from benchmarks import worlds
+from benchmarks.worlds import PAPER_LENS, Effects, World
+from claimlib import Claim, Clustered
+from claims.neo2025.arms import COUNTS, REGIONS, gradient
+from claims.neo2025.lens import LensResults
+
+LLAVA, PHI, QWEN = "llava-1.5-7b", "llava-phi-3", "qwen2-vl-2b"
+Shares = Mapping[tuple[str, str], float]
+# Arms that a claim compares with the object's tokens in polling.
+BASELINES = {
+    "object-beats-gradient": "gradient 10",
+    "object-beats-gradient-20": "gradient 20",
+    "object-beats-gradient-same-count": "gradient = object",
+    "object-beats-random": "random 10",
+    "object-beats-random-same-count": "random = object",
+}
+PARTS = {"register-hardly-matters": "register", "random-hardly-matters": "random = object"}
+REGION = {"object-impairs": "object"}  # and "+1 buffer" in other claims on a share
+
+
+def at_bounds(claims: Mapping[str, Claim], world: Callable[..., World]) -> dict[str, World]:
+    """By claim (or claim and model) the world in which it lies at its bound.
+
+    **Arguments:** all claims; `world`: of a model, with its effects and lens.
+    """
+    found = {
+        id_: world(model, effects=_with(model, shares))
+        for id_, model, shares in _at_shares(claims)
+        if id_ in claims
+    }
+    for number, model in ((1, LLAVA), (1, PHI), (2, LLAVA)):
+        margin = claims[f"table-{number}"].bounds["margin"]
+        found[f"table-{number} {model}"] = world(model, effects=_off(model, margin))
+    return found | {id_: world(model, lens=lens) for id_, model, lens in _at_lenses()}
+
+
+def _at_shares(claims: Mapping[str, Claim]) -> Iterator[tuple[str, str, Shares]]:
+    """Claim, model, and what is lost under some arms."""
+    bounds = {id_: claim.bounds for id_, claim in claims.items()}
+    object_ = worlds.paper(PHI)("polling", "object")
+    for id_, each in bounds.items():
+        if id_.startswith("object-") and "threshold" in each:
+            yield id_, PHI, {("polling", REGION.get(id_, "+1 buffer")): each["threshold"]}
+    for id_, baseline in BASELINES.items():
+        yield id_, PHI, {("polling", baseline): object_ - bounds[id_]["margin"]}
+    for id_, arm in PARTS.items():
+        yield id_, PHI, {("polling", arm): bounds[id_]["part"] * object_}
+    few = {("polling", "register"): 0.10, ("polling", "random = register"): 0.05}
+    yield "register-as-random", PHI, few
+    margin = bounds["object-beats-register"]["margin"]
+    more = {("polling", "register"): 0.10, ("polling", "object = register"): 0.10 + margin}
+    yield "object-beats-register", PHI, more
+    rise = zip(REGIONS, (0.40, 0.45, 0.50), strict=True)
+    yield "buffer-order", PHI, {("polling", region): share for region, share in rise}
+    slope = {("polling", gradient(k)): 0.3 + 0.1 * (k - 5) / 245 for k in COUNTS}
+    yield "gradient-increases", PHI, slope
+    yield from _knockouts(bounds)
+
+
+def _knockouts(bounds: Mapping[str, Mapping[str, float]]) -> Iterator[tuple[str, str, Shares]]:
+    def at(**shares: float) -> Shares:
+        return {("VQA", arm): share for arm, share in shares.items()}
+
+    object_, context = "O -> LTP, {}".format, "I-(O+1) -> LTP, {}".format
+    yield "object-to-last-late", LLAVA, at(**{object_("mid-late"): 0.12, object_("early"): 0.10})
+    early = bounds["object-to-last-early"]["margin"]
+    yield "object-to-last-early", LLAVA, at(**{object_("early"): early, object_("all"): 0.4})
+    yield "context-early", LLAVA, at(**{context("early"): 0.12, context("late"): 0.10})
+    direct = worlds.paper(LLAVA)("VQA", "O+1 -> LTP, all")
+    yield "directly-extracts", LLAVA, at(**{"O+1 -> text, all": direct - 0.05})
+    yield "indirect-way", LLAVA, at(**{"O+1 -> text and LTP, all": direct + 0.10})
+    yield "all-layers", LLAVA, at(**{"O+1 -> LTP, all": direct / 2})
+    row = bounds["last-visual-row-vqa"]["margin"]
+    yield "last-visual-row-vqa", LLAVA, at(**{"O+1 -> LVR, mid": row})
+    row = bounds["sliding-last-row"]["margin"]
+    yield "sliding-last-row", PHI, at(**{"O+1 -> LVR, L11-20": row})
+    twins = {name: 0.2 if name in ("L7-16", "L17-26") else 0.05 for name in worlds.SLIDING}
+    yield "sliding-peak", PHI, at(**{f"O+1 -> LTP, {name}": share for name, share in twins.items()})
+
+
+def _at_lenses() -> Iterator[tuple[str, str, worlds.Lens]]:
+    """Claim, model, and what its lens shows."""
+    paper, qwen = PAPER_LENS[LLAVA], PAPER_LENS[QWEN]
+    calibrated = worlds.calibrated
+    share = calibrated(replace(paper, share=0.1185), "share", _best_share)
+    yield "lens-share", LLAVA, share
+    beside = calibrated(replace(qwen, share=0.02, background=0.01), "share", _over_background)
+    yield "late-layers-name-the-class", QWEN, beside
+    for id_, depth in (("best-layer-mid-to-late", 0.6 * 32), ("lens-best-layer", 25.7 - 0.1 * 32)):
+        yield id_, LLAVA, calibrated(replace(paper, best=depth), "best", _best_layer)
+    yield "coarse-segmentation", LLAVA, replace(paper, auc=0.7)
+    yield "visual-norms", LLAVA, replace(paper, norm=2.0)
+    yield "mean-token-in-distribution", LLAVA, replace(paper, inside=0.5)
+    yield "adapter-output", LLAVA, replace(paper, whole=0.1)
+    yield "numbers-persist", LLAVA, replace(paper, persist=0.5)
+    yield "numbers-do-not-matter", LLAVA, replace(paper, changed=0.25)
+    yield "numbers-on-background", LLAVA, replace(paper, numbers=0.2, numbers_first=0.2)
+    for id_ in ("more-specific", "other-languages"):
+        yield id_, LLAVA, replace(paper, cases=0.1, foreign=0.1)
+
+
+def _with(model: str, shares: Shares) -> Effects:
+    base = worlds.paper(model)
+    return lambda task, arm: shares.get((task, arm), base(task, arm))
+
+
+def _off(model: str, margin: float) -> Effects:
+    """A table that is off by the margin, in every cell towards the middle."""
+    base = worlds.paper(model)
+    return lambda task, arm: base(task, arm) + (margin if base(task, arm) < 0.5 else -margin)
+
+
+def _mean(sample: Clustered) -> float:
+    return float(sample.values.mean())
+
+
+def _best_share(lens: LensResults) -> float:
+    return _mean(lens.best)
+
+
+def _over_background(lens: LensResults) -> float:
+    return _mean(lens.best) - _mean(lens.background_best)
+
+
+def _best_layer(lens: LensResults) -> float:
+    return (lens.states - 1) * _mean(lens.best_depth)

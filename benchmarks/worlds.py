@@ -1,0 +1,365 @@
+"""Worlds in which the truth is known, drawn at random: what the paper's claims are tried on.
+
+A world says on which share of images each arm takes the right answer away, and what the lens shows.
+Whom it hits is drawn from a probit model: what the arms of one image share, what the images of one
+category share, and what is each answer's own.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from types import SimpleNamespace
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.optimize import brentq
+from scipy.special import ndtr, ndtri
+from scipy.stats import multivariate_normal
+
+from claimlib import Clustered
+from claims.neo2025 import arms
+from claims.neo2025.arms import REGIONS, REGISTER, SLIDING_WIDTH, TO_LAST, TO_ROW, TO_TEXT
+from claims.neo2025.lens import LensResults, Named, Shown
+from claims.neo2025.lexicon import Entry, load_lexicon
+from claims.neo2025.published import cells, load_figures
+from claims.neo2025.study import NumberAblations
+from claims.neo2025.windows import RUN
+from vlmlib.study import Row
+from vlmlib.windows import named
+
+CATEGORIES, VISUAL, DEPTH = 80, 576, 32
+FLIPS = 1 / 200
+# Of the variance that an image's arms have in common: the shipped model's arms have more.
+WITHIN = 0.6
+PRINTED = {(cell.model, cell.table, cell.task, cell.arm): cell.lost.share for cell in cells()}
+# As many tokens as a region or the register has, of those printed.
+NEAREST: dict[str, int] = {**dict(zip(REGIONS, (10, 40, 60), strict=True)), REGISTER: 5}
+SLIDING, WINDOWS = arms.sliding(DEPTH), named(DEPTH, RUN)
+LAYERS = {"llava-1.5-7b": 33, "llava-phi-3": 33, "qwen2-vl-2b": 29}
+Effects = Callable[[str, str], float]
+
+
+def paper(model: str) -> Effects:
+    """The share of images that each arm takes the right answer from, as printed. Table 2 is
+    LLaVA-1.5's for both models; what is not printed is made up to agree with the text."""
+
+    def lost(task: str, arm: str) -> float:
+        head, _, window = arm.partition(", ")
+        if head.removeprefix("random = ") in TO_LAST or head in (*TO_ROW, *TO_TEXT):
+            return _knockout(head, window)
+        first, _, region = arm.partition(" = ")
+        if arm.startswith("elsewhere ") or (first == "random" and region):
+            nearest = NEAREST[region or arm.removeprefix("elsewhere ")]
+            return PRINTED[model, 1, task, arms.random(nearest)]
+        if first == "gradient" and region:
+            return PRINTED[model, 1, task, arms.gradient(NEAREST[region])]
+        if arm == arms.of_object(REGISTER):
+            return 0.5 * PRINTED[model, 1, task, "object"]
+        return 0.0 if arm == "clean" else PRINTED[model, 1, task, arm]
+
+    return lost
+
+
+def _knockout(row: str, window: str) -> float:
+    if row in TO_TEXT:
+        direct = _knockout("O+1 -> LTP", window) if row == TO_TEXT[1] else 0.0
+        return direct + 0.01
+    if row.startswith("random = "):  # nearly all of them, in the last row
+        return 0.0 if "I-" not in row else _knockout(row.removeprefix("random = "), window)
+    if window in SLIDING:
+        return _sliding(row, SLIDING[window])
+    return PRINTED["llava-1.5-7b", 2, "VQA", arms.knockout(row, window)]
+
+
+def _sliding(row: str, layers: range) -> float:
+    """What a sliding window takes away: nothing early, most about layer 20 of 32."""
+    middle = (layers.start + layers.stop) / 2
+    if row in TO_ROW:
+        return 0.0
+    if row == "I-(O+1) -> LTP":
+        return 0.12 if middle <= SLIDING_WIDTH / 2 else 0.03
+    return 0.2 * float(np.exp(-(((middle - 20) / 5) ** 2)))
+
+
+def nothing(task: str, arm: str) -> float:
+    """No arm takes anything away."""
+    return 0.0
+
+
+@dataclass(frozen=True)
+class Lens:
+    """What the logit lens shows.
+
+    - `share`: of the object's tokens, how many decode to the class in a layer as good as the best;
+      the maximum over layers, which is printed, is a little more. `background`, `absent`: the same
+      of other tokens, and of an absent class.
+    - `best`: the layer about which the best ones lie; `auc`: of the class's probability; `early`:
+      the share in the first quarter of the layers.
+    - `whole`: how often the class shows at the adapter's output. `cases`: how often more specific
+      words and other languages do. `numbers`: how often numbers show in the last quarter, and
+      `numbers_first` in the first; `persist`, `changed`: what ablating them does, and
+      `changed_by_random` ablating others.
+    - `norm`: of visual tokens over the text's; `inside`: how often the mean token is like them.
+    - `absent_auc`, `foreign`: `auc` and `cases` of the absent class.
+    """
+
+    share: float = 0.241
+    background: float = 0.005
+    absent: float = 0.001
+    best: float = 25.7
+    states: int = 33
+    auc: float = 0.8
+    early: float = 0.0
+    whole: float = 0.0
+    cases: float = 0.3
+    numbers: float = 0.6
+    numbers_first: float = 0.05
+    persist: float = 0.9
+    changed: float = 0.1
+    changed_by_random: float = 0.1
+    norm: float = 10.0
+    inside: float = 1.0
+    absent_auc: float = 0.5
+    foreign: float = 0.0
+
+
+PAPER_LENS = {
+    "llava-1.5-7b": Lens(),
+    "llava-phi-3": Lens(),
+    "qwen2-vl-2b": Lens(share=0.055, best=26.5, states=29, early=0.002),
+}
+DEAD_LENS = Lens(0.0, 0.0, 0.0, auc=0.5, cases=0.0, numbers=0.0, numbers_first=0.0)
+CHANCE_LENS = Lens(0.003, 0.003, 0.003, auc=0.5, cases=0.0, numbers=0.2, numbers_first=0.2)
+
+
+@cache
+def calibrated(lens: Lens, field_: str, estimand: Callable[[LensResults], float]) -> Lens:
+    """A lens whose true value of an estimand is what its field says, and not only about it."""
+    wanted = getattr(lens, field_)
+    high = 4 * wanted if wanted < 1 else lens.states - 1
+
+    def off(value: float) -> float:
+        world = World("llava-1.5-7b", nothing, {"lens": 1000}, replace(lens, **{field_: value}))
+        return estimand(_lens(world, np.random.default_rng(0))) - wanted
+
+    return replace(lens, **{field_: brentq(off, 0.2 * wanted, high, xtol=1e-3)})
+
+
+@dataclass(frozen=True)
+class World:
+    """What is true, and how many images see it.
+
+    - `effects`: the share of images that an arm takes the right answer from, by task and arm.
+    - `sizes`: how many images count, by task, and under "lens".
+    - `alive`: whether an arm does anything at all, by its name.
+    - `icc`: the intraclass correlation of categories, of a share of 10 %. `skewed`: whether
+      categories are as uneven as COCO's (Zipf's law), or even.
+    - `same_images`: whether the very images are drawn again, of which 1 answer in 200 flips.
+    - `tokens`: how many a row of table 1 touches, as a share of what is printed.
+    """
+
+    model: str
+    effects: Effects
+    sizes: Mapping[str, int]
+    lens: Lens = field(default_factory=Lens)
+    alive: Callable[[str], bool] = lambda arm: True
+    icc: float = 0.0
+    skewed: bool = True
+    same_images: bool = False
+    tokens: float = 1.0
+
+    def draw(self, rng: np.random.Generator) -> SimpleNamespace:
+        """A study as claims ask it, with results drawn at random."""
+        drawn = Drawn(self, rng)
+        lens = _lens(self, rng)
+        return SimpleNamespace(
+            name=self.model,
+            label=self.model,
+            data="nowhere",
+            made=[],
+            ablations=drawn,
+            knockouts=drawn,
+            sliding_places={
+                name: (layers.start + layers.stop) / 2 / DEPTH for name, layers in SLIDING.items()
+            },
+            visual_tokens=VISUAL,
+            areas=Clustered(rng.uniform(0.0033, 0.0065, 100), np.arange(100)),
+            flips=FLIPS,
+            lens=lens,
+            numbers=_numbers(self, rng),
+        )
+
+
+@cache
+def latent(icc: float, share: float = 0.1) -> float:
+    """The correlation of normal variables whose lower tails of this share correlate by `icc`."""
+    at = ndtri(share)
+
+    def off(shared: float) -> float:
+        both = multivariate_normal.cdf([at, at], cov=[[1, shared], [shared, 1]])  # pyright: ignore
+        return (float(both) - share**2) / (share - share**2) - icc
+
+    return brentq(off, 0.0, 0.99) if icc else 0.0  # pyright: ignore[reportReturnType]
+
+
+class Drawn:
+    """One draw of both tables: on which images each arm takes the right answer away."""
+
+    def __init__(self, world: World, rng: np.random.Generator):
+        self.world, self.rng = world, rng
+        self.shared = latent(world.icc)
+        tasks = [task for task in world.sizes if task != "lens"]
+        self.categories = {task: _categories(world, rng, world.sizes[task]) for task in tasks}
+        self._image = {task: rng.normal(size=world.sizes[task]) for task in tasks}
+        self._category = rng.normal(size=CATEGORIES)
+        self._lost: dict[tuple[str, str], Bool[np.ndarray, " image"]] = {}
+        self._layers: dict[str, Float[np.ndarray, "image layer"]] = {}
+        n = max(world.sizes[task] for task in tasks)
+        self.yields = {task: {"filter 1": 4318, "filter 2": n} for task in tasks}
+
+    def has(self, arm: str) -> bool:
+        return True
+
+    def lost(self, task: str, arm: str) -> Clustered:
+        return self._seen(task, self._where(task, arm))
+
+    def pair(self, task: str, arm: str, other: str) -> tuple[Clustered, Clustered]:
+        return self.lost(task, arm), self.lost(task, other)
+
+    def curves(self, task: str, names: Sequence[str]) -> Clustered:
+        return self._seen(task, np.stack([self._where(task, arm) for arm in names], 1) * 1.0)
+
+    def doubts(self, task: str, names: Sequence[str]) -> list[Clustered]:
+        return [self._seen(task, self._doubt(task, arm)) for arm in names]
+
+    def alive(self, task: str, arm: str) -> Clustered:
+        alive = self.world.alive(arm)
+        return self._seen(task, np.full(len(self.categories[task]), alive))
+
+    def tokens(self, arm: str) -> Float[np.ndarray, " image"]:
+        n = max(map(len, self.categories.values()))
+        mean = self.world.tokens * load_figures().tokens[arm]
+        return np.clip(self.rng.gamma(9, mean / 9, n), 0, VISUAL)
+
+    def _seen(self, task: str, values: np.ndarray) -> Clustered:
+        return Clustered(values, self.categories[task])
+
+    def _where(self, task: str, arm: str) -> Bool[np.ndarray, " image"]:
+        if (task, arm) not in self._lost:
+            share = self.world.effects(task, arm) if self.world.alive(arm) else 0.0
+            latent = self._latent(task, arm)
+            lost = latent < ndtri(share)
+            if self.world.same_images:
+                first = np.argsort(latent)[: round(share * len(latent))]
+                lost = np.isin(np.arange(len(latent)), first)
+                lost ^= self.rng.random(len(latent)) < FLIPS
+            self._lost[task, arm] = lost
+        return self._lost[task, arm]
+
+    def _latent(self, task: str, arm: str) -> Float[np.ndarray, " image"]:
+        """Standard normal; half of what a category shares is the arm's own."""
+        categories, own = self.categories[task], self.rng.normal(size=CATEGORIES)
+        category = (self._category + own)[categories] / np.sqrt(2)
+        noise = self._noise(task, arm)
+        within = min(WITHIN, 1 - self.shared)
+        parts = (self.shared, category), (within, self._image[task])
+        rest = max(1 - self.shared - within, 0.0)
+        drawn = [np.sqrt(part) * each for part, each in (*parts, (rest, noise))]
+        return np.sum(drawn, axis=0)
+
+    def _noise(self, task: str, arm: str) -> Float[np.ndarray, " image"]:
+        """An arm's own; windows that share layers share as much of it, and so do the direct way and
+        both ways together."""
+        row, _, window = arm.partition(", ")
+        layers = SLIDING.get(window) or WINDOWS.get(window)
+        if layers is None:
+            return self.rng.normal(size=len(self.categories[task]))
+        row = "O+1 -> LTP" if row == TO_TEXT[1] else row
+        if row not in self._layers:
+            self._layers[row] = self.rng.normal(size=(len(self.categories[task]), DEPTH))
+        return self._layers[row][:, layers].sum(1) / np.sqrt(len(layers))
+
+    def _doubt(self, task: str, arm: str) -> Float[np.ndarray, " image"]:
+        """One minus the right token's probability: a little larger everywhere, and much where the
+        answer is lost."""
+        lost = self._where(task, arm)
+        alive = self.world.alive(arm) and arm != "clean"
+        noise = 0.15 * alive * self.rng.normal(size=len(lost))
+        return ndtr(-1.0 - 0.5 * self._image[task] + 1.5 * lost + 1.5 * lost.mean() + noise)
+
+
+def _categories(world: World, rng: np.random.Generator, n: int) -> np.ndarray:
+    weights = 1 / np.arange(1, CATEGORIES + 1) if world.skewed else np.ones(CATEGORIES)
+    return rng.choice(CATEGORIES, size=n, p=weights / weights.sum())
+
+
+def _lens(world: World, rng: np.random.Generator) -> LensResults:
+    """Curves about each image's own best layer; a category is well or badly known."""
+    lens, n, lexicon = world.lens, world.sizes.get("lens", 0), load_lexicon()
+    names = sorted(lexicon)
+    kinds = _categories(world, rng, n)
+    known = np.sqrt(world.icc) * rng.normal(size=CATEGORIES)[kinds]
+    level = ndtr(known + np.sqrt(1 - world.icc) * rng.normal(size=n)) * 2
+    layers, tokens, others = np.arange(lens.states), 60, 400
+    where = np.clip(rng.normal(lens.best, 2.0, n), 1, lens.states - 1)
+    shape = np.exp(-np.abs(layers - where[:, None]) / 4) * (layers > 0)
+    # the best of several noisy layers lies a little above the curve's height
+    chance = np.clip(0.92 * lens.share * level[:, None] * shape, 0, 1)
+    chance[:, 1 : lens.states // 4] += lens.early
+    shares = rng.binomial(tokens, chance)
+    absent = rng.binomial(tokens, min(lens.absent * 0.3, 1), (n, lens.states))
+    elsewhere = rng.binomial(others, np.clip(lens.background * shape, 0, 1))
+    auc = np.clip(0.5 + (lens.auc - 0.5) * (layers > 0) + 0.1 * rng.normal(size=(n, 1)), 0, 1)
+    other = 0.5 + (lens.absent_auc - 0.5) * (layers > 0)
+    absent_auc = np.clip(other + 0.1 * rng.normal(size=(n, 1)), 0, 1)
+    shares[:, 0] = rng.random(n) < lens.whole
+    quarter, count = lens.states // 4, np.zeros((n, lens.states), int)
+    count[:, -1], count[:, quarter - 1] = (
+        rng.random(n) < part for part in (lens.numbers, lens.numbers_first)
+    )
+    cases, foreign, inside = (rng.random(n) < at for at in (lens.cases, lens.foreign, lens.inside))
+    norm = lens.norm * rng.lognormal(0, 0.1, n)
+    images = []
+    for at, kind in enumerate(kinds):
+        name, other = names[kind], names[(kind + 1) % len(names)]
+        words = [*_words(lexicon[name], cases[at]), *_words(lexicon[other], foreign[at])]
+        images.append(
+            Shown(
+                tokens=tokens,
+                area=float(rng.uniform(0.065, 0.098)),
+                of_class=Named(name, shares[at].tolist(), auc[at].tolist()),
+                of_absent=Named(other, absent[at].tolist(), absent_auc[at].tolist()),
+                whole=bool(kind % 4),
+                background=others,
+                elsewhere=elsewhere[at].tolist(),
+                words=words,
+                numbers=[0] * int(count[at, -1]),
+                numbers_in=count[at].tolist(),
+                norms={"visual": norm[at], "text": 1.0, "low": 7.0, "high": 12.0, "mean": 8.0},
+                cosines={"mean": 0.8 * inside[at], "low": 0.3},
+            )
+        )
+    return LensResults(images)
+
+
+def _words(entry: Entry, shown: bool) -> list[str]:
+    return [entry.specific[0], entry.other_languages[0]] if shown else []
+
+
+def _numbers(world: World, rng: np.random.Generator) -> NumberAblations:
+    lens = world.lens
+    alive, rows = world.alive("numbers"), []
+    count = round(lens.numbers * world.sizes.get("lens", 0))
+    for kind in _categories(world, rng, count):
+        both = rng.random()
+        changed = {
+            "numbers": alive and both < lens.changed,
+            "random = numbers": alive and both < lens.changed_by_random,
+            "+1 buffer": alive and rng.random() < 0.9,
+        }
+        detail = {"still": int(not alive or rng.random() < lens.persist), "moved": alive}
+        row = {arm: Row(arm, not value) for arm, value in changed.items()}
+        row["clean"] = Row("clean", True, detail={"category": str(kind)})
+        row["numbers"] = Row("numbers", not changed["numbers"], detail=detail)
+        rows.append(row)
+    return NumberAblations(rows)
