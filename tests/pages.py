@@ -7,17 +7,21 @@ from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
 IMAGES = 1  # by which a count may differ between machines, whose arithmetic rounds differently
 TOKENS = 0.15  # by which a mean number of tokens may
-WORD = re.compile(r"\d+ of \d+|\(\d+\.\d\)|[^\s|:-]+")  # layout apart
+POINTS = 3.0  # by which shares may, and the ends of their intervals: an image of a few dozen
 NUMBER = re.compile(r"\d+\.?\d*")
-OUTCOME = re.compile(r"(supported|refuted|undecided)\*?")
+OUTCOME = re.compile(r"(supported|refuted|undecided)\*?( \([a-z ]+\))?")
+# Layout apart; what is required stays as it is.
+FIGURES = r"[<>] [\d.]+%|n = \d+|-?[\d.]+ \[[^\]]*\] points|\d+ of \d+|\(\d+\.\d\)"
+WORD = re.compile(rf"(?:{OUTCOME.pattern}(?![\w*])|{FIGURES}|[^\s|:-]+)")
 
 
 def same_page(one: str, other: str) -> bool:
-    """Whether two pages have the same words and numbers, up to one image per count.
+    """Whether two pages have the same words and numbers, up to one image per count, and to what it
+    is worth in per cent.
 
     A verdict may differ where one of the two is marked as one that an image more or less changes.
     """
-    first, second = WORD.findall(one), WORD.findall(other)
+    first, second = (_words(each) for each in (one, other))
     return len(first) == len(second) and all(map(_same, first, second))
 
 
@@ -44,13 +48,27 @@ class PageSnapshot(SingleFileSnapshotExtension):
         return same_page(str(serialized_data), str(snapshot_data))
 
 
+def _words(page: str) -> list[str]:
+    return [found.group() for found in WORD.finditer(page.replace("<br>", " "))]
+
+
 def _same(one: str, other: str) -> bool:
     if one == other:
         return True
     if OUTCOME.fullmatch(one) and OUTCOME.fullmatch(other):
-        return one.endswith("*") or other.endswith("*")
+        return "*" in one + other
     numbers = list(zip(NUMBER.findall(one), NUMBER.findall(other), strict=False))
-    allowed = IMAGES if " of " in one else TOKENS if one.startswith("(") else 0
     return NUMBER.sub("", one) == NUMBER.sub("", other) and all(
-        abs(float(a) - float(b)) <= allowed for a, b in numbers
+        abs(float(a) - float(b)) <= _allowed(one) for a, b in numbers
     )
+
+
+def _allowed(word: str) -> float:
+    """By how much the numbers of a word may differ."""
+    if word[0] in "<>":
+        return 0.0
+    if "%" in word or word.endswith("points"):
+        return POINTS
+    if " of " in word or word.startswith("n = "):
+        return IMAGES
+    return TOKENS if word.startswith("(") else 0.0

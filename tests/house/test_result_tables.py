@@ -41,7 +41,8 @@ def test_the_shipped_model_gives_the_committed_tables(
 
 
 PAGE = (
-    "| arm | lost |\n|:---|---:|\n| O+1 (33.4) | 90 of 100 |\n| `a-claim` | supported* | refuted |"
+    "| arm | lost |\n|:---|---:|\n| O+1 (33.4) | 90 of 100: 87% [82%, 95%] (paper: 30 of 39°) |\n"
+    "| `a-claim` | > 10% | supported* | refuted<br>61.5 [50.5, 71.2] points, n = 153 |"
 )
 
 
@@ -52,15 +53,28 @@ PAGE = (
         ("90", "91", True),
         ("90", " 90", True),
         ("90", "92", False),
+        ("87%", "89%", True),
+        ("82%", "79%", True),
+        ("95%", "99%", False),
+        ("> 10%", "> 11%", False),
+        ("39°", "39", False),
+        ("61.5", "62.1", True),
+        ("71.2", "74.9", False),
+        ("points", "layers", False),
+        ("n = 153", "n = 152", True),
+        ("n = 153", "n = 150", False),
         ("33.4", "33.5", True),
         ("33.4", "33.7", False),
         ("arm", "row", False),
         ("O+1", "O+2", False),
-        ("100 |", "100 |\n| O+2 (60.0) | 95 of 100 |", False),
+        ("39°) |", "39°) |\n| O+2 (60.0) | 95 of 100 |", False),
         ("supported*", "undecided", True),
         ("supported*", "supported", True),
         ("refuted", "undecided", False),
         ("refuted", "undecided*", True),
+        ("refuted", "undecided* (at the bound)", True),
+        ("refuted", "undecided (at the bound)", False),
+        ("refuted", "refuted again", False),
         ("supported*", "x*", False),
     ],
 )

@@ -311,6 +311,22 @@ def test_figure_8s_windows_stand_where_their_middles_are(study_of):
     assert study.sliding_places == sliding_places(study.knockouts.rows) == places
 
 
+def test_the_areas_are_those_of_all_images_that_pass_filter_1(study_of):
+    """Three patches of twelve on each side, whatever filter 2 makes of them."""
+    areas = study_of(planted.BLIND, limit=3).areas
+    assert areas.values.tolist() == [pytest.approx(1 / 16)] * 3
+    assert areas.clusters == ["Yes"] * 3
+
+
+def test_a_run_that_is_made_again_flips_no_answer(study_of):
+    """Each arm of table 2 is run a second time, and not read from the first."""
+    study = study_of(planted.LOCAL, limit=2)
+    assert study.flips == 0
+    designs = "SELECT DISTINCT design FROM measurements WHERE task = 'VQA'"
+    found = {design for (design,) in study.bench.store.database.execute(designs)}
+    assert found == {"knockouts", "knockouts_again"}
+
+
 def test_an_image_has_as_many_visual_tokens_as_its_rows_say(study_of):
     assert study_of(planted.LOCAL, limit=1, protocol=QUICK).visual_tokens == planted.GRID**2
     assert visual_tokens(Table.of("polling", [])) == 1

@@ -153,7 +153,7 @@ class Table:
                 f"No example has the arm {missing[0]!r} for {task}. Measured were: "
                 f"{', '.join(sorted(self.arms))}."
             )
-        wide = self._all(name, task)[list(arms)]
+        wide = self._all(name, task).loc[:, list(arms)]
         unknown = np.argwhere(run[list(arms)].notna().to_numpy() & wide.isna().to_numpy())
         if len(unknown):
             example, arm = unknown[0]
@@ -181,13 +181,15 @@ class Table:
 
     @cached_property
     def _labels(self) -> dict[str, pd.Series]:
-        """By task, the category of each example; its picture, where it has none."""
+        """By task, the category of each example; its picture, where it has none, or all have the
+        same."""
         firsts = self.rows.drop_duplicates(["task", "example"])
-        firsts = firsts.assign(
-            label=firsts["category"].where(firsts["category"] != "", firsts["cluster"])
-        )
-        by_task = firsts.set_index("example").groupby("task")["label"]
-        return {str(task): labels for task, labels in by_task}
+        found: dict[str, pd.Series] = {}
+        for task, rows in firsts.groupby("task", sort=False):
+            told = (rows["category"] != "") & (rows["category"].nunique() > 1)
+            labels = np.where(told, rows["category"], rows["cluster"])
+            found[str(task)] = pd.Series(labels, index=pd.Index(rows["example"]))
+        return found
 
 
 def _is_empty(rows: pd.DataFrame) -> Bool[np.ndarray, " row"]:
