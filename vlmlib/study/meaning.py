@@ -466,7 +466,9 @@ def _origin(module: str) -> Path | None:
             spec = importlib.util.find_spec(name)
         else:
             within = _origin(parent)
-            spec = PathFinder.find_spec(module, [str(within.parent)]) if within else None
+            if within is None or within.name != "__init__.py":  # only packages hold modules
+                return None
+            spec = PathFinder.find_spec(module, [str(within.parent)])
     except (ImportError, ValueError):
         return None
     if spec is None:

@@ -277,6 +277,18 @@ def test_following_imports_nothing(tmp_path):
     assert key_of(tmp_path / "here", files) != key_of(tmp_path / "there", other(files))
 
 
+def test_what_has_its_modules_name_is_in_no_module_of_its_own(tmp_path):
+    """Two such names in a row, of which each would seem to lie in the other."""
+    files = {
+        "design.py": "def design(scene):\n    from kit.slow import slow\n    return slow(scene)\n",
+        "kit/__init__.py": "",
+        "kit/slow.py": "from kit.kit import kit\ndef slow(scene):\n    return kit(scene)\n",
+        "kit/kit.py": "def kit(scene):\n    return scene\n",
+    }
+    with written.imported(tmp_path, files) as design:
+        assert modules_of(design) == {"kit.slow", "kit.kit"}
+
+
 # The instrument.
 
 MEASURED_WITH = {"vlmlib.model", "vlmlib.engine", "vlmlib.tasks", "vlmlib.lens", "vlmlib.mean"}
