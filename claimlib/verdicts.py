@@ -167,6 +167,29 @@ def number(value: float | int, unit: str) -> str:
     return f"{value:,.0f}" if 1000 <= abs(value) < math.inf else f"{float(value):z.3g}"
 
 
+def amount(value: float | int, unit: str) -> str:
+    """A number with its unit.
+
+    !!! example
+
+        >>> amount(0.1, "%"), amount(0.1, "points"), amount(576, "tokens")
+        ('10.0%', '10.0 points', '576 tokens')
+    """
+    shown = number(value, unit)
+    return shown if unit in ("", "%") else f"{shown} {unit}"
+
+
+def change(unit: str) -> str:
+    """The unit of a difference of two numbers of a unit: of shares, points of a hundred.
+
+    !!! example
+
+        >>> change("%"), change("layers")
+        ('points', 'layers')
+    """
+    return POINTS if unit == "%" else unit
+
+
 def decide(p: float, p_against: float, alpha: float) -> Outcome:
     """Supported if `p` is below alpha, refuted if `p_against` is, else undecided.
 
@@ -234,8 +257,8 @@ def counted_above(value: float | int, threshold: float | int, unit: str = "%") -
         >>> str(counted_above(0.954, threshold=0.95))
         'supported: 95.4%, required > 95.0% (counted, not sampled)'
     """
-    required = f"> {number(threshold, unit)}"
-    return _counted("counted-above", value, value > threshold, _with_unit(required, unit), unit)
+    required = f"> {amount(threshold, unit)}"
+    return _counted("counted-above", value, value > threshold, required, unit)
 
 
 def counted_equal(value: float | int, expected: float | int, unit: str = "") -> Verdict:
@@ -248,12 +271,7 @@ def counted_equal(value: float | int, expected: float | int, unit: str = "") -> 
         >>> str(counted_equal(391, expected=576, unit="tokens"))
         'refuted: 391, required 576 tokens (counted, not sampled)'
     """
-    required = _with_unit(number(expected, unit), unit)
-    return _counted("counted-equal", value, value == expected, required, unit)
-
-
-def _with_unit(shown: str, unit: str) -> str:
-    return shown if unit in ("", "%") else f"{shown} {unit}"
+    return _counted("counted-equal", value, value == expected, amount(expected, unit), unit)
 
 
 def _counted(kind: str, value: float | int, holds: bool, required: str, unit: str) -> Verdict:
@@ -305,7 +323,8 @@ def in_every_setting(parts: Mapping[str, Verdict], on_average: Verdict | None = 
         name: part for name, part in refuted.items() if part.p_against * len(parts) < part.alpha
     }
     if on_average and on_average.outcome == SUPPORTED and refuted:
-        on_average = replace(on_average, outcome=UNDECIDED, why=f"the reverse: {_some([*refuted])}")
+        why = f"the reverse: {_some([*refuted])}"
+        on_average = replace(on_average, outcome=UNDECIDED, why=why, cause="a part reversed")
     if refuting:
         deciding = min(refuting, key=lambda name: _against(parts[name]))
         fragile = all(part.fragile for part in refuting.values())

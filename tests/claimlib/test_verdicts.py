@@ -201,6 +201,7 @@ def test_an_average_is_not_supported_where_a_setting_is_reversed(against):
     whole = in_every_setting(parts, on_average=judged(1e-9))
     assert whole.on_average is not None
     assert (whole.on_average.outcome, whole.on_average.why) == (UNDECIDED, "the reverse: b")
+    assert whole.on_average.reason == "a part reversed"
     refuted = in_every_setting(parts, on_average=judged(1.0, 1e-9)).on_average
     assert refuted is not None
     assert refuted.outcome == REFUTED
