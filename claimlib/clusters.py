@@ -46,6 +46,12 @@ class Sums:
         )
 
     @property
+    def equal(self) -> float:
+        """How many clusters of one size tell as much: the square of the sum of all weights over the
+        sum of their squares (Kish 1965)."""
+        return 1 / float((self.weights**2).sum())
+
+    @property
     def mean(self) -> Float[np.ndarray, " *point"]:
         return np.asarray(self.values.sum(axis=0))
 
@@ -83,7 +89,7 @@ def effective(sample: Clustered, alpha: float) -> float:
     sums = Sums.of(sample)
     n, count = sums.n, len(sums.weights)
     if count == n:
-        return float(n) if sample.weights is None else 1 / float((sums.weights**2).sum())
+        return float(n) if sample.weights is None else sums.equal
     values = np.asarray(sample.values, dtype=np.float64)
     weights = np.full(n, 1 / n) if sample.weights is None else sample.weights
     spread = float(weights @ (values - sums.mean) ** 2 / weights.sum()) / (n - 1)

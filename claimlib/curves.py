@@ -34,6 +34,8 @@ from claimlib.verdicts import (
     UNDECIDED,
     Outcome,
     Verdict,
+    amount,
+    change,
     decide,
     further,
     no_images,
@@ -173,7 +175,7 @@ def above_another(
     """
     samples = [each if isinstance(each, Mean) else seen(each) for each in (values, others)]
     n = min(each.n if isinstance(each, Mean) else len(each) for each in samples)
-    required = f"more than the other by > {number(margin, unit)}"
+    required = f"more than the other by > {amount(margin, change(unit))}"
     if not n:
         return no_images("above-another", required)
     first, second = (_mean_of(each, bounds) for each in samples)
@@ -190,9 +192,11 @@ def above_another(
             *(between(first.bounds, first.estimate, each) for each in second.others),
         ],
     )
-    verdict = _placed(found, low=margin, high=math.inf, level=level, unit=unit)
+    verdict = _placed(found, low=margin, high=math.inf, level=level, unit=change(unit))
     shown = f"the other {number(second.estimate, unit)} of {second.n}"
-    return replace(verdict, kind="above-another", required=required, control=shown)
+    return replace(
+        verdict, kind="above-another", required=required, threshold=margin, control=shown
+    )
 
 
 def increases(
@@ -226,20 +230,20 @@ def increases(
         >>> increases([Totals(6, 39), Totals(20, 39), Totals(25, 39)], axis=[13, 33, 60]).outcome
         <Outcome.SUPPORTED: 'supported'>
     """
-    required = f"a rise of > {number(margin, unit)}" if margin else "a rise"
+    required = f"a rise of > {amount(margin, change(unit))}" if margin else "a rise"
     if isinstance(curves, np.ndarray | Clustered):
         sample = seen(curves)
         weights = _slope(sample.values.shape[1], axis)
         if not len(sample):
             return no_images("increases", required)
-        found = _change(sample, weights, bounds)
-        verdict = _placed(found, low=margin, high=math.inf, level=level, unit=unit)
+        found = _line_change(sample, weights, bounds)
+        verdict = _placed(found, low=margin, high=math.inf, level=level, unit=change(unit))
         verdict = _shuffled(verdict, sample, weights, margin)
     else:
         weights = _slope(len(curves), axis)
         if not min(point.n for point in curves):
             return no_images("increases", required)
-        verdict = placed_sum(curves, weights, margin, math.inf, level, unit)
+        verdict = placed_sum(curves, weights, margin, math.inf, level, change(unit))
     return replace(verdict, kind="increases", required=required, threshold=margin)
 
 
@@ -411,7 +415,7 @@ def _slope(points: int, axis: Sequence[Number]) -> Float[np.ndarray, " point"]:
     return centred / (centred**2).sum() * (places[-1] - places[0])
 
 
-def _change(sample: Clustered, weights: Float[np.ndarray, " point"], bounds: Range) -> _Found:
+def _line_change(sample: Clustered, weights: Float[np.ndarray, " point"], bounds: Range) -> _Found:
     check_values(sample.values, bounds)
     steepest = float(np.abs(weights).sum()) / 2 * (bounds[1] - bounds[0])
     reach = steepest * (1 + 1e-9)  # rounding may not leave it
@@ -494,16 +498,16 @@ def _peak(
     level: float,
 ) -> _Peak:
     sums = Sums.of(sample)
-    n = len(sums.weights)
-    if len(sample) < FEWEST or n < FEWEST_CLUSTERS:
+    clusters, equal = len(sums.weights), sums.equal
+    if len(sample) < FEWEST or clusters < FEWEST_CLUSTERS:
         anywhere = float(places.min()), float(places.max())
         return _Peak(UNDECIDED, anywhere, why=FEW, cause="too few images")
     means = resampled(sums)
     highest = means == means.max(axis=0)
-    interval = _places_of(highest, places, widened(tail(level), n))
-    p = _p_of(highest[~inside].any(axis=0), n)
-    p_against = _p_of(highest[inside].any(axis=0), n)
-    if _is_flat(sums.mean, means, n, level):
+    interval = _places_of(highest, places, widened(tail(level), equal))
+    p = _p_of(highest[~inside].any(axis=0), equal)
+    p_against = _p_of(highest[inside].any(axis=0), equal)
+    if _is_flat(sums.mean, means, clusters, level):
         return _Peak(UNDECIDED, interval, p, p_against, "the curve is flat", "flat curve")
     outcome = decide(p, p_against, tail(level))
     if outcome == UNDECIDED:
@@ -535,10 +539,11 @@ def _places_of(
     return float(low), float(high)
 
 
-def _p_of(counts_against: Bool[np.ndarray, " resample"], n: int) -> float:
-    """The share of resamples that count against a place, widened for n images."""
+def _p_of(counts_against: Bool[np.ndarray, " resample"], n: float) -> float:
+    """The share of resamples that count against a place, widened for as many equal clusters."""
     share = (1 + np.count_nonzero(counts_against)) / (1 + len(counts_against))
-    return float(stdtr(n - 1, ndtri(share) * math.sqrt((n - 1) / n)))
+    degrees = max(n - 1, 1.0)
+    return float(stdtr(degrees, ndtri(share) * math.sqrt(degrees / (degrees + 1))))
 
 
 def _range(low: Number, high: Number, unit: str) -> str:

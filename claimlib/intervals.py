@@ -131,9 +131,11 @@ def of_mean(sample: Clustered | Float[np.ndarray, " image"], bounds: Range) -> B
     """Bounds of a mean over images, by a bootstrap over clusters (BCa, with a fixed seed).
 
     Its levels are those of BCa with every normal quantile z widened to t sqrt(n / (n - 1)) for n
-    clusters (Hesterberg 2015), which covered best of what was tried: percentile, BCa, either of
-    them widened, and Student's t. Of fewer than 20 clusters, no resample reaches beyond the means
-    of single ones: the bounds are Student's t's, with the jackknife's variance over clusters.
+    images, or as many equal clusters (Hesterberg 2015), which covered best of what was tried:
+    percentile, BCa, either of them widened, and Student's t. Where images share clusters, resamples
+    of those vary too little, and of fewer than 20 none reaches beyond the means of single ones: the
+    bounds are the outermost of these and of Student's t's with the jackknife's variance over
+    clusters; of fewer than 20, t's alone.
 
     Where all clusters have one mean v, no resample differs, and a mean of `x` below has
     probability of at most ((x - low) / (v - low))^n to show that in n clusters (Markov), which
@@ -163,23 +165,37 @@ def of_mean(sample: Clustered | Float[np.ndarray, " image"], bounds: Range) -> B
         )
     if sums.n < FEWEST:
         return of_any_mean(min(max(mean, low), high), sums.n, bounds)
-    if clusters < FEWEST:
-        return _students(mean, math.sqrt(float(sums.covariance[0, 0])), clusters, bounds)
-    means = np.sort(resampled(sums))
-    below = _bca(-sums.without, -mean, -means[::-1], -float(high))
-    return Bounds(_bca(sums.without, mean, means, float(low)), lambda alpha: -below(alpha))
+    if clusters == sums.n:
+        return _bootstrap(sums, bounds)
+    students = _students(sums, bounds)
+    return students if clusters < FEWEST else _outermost(students, _bootstrap(sums, bounds))
 
 
-def _students(mean: float, error: float, clusters: int, bounds: Range) -> Bounds:
-    low, high = bounds
+def _bootstrap(sums: Sums, bounds: Range) -> Bounds:
+    mean, means = float(sums.mean), np.sort(resampled(sums))
+    below = _bca(-sums.without, -mean, -means[::-1], -float(bounds[1]), sums.equal)
+    above = _bca(sums.without, mean, means, float(bounds[0]), sums.equal)
+    return Bounds(above, lambda alpha: -below(alpha))
+
+
+def _students(sums: Sums, bounds: Range) -> Bounds:
+    mean, error = float(sums.mean), math.sqrt(float(sums.covariance[0, 0]))
+    degrees = max(sums.equal - 1, 1.0)
 
     def lower(alpha: float) -> float:
-        return max(mean + float(stdtrit(clusters - 1, alpha)) * error, low)
+        return max(mean + float(stdtrit(degrees, alpha)) * error, bounds[0])
 
     def upper(alpha: float) -> float:
-        return min(mean - float(stdtrit(clusters - 1, alpha)) * error, high)
+        return min(mean - float(stdtrit(degrees, alpha)) * error, bounds[1])
 
     return Bounds(lower, upper)
+
+
+def _outermost(first: Bounds, second: Bounds) -> Bounds:
+    return Bounds(
+        lambda alpha: min(first.lower(alpha), second.lower(alpha)),
+        lambda alpha: max(first.upper(alpha), second.upper(alpha)),
+    )
 
 
 def of_pair(
@@ -188,13 +204,13 @@ def of_pair(
     n: Number,
 ) -> Bounds:
     """Bounds of a difference of two shares of the same n images, of which on `more` only the first
-    happened and on `less` only the second: those of the score test (Tango 1998). Of several pairs
+    happened and on `less` only the second: those of the score test (`score_p`). Of several pairs
     that may be, the outermost.
 
     !!! example
 
         >>> "{:.3f} {:.3f}".format(*of_pair(11, 2, 40).interval(0.95))
-        '0.055 0.393'
+        '0.041 0.406'
     """
 
     def lower(alpha: float) -> float:
@@ -213,22 +229,24 @@ def score_p(
     margin: Number,
 ) -> Float[np.ndarray, " pair"] | float:
     """One-sided p-values of the score test that the difference of two shares of the same n images
-    is not above a margin (Tango 1998, equation 2).
+    is not above a margin (Tango 1998, equation 2, less half an image for continuity).
+
+    Where few images differ the test errs too often without that half: at n = 90 and a margin of 5
+    points in 8.2 % of samples for 5 %, enumerated. With it, in at most 5.3 and 2.9 % for 5 and 2.5.
 
     !!! example
 
         >>> "{:.4f}".format(score_p(11, 2, 40, 0.05))
-        '0.0221'
+        '0.0308'
     """
     more, less = np.asarray(more, float), np.asarray(less, float)
     linear = (2 * n - more + less) * margin - more - less
     constant = -less * margin * (1 - margin)
     second = (np.sqrt(np.maximum(linear**2 - 8 * n * constant, 0.0)) - linear) / (4 * n)
     variance = n * (2 * second + margin * (1 - margin))
-    above = more - less - n * margin
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z = np.where(above == 0, 0.0, above / np.sqrt(np.maximum(variance, 0.0)))
-    return ndtr(-z)
+    above = more - less - n * margin - 0.5
+    with np.errstate(divide="ignore"):
+        return ndtr(-above / np.sqrt(np.maximum(variance, 0.0)))
 
 
 def _root(p_minus_alpha: Callable[[float], float]) -> float:
@@ -265,16 +283,17 @@ def apart(first: Bounds, mine: Number, second: Bounds, other: Number) -> Bounds:
     return Bounds(lower, upper)
 
 
-def widened(alpha: float, n: int) -> float:
-    """The normal quantile of a one-sided level, widened for resamples of n clusters (Hesterberg
-    2015).
+def widened(alpha: float, n: float) -> float:
+    """The normal quantile of a one-sided level, widened for resamples of n images, or as many equal
+    clusters (Hesterberg 2015).
 
     !!! example
 
         >>> "{:.3f} {:.3f}".format(widened(0.025, 20), widened(0.025, 10000))
         '2.147 1.960'
     """
-    return -float(stdtrit(n - 1, alpha)) * math.sqrt(n / (n - 1))
+    degrees = max(n - 1, 1.0)
+    return -float(stdtrit(degrees, alpha)) * math.sqrt((degrees + 1) / degrees)
 
 
 def of_sum(shares: Sequence[Totals], weights: Float[np.ndarray, " share"]) -> Bounds:
@@ -307,16 +326,16 @@ def _bca(
     mean: float,
     means: Float[np.ndarray, " resample"],
     lowest: float,
+    clusters: float,
 ) -> Callable[[float], float]:
     """The lower bound at any level: an order statistic of the sorted resampled means."""
-    n = len(without)
     moves = without.mean() - without  # by the jackknife (Efron and Tibshirani 1993, 14.15)
     acceleration = (moves**3).sum() / (6 * (moves**2).sum() ** 1.5)
     below, at_most = (np.searchsorted(means, mean, side) for side in ("left", "right"))
     bias = ndtri((below + at_most) / (2 * len(means)))
 
     def lower(alpha: float) -> float:
-        shifted = bias - widened(alpha, n)
+        shifted = bias - widened(alpha, clusters)
         stretch = 1 - acceleration * shifted
         share = ndtr(bias + shifted / stretch) if stretch > 0 else float(shifted > 0)
         rank = int(share * (len(means) + 1))

@@ -30,10 +30,10 @@ from claimlib.verdicts import (
     TOO_FEW,
     UNDECIDED,
     Verdict,
+    amount,
     decide,
     further,
     no_images,
-    number,
     tail,
 )
 
@@ -67,7 +67,7 @@ def greater(effect: Effect, control: Effect, margin: Number = 0.0, level: float 
 
         >>> effect, control = np.arange(40) < 20, np.arange(40) < 9
         >>> str(greater(effect, control))[:80]
-        'supported: 27.5 [16.1, 42.8] points, n = 40, required more than the control (95%'
+        'supported: 27.5 [14.2, 44.1] points, n = 40, required more than the control (95%'
         >>> greater(effect, control, margin=0.2).outcome
         <Outcome.UNDECIDED: 'undecided'>
         >>> greater(Totals(16, 40), Totals(9, 40)).why
@@ -191,7 +191,7 @@ def _required(margin: Number) -> str:
 
 
 def _points(value: Number) -> str:
-    return f"{number(value, POINTS)} points"
+    return amount(value, POINTS)
 
 
 def _mean(sample: Clustered) -> float:

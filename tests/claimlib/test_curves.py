@@ -219,7 +219,7 @@ def test_one_mean_above_another_is_found_and_below_is_refuted():
     high, low = rng.beta(2, 4, 60), rng.beta(1, 9, 80)
     found = above_another(high, low, margin=0.1)
     assert (found.kind, found.outcome, found.n) == ("above-another", SUPPORTED, 60)
-    assert found.required == "more than the other by > 10.0%"
+    assert found.required == "more than the other by > 10.0 points"
     assert found.estimate == pytest.approx(high.mean() - low.mean())
     assert above_another(low, high, margin=0.0).outcome == REFUTED
     at = float(high.mean() - low.mean())
@@ -342,7 +342,7 @@ def test_a_rise_must_exceed_its_margin_and_less_refutes():
     rng = np.random.default_rng(0)
     rising = (rng.random((200, 1)) < np.array([0.2, 0.35, 0.5])).astype(float)
     found = increases(rising, [0, 1, 2], margin=0.1)
-    assert (found.outcome, found.required) == (SUPPORTED, "a rise of > 10.0%")
+    assert (found.outcome, found.required) == (SUPPORTED, "a rise of > 10.0 points")
     assert increases(rising, [0, 1, 2], margin=0.3).outcome == UNDECIDED
     assert increases(rising, [0, 1, 2], margin=0.5).outcome == REFUTED
     counts = [Totals(count, 200) for count in (20, 80, 140)]

