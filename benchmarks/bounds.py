@@ -4,11 +4,12 @@ prints it: how often does the claim's rule err there?"""
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from benchmarks import worlds
-from benchmarks.worlds import PAPER_LENS, Effects, World
-from claimlib import Claim, Clustered
+from benchmarks.worlds import OTHERS, PAPER_LENS, TOKENS, Decoded, Effects, World
+from claimlib import Claim
 from claims.neo2025.arms import COUNTS, REGIONS, gradient
-from claims.neo2025.lens import LensResults
 
 LLAVA, PHI, QWEN = "llava-1.5-7b", "llava-phi-3", "qwen2-vl-2b"
 Shares = Mapping[tuple[str, str], float]
@@ -116,17 +117,16 @@ def _off(model: str, margin: float) -> Effects:
     return lambda task, arm: base(task, arm) + (margin if base(task, arm) < 0.5 else -margin)
 
 
-def _mean(sample: Clustered) -> float:
-    return float(sample.values.mean())
+def _best_share(found: Decoded) -> float:
+    return float(found.of_object.max(axis=1).mean()) / TOKENS
 
 
-def _best_share(lens: LensResults) -> float:
-    return _mean(lens.best)
+def _over_background(found: Decoded) -> float:
+    return _best_share(found) - float(found.elsewhere.max(axis=1).mean()) / OTHERS
 
 
-def _over_background(lens: LensResults) -> float:
-    return _mean(lens.best) - _mean(lens.background_best)
-
-
-def _best_layer(lens: LensResults) -> float:
-    return (lens.states - 1) * _mean(lens.best_depth)
+def _best_layer(found: Decoded) -> float:
+    """Of images that have one, the middle one of equals."""
+    counts = found.of_object[found.of_object.any(axis=1)]
+    best = counts == counts.max(axis=1, keepdims=True)
+    return float((best @ np.arange(counts.shape[1]) / best.sum(axis=1)).mean())

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 from scipy.stats import multivariate_normal
@@ -28,6 +29,8 @@ from vlmlib.study import Row
 from vlmlib.windows import named
 
 CATEGORIES, VISUAL, DEPTH = 80, 576, 32
+TOKENS, OTHERS = 60, 400  # of an object, and of the rest
+CALIBRATION = 10_000  # images, evenly spread: they err by a small part of what 1,000 do
 FLIPS = 1 / 200
 # Of the variance that an image's arms have in common: the shipped model's arms have more.
 WITHIN = 0.6
@@ -132,17 +135,45 @@ DEAD_LENS = Lens(0.0, 0.0, 0.0, auc=0.5, cases=0.0, numbers=0.0, numbers_first=0
 CHANCE_LENS = Lens(0.003, 0.003, 0.003, auc=0.5, cases=0.0, numbers=0.2, numbers_first=0.2)
 
 
+class Decoded(NamedTuple):
+    """How many tokens decode to the class, by image and layer: of the object's, of all others."""
+
+    of_object: Int[np.ndarray, "image layer"]
+    elsewhere: Int[np.ndarray, "image layer"]
+
+
+def decoded(
+    lens: Lens,
+    level: Float[np.ndarray, " image"],
+    off: Float[np.ndarray, " image"],
+    rng: np.random.Generator,
+) -> Decoded:
+    """Curves about each image's own best layer, so far off the usual one (standard normal), and as
+    high as its class is known (1 on average)."""
+    layers = np.arange(lens.states)
+    where = np.clip(lens.best + 2.0 * off, 1, lens.states - 1)
+    shape = np.exp(-np.abs(layers - where[:, None]) / 4) * (layers > 0)
+    # the best of several noisy layers lies a little above the curve's height
+    chance = np.clip(0.92 * lens.share * level[:, None] * shape, 0, 1)
+    chance[:, 1 : lens.states // 4] += lens.early
+    elsewhere = np.clip(lens.background * shape, 0, 1)
+    return Decoded(rng.binomial(TOKENS, chance), rng.binomial(OTHERS, elsewhere))
+
+
 @cache
-def calibrated(lens: Lens, field_: str, estimand: Callable[[LensResults], float]) -> Lens:
+def calibrated(lens: Lens, field_: str, estimand: Callable[[Decoded], float]) -> Lens:
     """A lens whose true value of an estimand is what its field says, and not only about it."""
     wanted = getattr(lens, field_)
     high = 4 * wanted if wanted < 1 else lens.states - 1
 
-    def off(value: float) -> float:
-        world = World("llava-1.5-7b", nothing, {"lens": 1000}, replace(lens, **{field_: value}))
-        return estimand(_lens(world, np.random.default_rng(0))) - wanted
+    evenly = (np.arange(CALIBRATION) + 0.5) / CALIBRATION
 
-    return replace(lens, **{field_: brentq(off, 0.2 * wanted, high, xtol=1e-3)})
+    def error(value: float) -> float:
+        rng = np.random.default_rng(0)
+        off = ndtri(rng.permutation(evenly))
+        return estimand(decoded(replace(lens, **{field_: value}), 2 * evenly, off, rng)) - wanted
+
+    return replace(lens, **{field_: brentq(error, 0.2 * wanted, high, xtol=1e-3 * wanted)})
 
 
 @dataclass(frozen=True)
@@ -294,21 +325,15 @@ def _categories(world: World, rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 def _lens(world: World, rng: np.random.Generator) -> LensResults:
-    """Curves about each image's own best layer; a category is well or badly known."""
+    """What the lens shows of each image; a category is well or badly known."""
     lens, n, lexicon = world.lens, world.sizes.get("lens", 0), load_lexicon()
     names = sorted(lexicon)
     kinds = _categories(world, rng, n)
     known = np.sqrt(world.icc) * rng.normal(size=CATEGORIES)[kinds]
     level = ndtr(known + np.sqrt(1 - world.icc) * rng.normal(size=n)) * 2
-    layers, tokens, others = np.arange(lens.states), 60, 400
-    where = np.clip(rng.normal(lens.best, 2.0, n), 1, lens.states - 1)
-    shape = np.exp(-np.abs(layers - where[:, None]) / 4) * (layers > 0)
-    # the best of several noisy layers lies a little above the curve's height
-    chance = np.clip(0.92 * lens.share * level[:, None] * shape, 0, 1)
-    chance[:, 1 : lens.states // 4] += lens.early
-    shares = rng.binomial(tokens, chance)
-    absent = rng.binomial(tokens, min(lens.absent * 0.3, 1), (n, lens.states))
-    elsewhere = rng.binomial(others, np.clip(lens.background * shape, 0, 1))
+    layers = np.arange(lens.states)
+    shares, elsewhere = decoded(lens, level, rng.normal(size=n), rng)
+    absent = rng.binomial(TOKENS, min(lens.absent * 0.3, 1), (n, lens.states))
     auc = np.clip(0.5 + (lens.auc - 0.5) * (layers > 0) + 0.1 * rng.normal(size=(n, 1)), 0, 1)
     other = 0.5 + (lens.absent_auc - 0.5) * (layers > 0)
     absent_auc = np.clip(other + 0.1 * rng.normal(size=(n, 1)), 0, 1)
@@ -325,12 +350,12 @@ def _lens(world: World, rng: np.random.Generator) -> LensResults:
         words = [*_words(lexicon[name], cases[at]), *_words(lexicon[other], foreign[at])]
         images.append(
             Shown(
-                tokens=tokens,
+                tokens=TOKENS,
                 area=float(rng.uniform(0.065, 0.098)),
                 of_class=Named(name, shares[at].tolist(), auc[at].tolist()),
                 of_absent=Named(other, absent[at].tolist(), absent_auc[at].tolist()),
                 whole=bool(kind % 4),
-                background=others,
+                background=OTHERS,
                 elsewhere=elsewhere[at].tolist(),
                 words=words,
                 numbers=[0] * int(count[at, -1]),
