@@ -75,8 +75,8 @@ def effective(sample: Clustered, alpha: float) -> float:
 
     The variance of a simple sample over that of the clustered one (jackknife), times n, and times
     the square of the ratio of t's quantiles, since the number of clusters, and not that of images,
-    says how well a variance is known. Never more than n; n itself where every image is a cluster,
-    or where all values are alike.
+    says how well a variance is known. Never more than n; n itself where every image is a cluster.
+    Where all values are alike there is no variance to tell, and t's quantiles alone count.
 
     **Arguments:** `alpha`: the one-sided level at which it is used.
 

@@ -5,7 +5,15 @@ from dataclasses import replace
 from claimlib.paired import Effect, greater
 from claimlib.samples import Mean, Number, Sample, Seen, seen, totals
 from claimlib.shares import exceeds
-from claimlib.verdicts import REFUTED, SUPPORTED, UNDECIDED, Verdict, number
+from claimlib.verdicts import (
+    CONTROL_FAILED,
+    DID_NOTHING,
+    REFUTED,
+    SUPPORTED,
+    UNDECIDED,
+    Verdict,
+    number,
+)
 
 NONE = "no control was printed"
 
@@ -94,7 +102,7 @@ def _beside(verdict: Verdict, beside: Verdict, shown: str, why: str) -> Verdict:
     if beside.outcome == SUPPORTED:
         return replace(verdict, fragile=verdict.fragile or beside.fragile)
     return replace(
-        verdict, outcome=UNDECIDED, why=why, cause="control failed", fragile=beside.fragile
+        verdict, outcome=UNDECIDED, why=why, cause=CONTROL_FAILED, fragile=beside.fragile
     )
 
 
@@ -122,8 +130,8 @@ def where_alive(verdict: Verdict, reached: Seen | None, more_than: Number = 0.5)
         return verdict
     alive, n = totals(reached).count, len(seen(reached))
     if exceeds(reached, more_than).outcome == SUPPORTED:
-        return replace(verdict, dead=n - alive)
+        return replace(verdict, dead=max(verdict.dead, n - alive))
     why = f"the intervention did nothing on {n - alive} of {n} images"
     return replace(
-        verdict, outcome=UNDECIDED, why=why, cause="did nothing", dead=n - alive, fragile=False
+        verdict, outcome=UNDECIDED, why=why, cause=DID_NOTHING, dead=n - alive, fragile=False
     )

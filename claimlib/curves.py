@@ -14,7 +14,16 @@ from scipy.special import ndtr, ndtri, stdtr
 
 from claimlib.clusters import SEED, Sums, resampled
 from claimlib.errors import ClaimError
-from claimlib.intervals import FEWEST, Bounds, apart, of_any_mean, of_mean, of_sum, widened
+from claimlib.intervals import (
+    FEWEST,
+    SMALLEST_P,
+    Bounds,
+    apart,
+    of_any_mean,
+    of_mean,
+    of_sum,
+    widened,
+)
 from claimlib.samples import (
     Clustered,
     Mean,
@@ -22,6 +31,7 @@ from claimlib.samples import (
     Range,
     Totals,
     Values,
+    check_number,
     check_values,
     neighbours,
     seen,
@@ -175,6 +185,7 @@ def above_another(
     """
     samples = [each if isinstance(each, Mean) else seen(each) for each in (values, others)]
     n = min(each.n if isinstance(each, Mean) else len(each) for each in samples)
+    check_number("margin", margin)
     required = f"more than the other by > {amount(margin, change(unit))}"
     if not n:
         return no_images("above-another", required)
@@ -230,6 +241,7 @@ def increases(
         >>> increases([Totals(6, 39), Totals(20, 39), Totals(25, 39)], axis=[13, 33, 60]).outcome
         <Outcome.SUPPORTED: 'supported'>
     """
+    check_number("margin", margin)
     required = f"a rise of > {amount(margin, change(unit))}" if margin else "a rise"
     if isinstance(curves, np.ndarray | Clustered):
         sample = seen(curves)
@@ -280,6 +292,7 @@ def peaks(
         >>> peaks(np.ones((30, 9)), range(9), 4, 6).why
         'the curve is flat'
     """
+    _check_places(low, high)
     sample = seen(curves)
     places, required = np.asarray(points, dtype=float), f"peak {_range(low, high, unit)}"
     if not len(sample):
@@ -377,6 +390,7 @@ def _within(
     unit: str,
     kind: str,
 ) -> Verdict:
+    _check_places(low, high)
     required = _range(low, high, unit)
     sample = values if isinstance(values, Mean) else seen(values)
     if not isinstance(sample, Mean) and not len(sample):
@@ -390,6 +404,11 @@ def _within(
         unit=unit,
     )
     return replace(verdict, kind=kind, required=required)
+
+
+def _check_places(low: Number, high: Number) -> None:
+    if not low <= high:
+        raise ClaimError(f"Nothing lies from {low:g} to {high:g}. Pass the lower one first.")
 
 
 def _mean_of(sample: Clustered | Mean, bounds: Range) -> _Found:
@@ -430,8 +449,13 @@ def _shuffled(
     """The verdict on a rise, beside a permutation test of the points within a cluster."""
     sums = Sums.of(sample).values
     rng = np.random.default_rng(SEED)
-    orders = rng.permuted(np.tile(weights, (SHUFFLES, len(sums), 1)), axis=2)
-    drawn = np.einsum("rcp,cp->r", orders, sums)
+    # one after the other, since all orders at once need gigabytes
+    drawn = np.array(
+        [
+            (rng.permuted(np.tile(weights, (len(sums), 1)), axis=1) * sums).sum()
+            for _ in range(SHUFFLES)
+        ]
+    )
     observed, room = float(sums.sum(axis=0) @ weights), 1e-9 * float(np.abs(sums).sum() + 1)
 
     def chance(as_far: Bool[np.ndarray, " resample"]) -> float:
@@ -458,6 +482,7 @@ def _placed(found: _Found, *, low: Number, high: Number, level: float, unit: str
     least, most = bounds.interval(level)
     times = further(level)
     from_, to = low + times * (estimate - least), high - times * (most - estimate)
+    possible = from_ < to and bounds.lower(SMALLEST_P) < to and from_ < bounds.upper(SMALLEST_P)
     ends = [end for end in (low, high) if least <= end <= most]
     crossed = " and ".join(number(end, unit) for end in ends)
     return Verdict(
@@ -472,7 +497,9 @@ def _placed(found: _Found, *, low: Number, high: Number, level: float, unit: str
         p=max(bounds.p_above(low), bounds.p_below(high)),
         p_against=min(bounds.p_below(low), bounds.p_above(high)),
         alpha=tail(level),
-        detectable=f"could have shown {_range(from_, to, unit)}" if from_ < to else TOO_FEW,
+        detectable=f"could have shown {_with_unit(_range(from_, to, unit), unit)}"
+        if possible
+        else TOO_FEW,
         why=f"the interval includes {crossed}" if decided == UNDECIDED else "",
         fragile=any(outcome(other) != decided for other in found.others),
         unit=unit,
@@ -544,6 +571,10 @@ def _p_of(counts_against: Bool[np.ndarray, " resample"], n: float) -> float:
     share = (1 + np.count_nonzero(counts_against)) / (1 + len(counts_against))
     degrees = max(n - 1, 1.0)
     return float(stdtr(degrees, ndtri(share) * math.sqrt(degrees / (degrees + 1))))
+
+
+def _with_unit(shown: str, unit: str) -> str:
+    return shown if unit in ("", "%") else f"{shown} {unit}"
 
 
 def _range(low: Number, high: Number, unit: str) -> str:

@@ -18,7 +18,9 @@ from claimlib.samples import (
     Sample,
     Totals,
     Values,
+    check_number,
     check_values,
+    is_clustered,
     neighbours,
     seen,
     totals,
@@ -60,8 +62,8 @@ def greater(effect: Effect, control: Effect, margin: Number = 0.0, level: float 
 
     **Arguments:** `margin`: the difference that is of no practical interest, as a share.
 
-    **Raises:** `ClaimError` for arrays that differ in length or kind, and values that are no
-    probabilities.
+    **Raises:** `ClaimError` for arrays that differ in length or kind, values that are no
+    probabilities, and a margin that is no difference of shares.
 
     !!! example
 
@@ -73,6 +75,7 @@ def greater(effect: Effect, control: Effect, margin: Number = 0.0, level: float 
         >>> greater(Totals(16, 40), Totals(9, 40)).why
         'it depends on which images the two counts share, which is not known'
     """
+    check_number("margin", margin, -1, 1)
     if _both_counts(effect, control):
         return _counts(totals(effect), totals(control), margin, level)
     first, second = _pair(effect, control)
@@ -137,7 +140,7 @@ def minor(effect: Effect, whole: Effect, part: Number, level: float = 0.90) -> V
     """
     if not 0 < part <= 1:
         raise ClaimError(f"A part of {part:g} is no share. Pass a number above 0 and up to 1.")
-    required = f"less than {part:.0%} of what the other takes"
+    required = f"< 0 points more than {part:.0%} of the other"
     if _both_counts(effect, whole):
         counts = [totals(effect), totals(whole)]
         if not min(each.n for each in counts):
@@ -160,9 +163,17 @@ def _both_counts(effect: Effect, control: Effect) -> bool:
     if not (isinstance(effect, Totals) or isinstance(control, Totals)):
         return False
     for each in (effect, control):
-        if not isinstance(each, Totals) and seen(each).values.dtype != bool:
+        if isinstance(each, Totals):
+            continue
+        sample = seen(each)
+        if sample.values.dtype != bool:
             raise ClaimError(
                 "Counts were compared with numbers. Pass both arms as the same kind of result."
+            )
+        if is_clustered(sample):
+            raise ClaimError(
+                "Counts, of which no clusters are known, were compared with images that share "
+                "some. Pass both as samples, or both as counts."
             )
     return True
 
@@ -179,11 +190,17 @@ def _pair(effect: Effect, control: Effect) -> tuple[Clustered, Clustered]:
             "were compared. Pass both on the same images in the same order, both as bools or both "
             "as numbers from 0 to 1."
         )
-    if not np.array_equal(first.codes, second.codes):
+    if not np.array_equal(first.codes, second.codes) or not _weigh_alike(first, second):
         raise ClaimError(
-            "Two arms on the same images name different clusters. Pass both with the same ones."
+            "Two arms on the same images name different clusters or weights. Pass both with the "
+            "same ones."
         )
     return first, second
+
+
+def _weigh_alike(first: Clustered, second: Clustered) -> bool:
+    one, other = first.weights, second.weights
+    return one is other or (one is not None and other is not None and bool((one == other).all()))
 
 
 def _required(margin: Number) -> str:

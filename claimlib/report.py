@@ -107,7 +107,7 @@ def table(rows: Sequence[Mapping[str, str]]) -> str:
         | a \\| b  | refuted |
     """
     columns = [[key, *(each[key] for each in rows)] for key in rows[0]] if rows else []
-    columns = [[cell.replace("|", "\\|") for cell in column] for column in columns]
+    columns = [[_escaped(cell) for cell in column] for column in columns]
     widths = [max(len(head) + 2, *map(len, cells)) for head, *cells in columns]
     head, *cells = (
         "| " + " | ".join(map(str.ljust, line, widths)) + " |\n"
@@ -115,6 +115,11 @@ def table(rows: Sequence[Mapping[str, str]]) -> str:
     )
     rule = "|" + "|".join(":" + "-" * (width + 1) for width in widths) + "|\n"
     return head + rule + "".join(cells)
+
+
+def _escaped(cell: str) -> str:
+    """What stands in a cell: a pipe would begin another one, and a line end another row."""
+    return " ".join(cell.replace("\\", "\\\\").replace("|", "\\|").splitlines())
 
 
 def _paper_lines(claims: Sequence[Claim], rows: Sequence[Row], full: bool) -> Iterator[str]:
@@ -200,7 +205,7 @@ def _false(rows: Sequence[Row]) -> str:
         return ""
     return (
         f"If each of these {len(sampled)} claims about samples lay just at its bound, "
-        f"{sum(sampled):.1f} of the verdicts would be expected to be false, at most."
+        f"about {sum(sampled):.1f} of the verdicts would be expected to be false."
     )
 
 

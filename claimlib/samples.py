@@ -1,5 +1,6 @@
 """What was measured: on which images it happened, or on how many, or how strongly."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,8 +45,8 @@ class Clustered:
       that one, and each image is a draw.
     - `weights`: what each image counts for; alike, where None is given.
 
-    **Raises:** `ClaimError` for another number of clusters or weights than of values, and for
-    weights that are not above zero.
+    **Raises:** `ClaimError` for another number of clusters or weights than of values, clusters that
+    have no name, and weights that are not above zero.
 
     !!! example
 
@@ -66,8 +67,12 @@ class Clustered:
                 f"Clustered was given {n} values, {clusters} clusters and {weights} weights. Pass "
                 "one of each for every image."
             )
-        if self.weights is not None and not (self.weights > 0).all():
-            raise ClaimError("Clustered was given a weight that is not above zero.")
+        if self.weights is not None and not (
+            np.isfinite(self.weights).all() and (self.weights > 0).all()
+        ):
+            raise ClaimError("Clustered was given a weight that is no finite number above zero.")
+        if any(each is None for each in self.clusters):
+            raise ClaimError("Clustered was given None for a cluster. Name each image's own.")
 
     def __len__(self) -> int:
         return len(self.values)
@@ -91,7 +96,10 @@ class Clustered:
 
 
 def pooled(samples: Sequence["Clustered"]) -> Clustered:
-    """Samples of several settings as one, in which each setting counts the same.
+    """Samples of several settings as one, in which each setting counts the same. Clusters of one
+    name are one cluster, in whatever setting.
+
+    **Raises:** `ClaimError` for a setting without images.
 
     !!! example
 
@@ -99,10 +107,13 @@ def pooled(samples: Sequence["Clustered"]) -> Clustered:
         >>> pooled([few, many]).weights.round(4).tolist()[:3]
         [0.25, 0.25, 0.0625]
     """
+    if not samples or not min(map(len, samples)):
+        raise ClaimError("Settings were pooled of which one has no images. Leave it out.")
+    weights = [np.ones(len(each)) if each.weights is None else each.weights for each in samples]
     return Clustered(
         np.concatenate([each.values for each in samples]),
         np.concatenate([np.asarray(each.clusters).astype(str) for each in samples]),
-        np.concatenate([np.full(len(each), 1 / len(samples) / len(each)) for each in samples]),
+        np.concatenate([each / each.sum() / len(samples) for each in weights]),
     )
 
 
@@ -120,6 +131,18 @@ def seen(sample: Shaped[np.ndarray, "image *point"] | Clustered) -> Clustered:
         [0, 1]
     """
     return sample if isinstance(sample, Clustered) else Clustered(sample, np.arange(len(sample)))
+
+
+def is_clustered(sample: Seen | Values) -> bool:
+    """Whether any images share a cluster.
+
+    !!! example
+
+        >>> is_clustered(Clustered(np.ones(3), ["dog", "dog", "cat"])), is_clustered(np.ones(3))
+        (True, False)
+    """
+    codes = seen(sample).codes
+    return len(np.unique(codes)) < len(codes)
 
 
 def as_numbers(sample: Clustered) -> Clustered:
@@ -211,6 +234,24 @@ def _without(sample: Clustered, at: int) -> Clustered:
     weights = None if sample.weights is None else np.delete(sample.weights, at)
     clusters = np.delete(np.asarray(sample.clusters), at)
     return Clustered(np.delete(sample.values, at, axis=0), clusters, weights)
+
+
+def check_number(
+    what: str, value: Number, low: Number = -math.inf, high: Number = math.inf
+) -> None:
+    """Refuse a bound that is not finite, or lies outside two others.
+
+    **Raises:** `ClaimError` that names it.
+
+    !!! example
+
+        >>> check_number("margin", 0.1, 0, 1)
+    """
+    if not (math.isfinite(value) and low <= value <= high):
+        raise ClaimError(
+            f"A {what} of {value:g} means nothing here. Pass a finite number"
+            + (f" from {low:g} to {high:g}." if math.isfinite(high - low) else ".")
+        )
 
 
 def check_values(values: Float[np.ndarray, "image *rest"], bounds: Range) -> None:

@@ -11,7 +11,17 @@ from claimlib.clusters import effective
 from claimlib.errors import ClaimError
 from claimlib.intervals import of_difference, of_share
 from claimlib.paired import greater
-from claimlib.samples import Number, Sample, Totals, neighbours, seen, totals
+from claimlib.samples import (
+    Number,
+    Sample,
+    Totals,
+    check_number,
+    check_values,
+    is_clustered,
+    neighbours,
+    seen,
+    totals,
+)
 from claimlib.verdicts import (
     POINTS,
     POWER,
@@ -77,6 +87,8 @@ def worth(sample: Sample, alpha: float) -> Worth:
     found = seen(sample)
     if not len(found):
         return Worth(0.0, 0.0, 0)
+    if found.values.dtype != bool:
+        check_values(found.values, (0.0, 1.0))
     share = float(np.average(found.values, weights=found.weights))
     return Worth(share, effective(found, alpha), len(found))
 
@@ -152,7 +164,8 @@ def agrees(sample: Sample, printed: Totals, margin: Number, level: float = 0.90)
     exact: where the true difference is the margin itself, a false verdict comes up in at most 6 %
     of samples at a level of 90 % (enumerated for sizes from 30 to 488).
 
-    **Raises:** `ClaimError` for a margin that is no share.
+    **Raises:** `ClaimError` for a margin that is no share, and for images that share clusters, of
+    which `reproduces` knows.
 
     !!! example
 
@@ -162,6 +175,11 @@ def agrees(sample: Sample, printed: Totals, margin: Number, level: float = 0.90)
         a printed 20 of 39 is too coarse: not ev
     """
     _check_share(margin)
+    if not isinstance(sample, Totals) and is_clustered(sample):
+        raise ClaimError(
+            "One figure was compared with images that share clusters, as if they did not. Use "
+            "reproduces([sample], [printed], margin), which knows of them."
+        )
     return _agrees(totals(sample), printed, margin, level)
 
 
@@ -232,6 +250,7 @@ def exists(sample: Sample, control: Sample, at_least: int, level: float = 0.95) 
         >>> exists(Totals(2, 170), Totals(0, 170), at_least=5).why
         'seen on 2 images and not on 5'
     """
+    check_number("smallest number of images", at_least, 1)
     counted, required = totals(sample), f"at least {at_least} images, and more than the control"
     paired = greater(sample, control, level=level)
     if not paired.n:
@@ -293,7 +312,7 @@ def _least(n: float, threshold: Number, alpha: float) -> float | None:
     """The smallest true share that a sample of n shows to lie above a threshold with a power of
     80 %; None where not even all of it would."""
     _check_share(threshold)
-    counts = np.arange(1, int(n) + 1)
+    counts = np.append(np.arange(1, n), n)  # n need not be whole
     enough = counts[betainc(counts, n - counts + 1, threshold) < alpha]
     return float(betaincinv(enough[0], n - enough[0] + 1, POWER)) if len(enough) else None
 

@@ -1,6 +1,7 @@
 """A whole printed table at once: do our cells reproduce it, to within a margin?"""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -9,7 +10,8 @@ from scipy.optimize import bisect
 
 from claimlib.clusters import RESAMPLES, SEED, Sums
 from claimlib.errors import ClaimError
-from claimlib.samples import Clustered, Number, Seen, Totals, seen
+from claimlib.intervals import FEWEST
+from claimlib.samples import Clustered, Number, Seen, Totals, check_number, seen
 from claimlib.verdicts import (
     POINTS,
     POWER,
@@ -22,6 +24,7 @@ from claimlib.verdicts import (
     tail,
 )
 
+FEWEST_CLUSTERS = 5
 Covariance = Float[np.ndarray, "cell cell"]
 Draw = Callable[[float], Float[np.ndarray, " draw"]]
 
@@ -42,7 +45,10 @@ def reproduces(
     **Arguments:** for each cell whom it happened to, and the printed count; cells whose images
     share a cluster (by name) are correlated.
 
-    **Raises:** `ClaimError` for another number of cells than printed ones.
+    Fewer than 20 images or 5 clusters are too few for it, and leave it undecided.
+
+    **Raises:** `ClaimError` for another number of cells than printed ones, for cells that are no
+    bools, and for a margin that is no share.
 
     !!! example
 
@@ -50,11 +56,14 @@ def reproduces(
         >>> reproduces(ours, [Totals(13, 90), Totals(40, 90)], margin=0.15).outcome
         <Outcome.SUPPORTED: 'supported'>
     """
-    cells = _checked(ours, printed)
-    n = min((len(each) for each in cells), default=0)
+    cells = _checked(ours, printed, margin)
+    n = min(len(each) for each in cells)
     required = _required(margin)
     if not n or not min(each.n for each in printed):
         return no_images("reproduces", required)
+    clusters = min(len(set(each.codes.tolist())) for each in cells)
+    if n < FEWEST or clusters < FEWEST_CLUSTERS:
+        return _too_few("reproduces", min(n, clusters), required)
     scale = np.sqrt([1 + len(mine) / theirs.n for mine, theirs in zip(cells, printed, strict=True)])
     covariance = _floored(_covariance(cells), cells, printed) * np.outer(scale, scale)
     return _verdict("reproduces", cells, printed, covariance, margin, level)
@@ -71,12 +80,12 @@ def repeats(
 
     `reproduces`, without a sample's uncertainty, since there is none: what a repetition may change
     is the answers that flip when the same run is made again, on the same device and in the same
-    precision.
+    precision. Where other numbers of images count than was printed, since clean answers flip, too,
+    as many more may.
 
     **Arguments:** `flips`: the share of answers that did so.
 
-    **Raises:** `ClaimError` as `reproduces` does, for another number of images than was printed,
-    and for flips that are no share.
+    **Raises:** `ClaimError` as `reproduces` does, and for flips that are no share.
 
     !!! example
 
@@ -84,18 +93,14 @@ def repeats(
         >>> repeats(ours, [Totals(13, 90), Totals(40, 90)], flips=0.01, margin=0.05).outcome
         <Outcome.SUPPORTED: 'supported'>
     """
-    cells = _checked(ours, printed)
-    if not 0 <= flips <= 1:
-        raise ClaimError(f"A share of flips of {flips:g} is no share. Pass a number from 0 to 1.")
-    others = [(len(a), b.n) for a, b in zip(cells, printed, strict=True) if len(a) != b.n]
-    if others:
-        raise ClaimError(
-            f"A repetition has {others[0][0]} images where {others[0][1]} were printed. Compare a "
-            "sample of other images by `reproduces`."
-        )
-    if not min((len(each) for each in cells), default=0):
+    cells = _checked(ours, printed, margin)
+    check_number("share of flips", flips, 0, 1)
+    if not min(len(each) for each in cells) or not min(each.n for each in printed):
         return no_images("repeats", _required(margin))
-    spread = [max(flips * (1 - flips), 1e-9) / len(each) for each in cells]
+    spread = [
+        _of_flips(flips + abs(len(mine) - theirs.n) / theirs.n, len(mine))
+        for mine, theirs in zip(cells, printed, strict=True)
+    ]
     return _verdict("repeats", cells, printed, np.diag(spread), margin, level)
 
 
@@ -110,17 +115,34 @@ def distance(first: Sequence[Number], second: Sequence[Number]) -> float:
     return float(np.sqrt(np.mean((np.asarray(first) - np.asarray(second)) ** 2)))
 
 
+def _of_flips(flips: float, n: int) -> float:
+    """The variance of a share of n answers, of which so many flip: at most that of coins."""
+    flips = min(flips, 0.5)
+    return max(flips * (1 - flips), 1e-9) / n
+
+
 def _required(margin: Number) -> str:
     return f"the table to within {number(margin, POINTS)} points (root mean square)"
 
 
-def _checked(ours: Sequence[Seen], printed: Sequence[Totals]) -> list[Clustered]:
+def _checked(ours: Sequence[Seen], printed: Sequence[Totals], margin: Number) -> list[Clustered]:
+    check_number("margin", margin, 0, 1)
     if len(ours) != len(printed) or not ours:
         raise ClaimError(
             f"{len(ours)} cells were compared with {len(printed)} printed ones. Pass one printed "
             "count for each of ours."
         )
+    if any(isinstance(each, Totals) or seen(each).values.dtype != bool for each in ours):
+        raise ClaimError(
+            "A printed table was compared with counts or numbers. Pass for each cell on which of "
+            "our images it happened, as bools."
+        )
     return [seen(each) for each in ours]
+
+
+def _too_few(kind: str, n: int, required: str) -> Verdict:
+    why = f"{n} images or clusters are too few for a joint test"
+    return replace(no_images(kind, required), why=why, cause="too few images")
 
 
 def _covariance(cells: Sequence[Clustered]) -> Covariance:

@@ -20,6 +20,7 @@ SUPPORTED, REFUTED, UNDECIDED = Outcome
 TOO_FEW = "too few images to show it"
 POINTS = "points"  # of a hundred: the unit of a difference of shares
 MANY = 10  # times as many images
+CONTROL_FAILED, DID_NOTHING = VOID = "control failed", "did nothing"  # then nothing was shown
 POWER = 0.8  # with which an effect "could have been shown"
 
 
@@ -36,7 +37,7 @@ class Verdict:
     - `detectable`: the smallest effect that a sample of this size shows with a power of 80 %.
     - `control`, `why`: what the control showed; why an undecided is one; `cause`: the same in a
       word or two, where the figures do not tell.
-    - `dead`: on how many images its intervention did nothing at all.
+    - `dead`: on how many images an intervention of it did nothing at all.
     - `fragile`: one image more or less would change the outcome.
     - `parts`, `decided_by`: of a claim about several settings, and the one whose figures are shown.
     - `on_average`: the weaker claim's verdict, on the average over settings.
@@ -131,8 +132,10 @@ class Verdict:
             return f"{self.why}, required {self.required}"
         if not self.sampled:
             estimate = number(self.estimate, self.unit)
-            return f"{estimate}, required {self.required} (counted, not sampled)"
-        return _joined(self._estimate(), self.detectable, self.control, self.why)
+            counted = f"{estimate}, required {self.required} (counted, not sampled)"
+            return _joined(counted, self.control, self.why)
+        dead = f"it did nothing on {self.dead} of them" if self.dead and not self.why else ""
+        return _joined(self._estimate(), self.detectable, self.control, dead, self.why)
 
     def _estimate(self) -> str:
         estimate, low, high = (number(each, self.unit) for each in (self.estimate, *self.interval))
@@ -206,11 +209,15 @@ def decide(p: float, p_against: float, alpha: float) -> Outcome:
 def tail(level: float) -> float:
     """What an interval of this level leaves out on each side: the level of each one-sided test.
 
+    **Raises:** `ClaimError` for a level that does not lie between 0 and 1.
+
     !!! example
 
         >>> tail(0.95)
         0.025
     """
+    if not 0 < level < 1:
+        raise ClaimError(f"A level of {level:g} is none. Pass a number between 0 and 1: 0.95.")
     return round((1 - level) / 2, 12)
 
 
@@ -302,7 +309,7 @@ def in_every_setting(parts: Mapping[str, Verdict], on_average: Verdict | None = 
 
     **Arguments:** `on_average`: the verdict on the average over the parts, which is told beside:
     what a claim that fails in one setting still shows. It is supported only where no part is
-    refuted.
+    refuted, and none whose control failed or whose intervention did nothing.
 
     **Raises:** `ClaimError` without parts.
 
@@ -322,9 +329,8 @@ def in_every_setting(parts: Mapping[str, Verdict], on_average: Verdict | None = 
     refuting = {
         name: part for name, part in refuted.items() if part.p_against * len(parts) < part.alpha
     }
-    if on_average and on_average.outcome == SUPPORTED and refuted:
-        why = f"the reverse: {_some([*refuted])}"
-        on_average = replace(on_average, outcome=UNDECIDED, why=why, cause="a part reversed")
+    if on_average and on_average.outcome == SUPPORTED:
+        on_average = _unless_void(on_average, refuted, missing)
     if refuting:
         deciding = min(refuting, key=lambda name: _against(parts[name]))
         fragile = all(part.fragile for part in refuting.values())
@@ -335,6 +341,20 @@ def in_every_setting(parts: Mapping[str, Verdict], on_average: Verdict | None = 
         whole = _whole(parts, deciding, UNDECIDED if missing else SUPPORTED, fragile)
     why = _why_open(missing, len(parts)) if whole.outcome == UNDECIDED else ""
     return replace(whole, why=why, on_average=on_average)
+
+
+def _unless_void(
+    average: Verdict, refuted: Mapping[str, Verdict], missing: Mapping[str, Verdict]
+) -> Verdict:
+    """An average that is supported, unless some part of it says the reverse or shows nothing."""
+    void = {name: part.cause for name, part in missing.items() if part.cause in VOID}
+    if refuted:
+        why, cause = f"the reverse: {_some([*refuted])}", "a part reversed"
+    elif void:
+        why, cause = f"{min(void.values())}: {_some([*void])}", min(void.values())
+    else:
+        return average
+    return replace(average, outcome=UNDECIDED, why=why, cause=cause)
 
 
 def _whole(parts: Mapping[str, Verdict], deciding: str, outcome: Outcome, fragile: bool) -> Verdict:

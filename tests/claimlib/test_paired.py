@@ -315,7 +315,7 @@ def test_less_than_a_part_is_found_and_more_is_refuted():
     whole = arms(0, 60, 90)[1]
     found = minor(np.arange(90) < 5, whole, part=0.5)
     assert (found.kind, found.outcome) == ("minor", SUPPORTED)
-    assert found.required == "less than 50% of what the other takes"
+    assert found.required == "< 0 points more than 50% of the other"
     assert found.control == "itself 5.6%, the other 66.7%"
     assert found.estimate == pytest.approx(5 / 90 - 0.5 * 60 / 90)
     assert minor(whole, whole, part=0.5).outcome == REFUTED
@@ -385,3 +385,18 @@ def test_arms_of_other_clusters_are_refused():
     arm = np.ones(3, bool)
     with pytest.raises(ClaimError, match="different clusters"):
         greater(Clustered(arm, ["a", "b", "b"]), Clustered(arm, ["a", "a", "b"]))
+
+
+def test_counts_are_not_held_against_images_that_share_clusters():
+    """Whose few clusters would count for as many images."""
+    effect = Clustered(np.arange(120) < 60, np.arange(120) // 20)
+    for call in (
+        lambda: greater(effect, Totals(40, 120)),
+        lambda: greater(Totals(40, 120), effect),
+        lambda: minor(effect, Totals(40, 120), part=0.5),
+    ):
+        with pytest.raises(ClaimError, match="share"):
+            call()
+    weighted = Clustered(effect.values, effect.clusters, np.ones(120))
+    with pytest.raises(ClaimError, match="weights"):
+        greater(effect, weighted)

@@ -119,7 +119,7 @@ def test_an_undecided_says_why_and_an_average_stands_beside(on_coins):
 
 def test_the_number_of_false_verdicts_is_told_where_there_are_several(on_coins):
     rows = [on_coins("bent", str(at), may_err=0.1) for at in range(5)]
-    told = "If each of these 5 claims about samples lay just at its bound, 0.5 of the verdicts"
+    told = "If each of these 5 claims about samples lay just at its bound, about 0.5 of"
     assert told in verdict_page(rows)
     assert told in "".join(lines(rows))
     assert "just at its bound" not in verdict_page(rows[:1])

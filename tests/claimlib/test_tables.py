@@ -5,6 +5,7 @@ The made-up table has the paper's size: 36 shares, half of them near zero, at a 
 is found too often, or if an engine that does nothing is not refuted.
 """
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -197,9 +198,33 @@ def test_no_images_reproduce_nothing():
         lambda: reproduces(ZEROS, PRINTED[1:], MARGIN),
         lambda: repeats(ZEROS, PRINTED[1:], 0.0, MARGIN),
         lambda: repeats(ZEROS, PRINTED, 1.5, MARGIN),
-        lambda: repeats([np.zeros(80, bool)] * 36, PRINTED, 0.0, MARGIN),
+        lambda: repeats(PRINTED, PRINTED, 0.0, MARGIN),  # pyright: ignore[reportArgumentType]
+        lambda: reproduces([each * 1.0 for each in ZEROS], PRINTED, MARGIN),
+        lambda: reproduces(ZEROS, PRINTED, math.nan),
+        lambda: reproduces(ZEROS, PRINTED, 2),
     ],
 )
 def test_tables_that_cannot_be_compared_are_refused(call):
     with pytest.raises((ClaimError, TypeCheckError)):
         call()
+
+
+@pytest.mark.parametrize("n", [1, 2, 19])
+def test_few_images_or_clusters_decide_no_table(n):
+    few = [np.arange(n) < 1] * len(TRUE)
+    same = [Clustered(np.zeros(N, bool), np.arange(N) % 4)] * len(TRUE)
+    for ours in (few, same):
+        verdict = reproduces(ours, PRINTED, MARGIN)
+        assert (verdict.outcome, verdict.reason) == (UNDECIDED, "too few images")
+
+
+def test_a_repetition_of_which_other_images_count_is_less_certain():
+    """91 answers right where 90 were printed: each may be another one."""
+    printed = [Totals(each.count, N) for each in PRINTED]
+    ours = [np.arange(N) < each.count for each in printed]
+    more = [np.arange(N + 1) < each.count for each in printed]
+    many = [np.arange(N + 60) < each.count for each in printed]
+    same, other, far = (repeats(each, printed, 0.0, 0.03) for each in (ours, more, many))
+    assert (same.outcome, other.outcome) == (SUPPORTED, SUPPORTED)
+    assert same.interval[1] < other.interval[1]
+    assert far.outcome == UNDECIDED

@@ -14,9 +14,13 @@ import pytest
 from hypothesis import strategies as st
 from scipy.stats import norm
 
+from claimlib.controls import where_alive
+from claimlib.curves import within
 from claimlib.errors import ClaimError
+from claimlib.paired import greater, no_more
 from claimlib.samples import Totals
 from claimlib.shares import exceeds
+from claimlib.tables import reproduces
 from claimlib.verdicts import (
     REFUTED,
     SUPPORTED,
@@ -262,3 +266,51 @@ def test_a_cause_that_is_given_is_the_reason():
     judged_so = judged(0.2, outcome=UNDECIDED, cause="did nothing")
     assert judged_so.reason == "did nothing"
     assert judged(1e-9, cause="did nothing").reason == ""
+
+
+@pytest.mark.parametrize("level", [0, 1, -1, 95, math.nan])
+def test_a_level_that_is_none_is_refused_by_every_rule(level):
+    hit, miss = np.ones(30, bool), np.zeros(30, bool)
+    for call in (
+        lambda: greater(hit, miss, level=level),
+        lambda: exceeds(hit, 0.5, level=level),
+        lambda: within(hit * 1.0, 0.2, 0.9, level=level),
+        lambda: reproduces([hit], [Totals(20, 30)], 0.1, level=level),
+    ):
+        with pytest.raises(ClaimError, match="level"):
+            call()
+
+
+@pytest.mark.parametrize("margin", [math.nan, math.inf, -math.inf, 2])
+def test_a_margin_that_is_no_difference_is_refused(margin):
+    hit, miss = np.ones(30, bool), np.zeros(30, bool)
+    for call in (
+        lambda: greater(hit, miss, margin=margin),
+        lambda: greater(hit * 1.0, miss * 1.0, margin=margin),
+        lambda: greater(Totals(20, 30), Totals(2, 30), margin=margin),
+        lambda: no_more(miss, hit, margin=margin),
+        lambda: reproduces([hit], [Totals(20, 30)], margin),
+    ):
+        with pytest.raises(ClaimError, match="margin"):
+            call()
+
+
+@pytest.mark.parametrize("cause", ["control failed", "did nothing"])
+def test_an_average_says_nothing_where_a_part_was_not_measured(cause):
+    """Nor is it supported beside a part whose control does as much, or whose arm is dead."""
+    part = replace(exceeds(np.ones(90, bool), 0.5), outcome=UNDECIDED, cause=cause)
+    average = exceeds(np.ones(180, bool), 0.5)
+    whole = in_every_setting({"a": part, "b": average}, on_average=average)
+    assert whole.on_average is not None
+    assert (whole.on_average.outcome, whole.on_average.reason) == (UNDECIDED, cause)
+    open_part = replace(part, cause="")
+    told = in_every_setting({"a": open_part, "b": average}, on_average=average).on_average
+    assert told == average
+
+
+def test_a_sentence_says_on_how_many_images_nothing_was_done():
+    verdict = exceeds(np.arange(300) < 250, 0.5)
+    alive = where_alive(verdict, np.arange(300) < 240)
+    assert (alive.outcome, alive.dead) == (SUPPORTED, 60)
+    assert "it did nothing on 60 of them" in str(alive)
+    assert where_alive(alive, np.ones(300, bool)).dead == 60
