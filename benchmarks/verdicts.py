@@ -160,7 +160,8 @@ def outcome(claim: str, subject: Any, subjects: Iterable[Any] = ()) -> tuple[str
 
 
 def draw(world: World, ids: Iterable[str], seed: Iterable[int]) -> dict[str, str]:
-    """How claims come out on one draw of a world; claims on several models see each one's draw."""
+    """How claims come out on one draw of a world, and beside it those that tell an average over
+    settings. Claims on several models see each one's draw."""
     rng = np.random.default_rng([*seed])
     study, others, found = world.draw(rng), {}, {}
 
@@ -178,7 +179,10 @@ def draw(world: World, ids: Iterable[str], seed: Iterable[int]) -> dict[str, str
         models = next(
             (each for each in CLAIMS[id_].subjects["models"] if world.model in each.split("+")), ""
         )
-        found[id_] = outcome(id_, study, [of(each) for each in models.split("+")])[0]
+        said, verdict = outcome(id_, study, [of(each) for each in models.split("+")])
+        found[id_] = said
+        if verdict.on_average:
+            found[f"{id_}, on average"] = str(verdict.on_average.outcome)
     return found
 
 

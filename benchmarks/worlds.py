@@ -20,7 +20,7 @@ from scipy.stats import multivariate_normal
 from claimlib import Clustered
 from claims.neo2025 import arms
 from claims.neo2025.arms import REGIONS, REGISTER, SLIDING_WIDTH, TO_LAST, TO_ROW, TO_TEXT
-from claims.neo2025.lens import LensResults, Named, Shown
+from claims.neo2025.lens import AS_MANY, LensResults, Named, Shown
 from claims.neo2025.lexicon import Entry, load_lexicon
 from claims.neo2025.published import cells, load_figures
 from claims.neo2025.study import NumberAblations
@@ -101,7 +101,7 @@ class Lens:
     - `whole`: how often the class shows at the adapter's output. `cases`: how often more specific
       words and other languages do. `numbers`: how often numbers show in the last quarter, and
       `numbers_first` in the first; `persist`, `changed`: what ablating them does, and
-      `changed_by_random` ablating others.
+      `persist_by_random`, `changed_by_random` ablating others.
     - `norm`: of visual tokens over the text's; `inside`: how often the mean token is like them.
     - `absent_auc`, `foreign`: `auc` and `cases` of the absent class.
     """
@@ -118,6 +118,7 @@ class Lens:
     numbers: float = 0.6
     numbers_first: float = 0.05
     persist: float = 0.9
+    persist_by_random: float = 0.05
     changed: float = 0.1
     changed_by_random: float = 0.1
     norm: float = 10.0
@@ -133,6 +134,7 @@ PAPER_LENS = {
 }
 DEAD_LENS = Lens(0.0, 0.0, 0.0, auc=0.5, cases=0.0, numbers=0.0, numbers_first=0.0)
 CHANCE_LENS = Lens(0.003, 0.003, 0.003, auc=0.5, cases=0.0, numbers=0.2, numbers_first=0.2)
+CHANCE_LENS = replace(CHANCE_LENS, persist=0.2, persist_by_random=0.2)
 
 
 class Decoded(NamedTuple):
@@ -207,6 +209,7 @@ class World:
             name=self.model,
             label=self.model,
             data="nowhere",
+            own=False,
             made=[],
             ablations=drawn,
             knockouts=drawn,
@@ -379,12 +382,14 @@ def _numbers(world: World, rng: np.random.Generator) -> NumberAblations:
         both = rng.random()
         changed = {
             "numbers": alive and both < lens.changed,
-            "random = numbers": alive and both < lens.changed_by_random,
+            AS_MANY: alive and both < lens.changed_by_random,
             "+1 buffer": alive and rng.random() < 0.9,
         }
         detail = {"still": int(not alive or rng.random() < lens.persist), "moved": alive}
         row = {arm: Row(arm, not value) for arm, value in changed.items()}
         row["clean"] = Row("clean", True, detail={"category": str(kind)})
         row["numbers"] = Row("numbers", not changed["numbers"], detail=detail)
+        other = {"still": int(rng.random() < lens.persist_by_random)}
+        row[AS_MANY] = Row(AS_MANY, not changed[AS_MANY], detail=other)
         rows.append(row)
     return NumberAblations(rows)

@@ -31,7 +31,8 @@ PUBLISHED, ARCHITECTURE = "As published", "By the architecture"
 SHIPPED_GROUP = "Shipped stand-in, measured"
 GROUPS = {"measured": "Measured", "recorded": "Recorded"}
 LISTS = ("models", "published", "architectures")
-OTHERS, THE_PAPERS = "others", "the paper's"  # on whose images a claim means something
+# On which images a claim means something: others than the paper's, its own, or all that there are.
+OTHERS, THE_PAPERS, ALL = IMAGES = "others", "the paper's", "all"
 SEED = 0
 MEAN_IMAGES = 200
 
@@ -46,7 +47,8 @@ def pytest_claim_subjects(config: pytest.Config, claim: Claim) -> list[Subject]:
         asked = recorded_runs_of(claim, recording, named)
     else:
         own = sample.are_the_papers(config.option.vlm_questions)
-        asked = [run for run in runs_of(claim, named, protocols) if _speaks_of(claim, own)]
+        means_it = _speaks_of(claim, own, limited=config.option.vlm_limit is not None)
+        asked = runs_of(claim, named, protocols) if means_it else []
     others = [run for run in runs_of(claim, None, list(PROTOCOLS)) if run not in asked]
     known = (replace(subject_of(run, config), asked=False) for run in others)
     return [*(subject_of(run, config) for run in asked), *known]
@@ -62,8 +64,8 @@ def check_subjects(claim: Claim) -> None:
     if only is not True:
         raise ClaimError(f"{where}: models_only is {only!r}; expected true, or no such key.")
     images = claim.subjects.get("images", OTHERS)
-    if images not in (OTHERS, THE_PAPERS):
-        raise ClaimError(f"{where}: images is {images!r}; expected {OTHERS!r} or {THE_PAPERS!r}.")
+    if images not in IMAGES:
+        raise ClaimError(f"{where}: images is {images!r}; expected one of {', '.join(IMAGES)}.")
     if not claim.subjects.get("models") and not claim.subjects.get("architectures"):
         raise ClaimError(f"{where}: has neither models nor architectures; name what it speaks of.")
     for key in LISTS:
@@ -98,10 +100,12 @@ def runs_of(claim: Claim, named: list[str] | None, protocols: list[str] | None) 
     ]
 
 
-def _speaks_of(claim: Claim, own_images: bool) -> bool:
-    """Whether a claim means something on the paper's own images, or on others."""
+def _speaks_of(claim: Claim, own_images: bool, limited: bool = False) -> bool:
+    """Whether a claim means something on the paper's own images, or on others, or on a part."""
     images = claim.subjects.get("images")
-    return images is None or (images == THE_PAPERS) == own_images
+    if images in (None, ALL):
+        return images is None or not limited
+    return (images == THE_PAPERS) == own_images
 
 
 def _models_of(claim: Claim, named: Sequence[str] | None) -> list[str]:

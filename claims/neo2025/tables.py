@@ -1,8 +1,8 @@
 """Tables 1 and 2 as claims ask for them: measured ones, whose images share categories. The printed
 ones, of counts alone, are in published.py."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -70,22 +70,38 @@ class MeasuredTable:
 def averaged(
     rule: Callable[..., Verdict], settings: Sequence[Sequence[Clustered | Totals]]
 ) -> Verdict | None:
-    """The verdict of a rule on its samples of several settings, in which each counts the same.
+    """The verdict of a rule on its samples of several settings, in which each counts the same; its
+    n is that of the largest setting, since settings have images in common.
 
     **Returns:** None of printed counts, which do not tell on which images, and of settings without
     images.
     """
-    if any(isinstance(each, Totals) or not len(each) for samples in settings for each in samples):
+    every = [each for setting in settings for each in setting]
+    samples = [each for each in every if isinstance(each, Clustered) and len(each)]
+    if len(samples) < len(every):
         return None
-    return rule(*(pooled(list(samples)) for samples in zip(*settings, strict=True)))
+    verdict = rule(*(pooled(list(each)) for each in zip(*settings, strict=True)))
+    return replace(verdict, n=max(map(len, samples)))
 
 
 def beside_printed(
     rule: Callable[..., Verdict], table: MeasuredTable, printed: PrintedTable, **more: Any
 ) -> Verdict:
     """The verdict of a rule on all cells that the paper prints of a table."""
-    ours = [table.lost(*cell) for cell in printed.cells]
-    return rule(ours, list(printed.cells.values()), **more)
+    return beside_cells(rule, table, printed, printed.cells, **more)
+
+
+def beside_cells(
+    rule: Callable[..., Verdict],
+    table: MeasuredTable,
+    printed: PrintedTable,
+    cells: Iterable[tuple[str, str]],
+    **more: Any,
+) -> Verdict:
+    """The same of some of the cells, each a task and an arm."""
+    chosen = list(cells)
+    ours = [table.lost(*cell) for cell in chosen]
+    return rule(ours, [printed.cells[cell] for cell in chosen], **more)
 
 
 def flips(first: Table, second: Table) -> float:

@@ -3,7 +3,7 @@ processing?"""
 
 import pytest
 
-from claimlib import beside_positive_control, where_alive
+from claimlib import beside_negative_control, beside_positive_control, where_alive
 from claims.neo2025.arms import random
 
 
@@ -22,5 +22,7 @@ def test_ablating_tokens_that_decode_to_numbers_leaves_the_description(trial, su
 
 @pytest.mark.claim("numbers-persist")
 def test_numbers_persist_after_their_tokens_are_ablated(trial, subject):
-    numbers = subject.numbers
-    trial.check(where_alive(trial.claim.rule(numbers.persist), numbers.alive))
+    numbers, persist = subject.numbers, subject.numbers.persist("numbers")
+    verdict = trial.claim.rule(persist)
+    verdict = beside_negative_control(verdict, persist, numbers.persist(random("numbers")))
+    trial.check(where_alive(verdict, numbers.alive))

@@ -9,8 +9,8 @@ from claims.neo2025.lexicon import load_lexicon, names
 def of_the_object(verdict, lens):
     """A verdict on a lens that says the class of the object's tokens, more than an absent class,
     and more than of background tokens."""
-    for control in (lens.absent_best, lens.background_best):
-        verdict = beside_negative_control(verdict, lens.best, control)
+    for pair in lens.controls():
+        verdict = beside_negative_control(verdict, *pair)
     return verdict
 
 
@@ -47,21 +47,23 @@ def test_the_best_layer_is_mid_to_late(trial, subject):
 def test_alignment_with_the_class_grows_along_the_layers(trial, subject):
     lens = subject.lens
     verdict = trial.claim.rule(lens.share, range(lens.states))
-    for control in (lens.absent_share, lens.background_share):
-        verdict = beside_negative_control(verdict, lens.share.mean(), control.mean())
-    trial.check(verdict)
+    trial.check(of_the_object(verdict, lens))
 
 
 @pytest.mark.claim("qwen-lower")
 def test_qwen_decodes_to_the_class_less_than_llava(trial, subjects):
     llava, qwen = (each.lens for each in subjects)
-    trial.check(of_the_object(trial.claim.rule(llava.best, qwen.best), qwen))
+    verdict = trial.claim.rule(llava.best, qwen.best)
+    trial.check(of_the_object(of_the_object(verdict, llava), qwen))
 
 
 @pytest.mark.claim("qwen-early")
 def test_early_layers_of_qwen_decode_to_the_class(trial, subject):
     lens, depth = subject.lens, trial.claim.parameters["depth"]
-    trial.check(trial.claim.rule(lens.early("share", depth), lens.early("absent_share", depth)))
+    verdict = trial.claim.rule(lens.early("share", depth), lens.early("absent_share", depth))
+    for pair in lens.controls(depth):
+        verdict = beside_negative_control(verdict, *pair)
+    trial.check(verdict)
 
 
 @pytest.mark.claim("more-specific")

@@ -1,8 +1,10 @@
 """Sections 1 to 3, setup: what the language model receives, and how much of the model it is."""
 
+from dataclasses import replace
+
 import pytest
 
-from claimlib import beside_another, greater
+from claimlib import beside_another, beside_negative_control, greater
 from claims.neo2025.architectures import parameters, visual_tokens
 
 
@@ -32,9 +34,13 @@ def test_the_mean_token_has_a_norm_and_direction_that_visual_tokens_have(trial, 
 
 @pytest.mark.claim("adapter-output")
 def test_the_adapters_output_does_not_decode_to_the_class(trial, subject):
-    decoded, later, absent = subject.lens.whole
-    control = greater(later, absent, margin=trial.claim.bounds["margin"])
-    trial.check(beside_another(trial.claim.rule(decoded), control, "the class in later layers"))
+    lens = subject.lens
+    decoded, later, absent = lens.whole
+    seen = greater(later, absent, margin=trial.claim.bounds["margin"])
+    verdict = trial.claim.rule(decoded)
+    for pair in lens.controls():
+        verdict = beside_negative_control(verdict, *pair)
+    trial.check(beside_another(verdict, seen, "the class in later layers"))
 
 
 @pytest.mark.claim("object-area")
@@ -49,4 +55,6 @@ def test_the_objects_of_the_lens_cover_as_much_as_printed(trial, subject):
 
 @pytest.mark.claim("images-left")
 def test_as_many_images_are_left_as_printed(trial, subject):
-    trial.check(trial.claim.rule(subject.ablations.yields["generative"]["filter 2"], unit="images"))
+    left = subject.ablations.yields["generative"]
+    verdict = trial.claim.rule(left["filter 2"], unit="images")
+    trial.check(replace(verdict, control=f"after filter 1 alone {left['filter 1']}"))

@@ -110,7 +110,7 @@ def test_known_refutations_are_of_claims_that_there_are():
         ({"models": ["llava-phi-3"], "published": 7}, "published is 7; expected a list of names"),
         ({"models": ["llava-phi-3"], "models_only": "no"}, "models_only is 'no'; expected true"),
         ({"model": ["llava-phi-3"]}, "key 'model' is unknown"),
-        ({"models": ["llava-phi-3"], "images": "ours"}, "images is 'ours'; expected 'others' or"),
+        ({"models": ["llava-phi-3"], "images": "ours"}, "images is 'ours'; expected one of others"),
     ],
 )
 def test_subjects_that_the_paper_has_not_are_refused(subjects, message):

@@ -380,12 +380,18 @@ def test_ablating_numbers_is_described_and_read_beside_others(protocol):
     assert rows[0].right
     assert not rows[3].right
     assert [row.tokens for row in rows] == [None, 4, len(free), None]
-    top = protocol.lens(vlm, stimulus, 0, [ablate]).top_ids[:, chosen, 0]
-    says = np.array([[is_number(text_of(vlm, token)) for token in layer] for layer in top])
+    places = sorted(visual.index(each) for each in free)
+    says, beside = (
+        np.array([[is_number(text_of(vlm, token)) for token in layer] for layer in top])
+        for top in (
+            protocol.lens(vlm, stimulus, 0, [ablate]).top_ids[:, chosen, 0],
+            protocol.lens(vlm, stimulus, 0, [others]).top_ids[:, places, 0],
+        )
+    )
     assert [row.detail for row in rows] == [
         {"category": "a"},
         {"still": says[1:].any(0).sum(), "moved": True},
-        None,
+        {"still": beside[1:].any(0).sum()},
         None,
     ]
     assert says[0].all()

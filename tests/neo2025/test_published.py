@@ -200,7 +200,7 @@ def test_the_lens_answers_in_the_units_of_measured_ones():
     lens = PrintedLens(images=170, share=0.237, best_layer=25.7, states=33)
     assert lens.best == Mean(0.237, 170, (0, 1))
     assert lens.best_depth == Mean(25.7 / 32, 170, (0, 1))
-    assert lens.absent_best is lens.background_best is None
+    assert lens.controls() == [(lens.best, None)]
 
 
 def test_curves_come_in_the_order_asked_for():

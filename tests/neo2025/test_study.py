@@ -227,18 +227,19 @@ def test_numbers_are_ablated_where_there_are_any(study_of):
     found = study.numbers
     assert found.changed("numbers").values.tolist() == [False] * IMAGES
     assert found.changed("+1 buffer").values.tolist() == [True] * IMAGES
-    assert found.persist.values.tolist() == [True] * IMAGES
+    assert found.persist("numbers").values.tolist() == [True] * IMAGES
     rows = number_rows(study)
     assert len(rows) == 4 * IMAGES
     for arm, answer, right, tokens, still in rows:
         assert (answer, right) == {"+1 buffer": ("No", 0)}.get(arm, ("Yes", 1))
-        assert still == (tokens if arm == "numbers" else None)
+        assert (still is not None) == ("numbers" in arm)
+        assert arm != "numbers" or still == tokens
         assert (tokens is not None and tokens > 0) == ("numbers" in arm)
 
 
 def test_where_no_token_says_a_number_none_is_ablated(study_of):
     study = study_of(planted.EARLY)
-    assert (len(study.numbers.persist), number_rows(study)) == (0, [])
+    assert (len(study.numbers.persist("numbers")), number_rows(study)) == (0, [])
     for arm in ("numbers", "random = numbers", "+1 buffer"):
         assert len(study.numbers.changed(arm)) == 0
 
@@ -246,7 +247,7 @@ def test_where_no_token_says_a_number_none_is_ablated(study_of):
 def test_numbers_that_their_own_tokens_say_do_not_persist(study_of):
     """The last visual row says them, whose place the mean token hardly has."""
     study = study_of((planted.SCENE, planted.READ, planted.Write(2, "bottom", "number")))
-    assert study.numbers.persist.values.tolist() == [False] * IMAGES
+    assert study.numbers.persist("numbers").values.tolist() == [False] * IMAGES
     rows = number_rows(study)
     ablated = [(tokens, still) for arm, _, _, tokens, still in rows if arm == "numbers"]
     assert ablated == [(12, 0)] * IMAGES
@@ -257,6 +258,7 @@ def test_each_image_counts_once_in_what_ablating_numbers_did():
         [
             Row("clean", True, detail={"category": "dog"}),
             Row("numbers", same, detail={"still": still, "moved": moved}),
+            Row("random = numbers", True, detail={"still": int(not still)}),
             Row("+1 buffer", other),
         ]
         for same, still, moved, other in (
@@ -268,7 +270,8 @@ def test_each_image_counts_once_in_what_ablating_numbers_did():
     found = NumberAblations.of([Finished(str(at), "", each) for at, each in enumerate(rows)])
     assert found.changed("numbers").values.tolist() == [False, True, False]
     assert found.changed("+1 buffer").values.tolist() == [True, True, False]
-    assert found.persist.values.tolist() == [False, True, True]
+    assert found.persist("numbers").values.tolist() == [False, True, True]
+    assert found.persist("random = numbers").values.tolist() == [True, False, False]
     assert found.alive.values.tolist() == [True, False, True]
     assert found.alive.clusters == ["dog"] * 3
 
@@ -432,7 +435,7 @@ def test_the_recorded_lens_is_the_measured_one(both, recorded):
 
 def test_recorded_number_ablations_are_the_measured_ones(both, recorded):
     assert recorded.numbers.rows == both[0].numbers.rows
-    assert len(recorded.numbers.persist) == IMAGES
+    assert len(recorded.numbers.persist("numbers")) == IMAGES
 
 
 def test_recorded_windows_and_tokens_are_the_measured_ones(both, recorded):

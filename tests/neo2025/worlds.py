@@ -89,6 +89,7 @@ def lens_of(name: str, model: str) -> Lens:
         numbers=0.3,
         numbers_first=0.9,
         persist=0.1,
+        persist_by_random=0.9,
         changed=0.9,
         norm=0.9,
         inside=0.0,
@@ -96,6 +97,7 @@ def lens_of(name: str, model: str) -> Lens:
     )
     shown = replace(paper, absent=3 * paper.share, background=paper.share, foreign=paper.cases)
     shown = replace(shown, numbers_first=paper.numbers, absent_auc=paper.auc)
+    shown = replace(shown, persist_by_random=paper.persist)
     dead = replace(DEAD_LENS, states=paper.states, norm=0.9, inside=0.0)
     return {"paper": paper, "nothing": dead, "everywhere": shown, "opposite": fallen}[name]
 
