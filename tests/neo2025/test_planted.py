@@ -178,7 +178,7 @@ def test_of_every_kind_with_a_control_some_claim_is_undecided_by_it_alone():
 )
 def test_annotations_decide_what_they_say(claim, found, expected):
     areas = Clustered(np.full(60, found) * np.linspace(0.9, 1.1, 60), np.arange(60) % 30)
-    yields = {"generative": {"filter 2": found}}
+    yields = {"generative": {"filter 1": 5000, "filter 2": found}}
     subject = SimpleNamespace(
         areas=areas,
         lens=SimpleNamespace(areas=areas),
