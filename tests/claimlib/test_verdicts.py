@@ -268,7 +268,7 @@ def test_a_cause_that_is_given_is_the_reason():
     assert judged(1e-9, cause="did nothing").reason == ""
 
 
-@pytest.mark.parametrize("level", [0, 1, -1, 95, math.nan])
+@pytest.mark.parametrize("level", [0.0, 1.0, -1.0, 95.0, math.nan])
 def test_a_level_that_is_none_is_refused_by_every_rule(level):
     hit, miss = np.ones(30, bool), np.zeros(30, bool)
     for call in (
