@@ -51,6 +51,7 @@ from claimlib.verdicts import (
     no_images,
     number,
     tail,
+    with_unit,
 )
 
 Curves = Float[np.ndarray, "image point"] | Clustered | Sequence[Totals]
@@ -497,7 +498,7 @@ def _placed(found: _Found, *, low: Number, high: Number, level: float, unit: str
         p=max(bounds.p_above(low), bounds.p_below(high)),
         p_against=min(bounds.p_below(low), bounds.p_above(high)),
         alpha=tail(level),
-        detectable=f"could have shown {_with_unit(_range(from_, to, unit), unit)}"
+        detectable=f"could have shown {with_unit(_range(from_, to, unit), unit)}"
         if possible
         else TOO_FEW,
         why=f"the interval includes {crossed}" if decided == UNDECIDED else "",
@@ -571,10 +572,6 @@ def _p_of(counts_against: Bool[np.ndarray, " resample"], n: float) -> float:
     share = (1 + np.count_nonzero(counts_against)) / (1 + len(counts_against))
     degrees = max(n - 1, 1.0)
     return float(stdtr(degrees, ndtri(share) * math.sqrt(degrees / (degrees + 1))))
-
-
-def _with_unit(shown: str, unit: str) -> str:
-    return shown if unit in ("", "%") else f"{shown} {unit}"
 
 
 def _range(low: Number, high: Number, unit: str) -> str:

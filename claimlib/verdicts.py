@@ -178,7 +178,17 @@ def amount(value: float | int, unit: str) -> str:
         >>> amount(0.1, "%"), amount(0.1, "points"), amount(576, "tokens")
         ('10.0%', '10.0 points', '576 tokens')
     """
-    shown = number(value, unit)
+    return with_unit(number(value, unit), unit)
+
+
+def with_unit(shown: str, unit: str) -> str:
+    """What is shown of a unit, followed by its name; shares have theirs already.
+
+    !!! example
+
+        >>> with_unit("> 3.8", "layers"), with_unit("> 10.0%", "%")
+        ('> 3.8 layers', '> 10.0%')
+    """
     return shown if unit in ("", "%") else f"{shown} {unit}"
 
 
