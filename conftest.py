@@ -6,6 +6,6 @@ import os
 if os.environ.get("VLM_CHECK_SHAPES") == "1":
     from jaxtyping import install_import_hook
 
-    install_import_hook(["claimlib", "vlmlib"], "beartype.beartype")
+    install_import_hook(["claimlib", "vlmlib"], "tests.checked")
 
 pytest_plugins = ["fixtures.plugin"]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from vlmlib.checks import check
 from vlmlib.decoder import At, Decoder
+from vlmlib.errors import VLMError
 from vlmlib.hooks import Edit, after, before
 from vlmlib.interventions import Ablate, Arm, by_kind, first_affected
 from vlmlib.model import VLM
@@ -55,7 +56,8 @@ def reach(vlm: VLM, stimulus: Stimulus, arms: Sequence[Arm]) -> list[Reach]:
 
     **Arguments:** a stimulus; arms, each a list of interventions.
 
-    **Raises:** `VLMError` for an arm that means nothing on this stimulus.
+    **Raises:** `VLMError` for an arm that means nothing on this stimulus, and for blocks in a model
+    whose attention tells no weights.
 
     !!! example
 
@@ -233,7 +235,7 @@ class CleanRun:
 
             def weigh(output: Any) -> None:
                 for edges in here:
-                    weights[layer, edges] = weight_on(output[1][0], *masks[edges])
+                    weights[layer, edges] = weight_on(told_by(output)[0], *masks[edges])
 
             return weigh
 
@@ -333,6 +335,26 @@ def removed(
         of_heads = torch.arange(heads) if of is None else torch.tensor(list(of))
         mask[of_heads[:, None, None], rows[:, None], torch.tensor(list(source))] = True
     return targets, mask.to(stimulus.embeddings.device)
+
+
+def told_by(output: Any) -> Float[Tensor, "prompt head query key"]:
+    """The attention weights in what an attention module returns: the output, then these.
+
+    **Raises:** `VLMError` if it returns none.
+
+    !!! example
+
+        >>> told_by((torch.zeros(1, 3, 16), torch.ones(1, 2, 3, 3))).shape
+        torch.Size([1, 2, 3, 3])
+    """
+    weights = output[1] if isinstance(output, tuple) and len(output) > 1 else None
+    if weights is None:
+        raise VLMError(
+            "What blocks remove is read from attention weights, and this model's attention returns "
+            'none, not even with attn_implementation="eager". Ask `vlm.next_token` or '
+            "`vlm.describe` for what the blocks do; they need no weights."
+        )
+    return weights
 
 
 def weight_on(

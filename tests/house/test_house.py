@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 import transformers
+from beartype.roar import BeartypeCallHintViolation
 
 from fixtures.models import SHIPPED
+from tests import checked
 from tests.house import ROOT, tracked
 from tests.neo2025 import NEO2025
 
@@ -291,6 +293,16 @@ def test_pre_commit_runs_what_make_test_runs():
     hooks = re.findall(r"entry: \.venv/bin/(.*)", (ROOT / ".pre-commit-config.yaml").read_text())
     checks = re.findall(r"\$\(BIN\)/((?:ruff|pyright).*)", (ROOT / "Makefile").read_text())
     assert hooks == [check.removesuffix(" .") for check in checks]
+
+
+def test_checked_signatures_take_whole_numbers_and_refuse_words():
+    @checked
+    def half(n: float) -> float:
+        return n / 2
+
+    assert half(3) == half(3.0) == 1.5
+    with pytest.raises(BeartypeCallHintViolation):
+        half("3")  # pyright: ignore[reportArgumentType]
 
 
 def test_the_transformers_under_test_is_the_one_asked_for():

@@ -20,7 +20,7 @@ from tests.vlmlib.test_selfcheck import paligemma
 from vlmlib import VLM, Ablate, Block, Reach, Stimulus, VLMError, oracle, reach
 from vlmlib.interventions import by_kind
 from vlmlib.masks import Masks
-from vlmlib.reach import Watching
+from vlmlib.reach import CleanRun, Watching, told_by
 
 Arm = list[Ablate | Block]
 
@@ -218,3 +218,14 @@ def test_arms_are_known_in_other_lists_on_their_own_stimulus(vlm, stimulus):
 def test_an_arm_without_meaning_is_refused(vlm, stimulus):
     with pytest.raises(VLMError, match="Block: layer 9 is outside"):
         reach(vlm, stimulus, [[Block([1], 3, [9])]])
+
+
+def test_a_model_that_tells_no_attention_weights_is_refused(vlm, stimulus):
+    blind: Arm = [Block(stimulus.visual, stimulus.last, [1])]
+    attention = vlm.decoder.attentions[1]
+    silent = attention.register_forward_hook(lambda _m, _i, output: (output[0], None))
+    with silent, pytest.raises(VLMError, match="attention returns none"):
+        CleanRun.of(vlm, stimulus, [blind])
+    with pytest.raises(VLMError, match="attention returns none"):
+        told_by((stimulus.embeddings,))
+    assert reach(vlm, stimulus, [blind])[0].reached

@@ -388,7 +388,7 @@ import json, os, sys
 from pathlib import Path
 if os.environ.get("VLM_CHECK_SHAPES") == "1":
     from jaxtyping import install_import_hook
-    install_import_hook(["claimlib", "vlmlib"], "beartype.beartype")
+    install_import_hook(["claimlib", "vlmlib"], "tests.checked")
 from tests.vlmlib.study.test_meaning import measurements
 print(json.dumps(measurements(Path(sys.argv[1]))))
 """
