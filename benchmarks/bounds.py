@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
+from scipy.optimize import brentq
 
 from benchmarks import worlds
-from benchmarks.worlds import OTHERS, PAPER_LENS, TOKENS, Decoded, Effects, World
+from benchmarks.worlds import ABSENT, OTHERS, PAPER_LENS, TOKENS, Decoded, Effects, World
 from claimlib import Claim
 from claims.neo2025.arms import COUNTS, REGIONS, gradient
 
@@ -20,7 +21,9 @@ BASELINES = {
     "object-beats-gradient-same-count": "gradient = object",
     "object-beats-random": "random 10",
     "object-beats-random-same-count": "random = object",
+    "both-models-agree": "random 20",
 }
+EARLY = slice(0, 8)  # of Qwen2-VL's hidden states: a quarter of the layers, and what enters them
 PARTS = {"register-hardly-matters": "register", "random-hardly-matters": "random = object"}
 REGION = {"object-impairs": "object"}  # and "+1 buffer" in other claims on a share
 
@@ -35,6 +38,8 @@ def at_bounds(claims: Mapping[str, Claim], world: Callable[..., World]) -> dict[
         for id_, model, shares in _at_shares(claims)
         if id_ in claims
     }
+    few = {"object": 1 - claims["token-counts"].bounds["margin"]}
+    found["token-counts"] = world(LLAVA, tokens=few)
     for number, model in ((1, LLAVA), (1, PHI), (2, LLAVA)):
         margin = claims[f"table-{number}"].bounds["margin"]
         found[f"table-{number} {model}"] = world(model, effects=_off(model, margin))
@@ -76,6 +81,10 @@ def _knockouts(bounds: Mapping[str, Mapping[str, float]]) -> Iterator[tuple[str,
     direct = worlds.paper(LLAVA)("VQA", "O+1 -> LTP, all")
     yield "directly-extracts", LLAVA, at(**{"O+1 -> text, all": direct - 0.05})
     yield "indirect-way", LLAVA, at(**{"O+1 -> text and LTP, all": direct + 0.10})
+    least = _costing(bounds["last-visual-row-probability"]["margin"], beside=0.0)
+    yield "last-visual-row-probability", LLAVA, at(**{"O+1 -> LVR, mid": least})
+    least = _costing(bounds["probability-falls"]["margin"], beside=0.1)
+    yield "probability-falls", LLAVA, at(**{object_("early"): 0.1, object_("mid-late"): least})
     yield "all-layers", LLAVA, at(**{"O+1 -> LTP, all": direct / 2})
     row = bounds["last-visual-row-vqa"]["margin"]
     yield "last-visual-row-vqa", LLAVA, at(**{"O+1 -> LVR, mid": row})
@@ -83,6 +92,17 @@ def _knockouts(bounds: Mapping[str, Mapping[str, float]]) -> Iterator[tuple[str,
     yield "sliding-last-row", PHI, at(**{"O+1 -> LVR, L11-20": row})
     twins = {name: 0.2 if name in ("L7-16", "L17-26") else 0.05 for name in worlds.SLIDING}
     yield "sliding-peak", PHI, at(**{f"O+1 -> LTP, {name}": share for name, share in twins.items()})
+
+
+def _costing(probability: float, beside: float) -> float:
+    """The share of images from which an arm takes the right answer, where it takes this much of the
+    right token's probability more than an arm that takes that from another share."""
+    wanted = worlds.mean_doubt(beside) + probability
+
+    def error(share: float) -> float:
+        return worlds.mean_doubt(share) - wanted
+
+    return brentq(error, beside, 0.9)  # pyright: ignore[reportReturnType]
 
 
 def _at_lenses() -> Iterator[tuple[str, str, worlds.Lens]]:
@@ -93,6 +113,11 @@ def _at_lenses() -> Iterator[tuple[str, str, worlds.Lens]]:
     yield "lens-share", LLAVA, share
     beside = calibrated(replace(qwen, share=0.02, background=0.01), "share", _over_background)
     yield "late-layers-name-the-class", QWEN, beside
+    growing = calibrated(replace(paper, share=0.01), "share", _change)
+    yield "alignment-grows", LLAVA, growing
+    less = worlds.true(paper, _best_share) - 0.02
+    yield "qwen-lower", QWEN, calibrated(replace(qwen, share=less), "share", _best_share)
+    yield "qwen-early", QWEN, replace(qwen, absent=_as_often(worlds.true(qwen, _early, n=50_000)))
     for id_, depth in (("best-layer-mid-to-late", 0.6 * 32), ("lens-best-layer", 25.7 - 0.1 * 32)):
         yield id_, LLAVA, calibrated(replace(paper, best=depth), "best", _best_layer)
     yield "coarse-segmentation", LLAVA, replace(paper, auc=0.7)
@@ -119,6 +144,22 @@ def _off(model: str, margin: float) -> Effects:
 
 def _best_share(found: Decoded) -> float:
     return float(found.of_object.max(axis=1).mean()) / TOKENS
+
+
+def _early(found: Decoded) -> float:
+    """On how many images any early layer decodes to the class."""
+    return float(found.of_object[:, EARLY].any(axis=1).mean())
+
+
+def _as_often(share: float) -> float:
+    """What an absent class must show, for early layers to decode to it on this share of images."""
+    return (1 - (1 - share) ** (1 / (TOKENS * EARLY.stop))) / ABSENT
+
+
+def _change(found: Decoded) -> float:
+    """Of the mean curve's line, from the first layer to the last."""
+    curve = found.of_object.mean(axis=0) / TOKENS
+    return float(np.polyfit(np.arange(len(curve)), curve, 1)[0] * (len(curve) - 1))
 
 
 def _over_background(found: Decoded) -> float:

@@ -111,13 +111,12 @@ def dead_worlds() -> dict[str, World]:
     found = {}
     for model in OWN:
         for which in ("own", "realistic"):
+            picture = paper(model, which, effects=worlds.nothing, lens=DEAD_LENS, alike=True)
             dead = {
-                "engine": paper(
-                    model, which, effects=worlds.nothing, lens=DEAD_LENS, alive=lambda arm: False
-                ),
+                "engine": replace(picture, alive=lambda arm: False),
                 "blocks": paper(model, which, alive=lambda arm: not is_block(arm)),
                 "ablations": paper(model, which, alive=is_block),
-                "picture": paper(model, which, effects=worlds.nothing, lens=DEAD_LENS),
+                "picture": picture,
             }
             found |= {f"dead {name}, {model}, {which}": world for name, world in dead.items()}
     for model in ("llava-1.5-7b", "qwen2-vl-2b"):
@@ -125,7 +124,7 @@ def dead_worlds() -> dict[str, World]:
         lenses = {"decodes nothing": DEAD_LENS, "by chance": CHANCE_LENS, "broadcasts": broadcast}
         for name, lens in lenses.items():
             lens = replace(lens, states=PAPER_LENS[model].states, best=PAPER_LENS[model].best)
-            found[f"lens {name}, {model}"] = paper(model, "own", lens=lens)
+            found[f"lens {name}, {model}"] = paper(model, "own", lens=lens, alike=True)
     return found
 
 
@@ -169,10 +168,11 @@ def draw(world: World, ids: Iterable[str], seed: Iterable[int]) -> dict[str, str
         if model == world.model:
             return study
         if model not in others:
-            lens, effects = world.lens, world.effects
-            if lens == PAPER_LENS[world.model]:
-                lens, effects = PAPER_LENS[model], worlds.paper(_tabled(model))
-            others[model] = replace(world, model=model, lens=lens, effects=effects).draw(rng)
+            other = replace(world, model=model, tokens={})
+            if not world.alike:
+                effects = worlds.paper(_tabled(model))
+                other = replace(other, lens=PAPER_LENS[model], effects=effects)
+            others[model] = other.draw(rng)
         return others[model]
 
     for id_ in ids:

@@ -32,8 +32,10 @@ CATEGORIES, VISUAL, DEPTH = 80, 576, 32
 TOKENS, OTHERS = 60, 400  # of an object, and of the rest
 CALIBRATION = 10_000  # images, evenly spread: they err by a small part of what 1,000 do
 FLIPS = 1 / 200
+ABSENT = 0.3  # of an absent class's best layer, what every layer shows
 # Of the variance that an image's arms have in common: the shipped model's arms have more.
 WITHIN = 0.6
+DOUBT_NOISE = 0.15  # of an arm's own, in what the right token's probability loses
 PRINTED = {(cell.model, cell.table, cell.task, cell.arm): cell.lost.share for cell in cells()}
 # As many tokens as a region or the register has, of those printed.
 NEAREST: dict[str, int] = {**dict(zip(REGIONS, (10, 40, 60), strict=True)), REGISTER: 5}
@@ -168,14 +170,16 @@ def calibrated(lens: Lens, field_: str, estimand: Callable[[Decoded], float]) ->
     wanted = getattr(lens, field_)
     high = 4 * wanted if wanted < 1 else lens.states - 1
 
-    evenly = (np.arange(CALIBRATION) + 0.5) / CALIBRATION
-
     def error(value: float) -> float:
-        rng = np.random.default_rng(0)
-        off = ndtri(rng.permutation(evenly))
-        return estimand(decoded(replace(lens, **{field_: value}), 2 * evenly, off, rng)) - wanted
+        return true(replace(lens, **{field_: value}), estimand) - wanted
 
     return replace(lens, **{field_: brentq(error, 0.2 * wanted, high, xtol=1e-3 * wanted)})
+
+
+def true(lens: Lens, estimand: Callable[[Decoded], float], n: int = CALIBRATION) -> float:
+    """The value of an estimand, on n evenly spread images."""
+    rng, evenly = np.random.default_rng(0), (np.arange(n) + 0.5) / n
+    return estimand(decoded(lens, 2 * evenly, ndtri(rng.permutation(evenly)), rng))
 
 
 @dataclass(frozen=True)
@@ -188,7 +192,8 @@ class World:
     - `icc`: the intraclass correlation of categories, of a share of 10 %. `skewed`: whether
       categories are as uneven as COCO's (Zipf's law), or even.
     - `same_images`: whether the very images are drawn again, of which 1 answer in 200 flips.
-    - `tokens`: how many a row of table 1 touches, as a share of what is printed.
+    - `tokens`: how many a row of table 1 touches, as a share of what is printed, where it is not 1.
+    - `alike`: whether the models beside it have its effects and lens, or those that are printed.
     """
 
     model: str
@@ -199,7 +204,8 @@ class World:
     icc: float = 0.0
     skewed: bool = True
     same_images: bool = False
-    tokens: float = 1.0
+    tokens: Mapping[str, float] = field(default_factory=dict)
+    alike: bool = False
 
     def draw(self, rng: np.random.Generator) -> SimpleNamespace:
         """A study as claims ask it, with results drawn at random."""
@@ -272,7 +278,7 @@ class Drawn:
 
     def tokens(self, arm: str) -> Float[np.ndarray, " image"]:
         n = max(map(len, self.categories.values()))
-        mean = self.world.tokens * load_figures().tokens[arm]
+        mean = self.world.tokens.get(arm, 1.0) * load_figures().tokens[arm]
         return np.clip(self.rng.gamma(9, mean / 9, n), 0, VISUAL)
 
     def _seen(self, task: str, values: np.ndarray) -> Clustered:
@@ -314,12 +320,27 @@ class Drawn:
         return self._layers[row][:, layers].sum(1) / np.sqrt(len(layers))
 
     def _doubt(self, task: str, arm: str) -> Float[np.ndarray, " image"]:
-        """One minus the right token's probability: a little larger everywhere, and much where the
-        answer is lost."""
+        """One minus the right token's probability."""
         lost = self._where(task, arm)
         alive = self.world.alive(arm) and arm != "clean"
-        noise = 0.15 * alive * self.rng.normal(size=len(lost))
-        return ndtr(-1.0 - 0.5 * self._image[task] + 1.5 * lost + 1.5 * lost.mean() + noise)
+        noise = DOUBT_NOISE * alive * self.rng.normal(size=len(lost))
+        share = self.world.effects(task, arm) if alive else 0.0
+        return ndtr(_doubt(self._image[task], lost, share) + noise)
+
+
+def _doubt(image: np.ndarray, lost: np.ndarray, share: float) -> np.ndarray:
+    """On the normal scale: a little more everywhere, and much where the answer is lost."""
+    return -1.0 - 0.5 * image + 1.5 * lost + 1.5 * share
+
+
+def mean_doubt(share: float) -> float:
+    """The mean over images of one minus the right token's probability, under an arm that takes the
+    right answer from such a share of them; in the clean run, of none."""
+    at, weights = np.polynomial.hermite_e.hermegauss(40)
+    losing = ndtr((ndtri(share) - np.sqrt(WITHIN) * at) / np.sqrt(1 - WITHIN))
+    spread = np.sqrt(1 + DOUBT_NOISE**2 * (share > 0))
+    lost, kept = (ndtr(_doubt(at, np.array(gone), share) / spread) for gone in (1, 0))
+    return float(weights @ (losing * lost + (1 - losing) * kept) / weights.sum())
 
 
 def _categories(world: World, rng: np.random.Generator, n: int) -> np.ndarray:
@@ -336,7 +357,7 @@ def _lens(world: World, rng: np.random.Generator) -> LensResults:
     level = ndtr(known + np.sqrt(1 - world.icc) * rng.normal(size=n)) * 2
     layers = np.arange(lens.states)
     shares, elsewhere = decoded(lens, level, rng.normal(size=n), rng)
-    absent = rng.binomial(TOKENS, min(lens.absent * 0.3, 1), (n, lens.states))
+    absent = rng.binomial(TOKENS, min(lens.absent * ABSENT, 1), (n, lens.states))
     auc = np.clip(0.5 + (lens.auc - 0.5) * (layers > 0) + 0.1 * rng.normal(size=(n, 1)), 0, 1)
     other = 0.5 + (lens.absent_auc - 0.5) * (layers > 0)
     absent_auc = np.clip(other + 0.1 * rng.normal(size=(n, 1)), 0, 1)

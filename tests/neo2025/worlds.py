@@ -17,6 +17,7 @@ from claims.neo2025 import arms
 from claims.neo2025.architectures import build
 from claims.neo2025.arms import COUNTS, REGIONS, REGISTER, TO_ROW, TO_TEXT
 from claims.neo2025.protocol import TASKS
+from claims.neo2025.published import load_figures
 from tests.tiny import tiny_vlm
 
 N = 400  # images
@@ -118,7 +119,7 @@ def world(name: str, model: str, n: int = N, same_images: bool = False) -> Simpl
         lens_of(name, model),
         lambda arm: name != "nothing",
         same_images=same_images,
-        tokens=0.5 if small else 1.0,
+        tokens=dict.fromkeys(load_figures().tokens, 0.5) if small else {},
     ).draw(np.random.default_rng(0))
     drawn.architecture = tiny_vlm().model if small else build("llava-1.5-7b")
     return drawn
