@@ -59,6 +59,10 @@ class MeasuredTable:
         """How many tokens the arm touches in each image."""
         return self.rows.tokens(arm)
 
+    def attention(self, task: str, arm: str) -> Float[np.ndarray, " image"]:
+        """The attention weight that the arm's blocks take away in each image."""
+        return self.rows.attention(task, arm)
+
     def empty(self, task: str, arm: str) -> int:
         """On how many images the arm has nothing to change, and so was left out."""
         return self.rows.empty(task, arm)

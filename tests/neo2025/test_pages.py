@@ -91,7 +91,15 @@ def one_task(arms: Sequence[str], task: str, images: int) -> Table:
         [
             Row("clean", True, 0.9, 0, detail={"visual": 16}),
             *(
-                Row(arm, image >= k % 9 + more, 0.5, k + image % 2, moved=True, reached=True)
+                Row(
+                    arm,
+                    image >= k % 9 + more,
+                    0.5,
+                    k + image % 2,
+                    moved=True,
+                    attention=0.001 * (k + image),
+                    reached=True,
+                )
                 for k, arm in enumerate(arms)
             ),
         ]
@@ -190,9 +198,10 @@ def test_the_papers_rows_stand_without_filter_2_beside():
 
 
 def test_table_2_holds_the_count_of_every_row_and_window():
-    """Figure 8's stand below, without what blocks the text."""
+    """Figure 8's stand below, without what blocks the text; and below them what attention each
+    takes away."""
     rows = read(knockout_page(KNOCKOUTS, LAYERS, None))
-    named, slid = rows[: len(NAMED_ROWS)], rows[len(NAMED_ROWS) :]
+    named, slid = rows[: len(NAMED_ROWS)], rows[len(NAMED_ROWS) : -len(NAMED_ROWS)]
     counts = {arm: counted(k % 9 + 1, 9) for k, arm in enumerate(KNOCKOUT_ARMS)}
     assert list(sliding(DEPTH)) == ["L1-1", "L2-2", "L3-3", "L4-4"]
     parts = [(named, NAMED_ROWS, HEADS)]
@@ -202,6 +211,11 @@ def test_table_2_holds_the_count_of_every_row_and_window():
             {"from -> to": row} | {head: counts[f"{row}, {name}"] for name, head in heads.items()}
             for row in wanted
         ]
+    weight = {arm: f"{0.001 * (k + 4):.1%}" for k, arm in enumerate(KNOCKOUT_ARMS)}
+    assert rows[-len(NAMED_ROWS) :] == [
+        {"from -> to": row} | {head: weight[f"{row}, {name}"] for name, head in HEADS.items()}
+        for row in NAMED_ROWS
+    ]
 
 
 def test_the_heads_of_table_2_name_the_layers_of_its_windows():
@@ -243,9 +257,8 @@ def test_beside_each_cell_that_the_paper_prints_stands_its_count(model):
     assert len(beside) == (36 if model == "llava-1.5-7b" else 0)
     if beside:
         assert shown["O+1 -> LTP", "all"].endswith("(paper: 30 of 90)")
-    assert not any(
-        "paper" in row[window] for row in rows[len(NAMED_ROWS) :] for window in sliding(DEPTH)
-    )
+    others = rows[len(NAMED_ROWS) :]
+    assert not any("paper" in cell for row in others for cell in row.values())
 
 
 def test_a_printed_cell_with_which_doing_nothing_agrees_bears_a_sign():
@@ -273,7 +286,7 @@ def all_lose(share: float) -> MeasuredTable:
     rows = [
         [
             Row("clean", True, detail={"visual": 16}),
-            *(Row(arm, at >= share * 10, reached=True) for arm in KNOCKOUT_ARMS),
+            *(Row(arm, at >= share * 10, attention=0.1, reached=True) for arm in KNOCKOUT_ARMS),
         ]
         for at in range(10)
     ]
@@ -350,7 +363,7 @@ def test_blocked_edges_are_dead_where_their_targets_did_not_change():
     """Whether or not the answer moved."""
     arm = knockout("O -> LTP", "all")
     dead, alive = (
-        {arm: Row(arm, True, tokens=3, moved=not reached, reached=reached)}
+        {arm: Row(arm, True, tokens=3, moved=not reached, attention=0.0, reached=reached)}
         for reached in (False, True)
     )
     told = idle(knockout_page(with_arms(dead, alive, alive), LAYERS, None))
