@@ -54,7 +54,7 @@ COUNTED |= {"object-area", "lens-object-area", "images-left"}
 BOUND_GROUPS = {"at its bound": 0.0, "at its bound, ICC 0.1": 0.1}
 # What says something of the model and its images, and of no intervention.
 DESCRIPTIVE = {"visual-norms", "mean-token-in-distribution", "token-counts"}
-REPEAT = "table-2-repeat"  # of the very images that are printed
+REPEAT = "table-2-repeat"  # of the very images that are printed, and of no others
 LENS = {"llava-1.5-7b": 170, "llava-phi-3": 170, "qwen2-vl-2b": 253}
 OWN = {
     "llava-1.5-7b": {"generative": 39, "polling": 39, "VQA": 90},
@@ -111,7 +111,7 @@ def dead_worlds() -> dict[str, World]:
     found = {}
     for model in OWN:
         for which in ("own", "realistic"):
-            picture = paper(model, which, effects=worlds.nothing, lens=DEAD_LENS, alike=True)
+            picture = paper(model, which, effects=worlds.nothing, lens=DEAD_LENS)
             dead = {
                 "engine": replace(picture, alive=lambda arm: False),
                 "blocks": paper(model, which, alive=lambda arm: not is_block(arm)),
@@ -124,8 +124,16 @@ def dead_worlds() -> dict[str, World]:
         lenses = {"decodes nothing": DEAD_LENS, "by chance": CHANCE_LENS, "broadcasts": broadcast}
         for name, lens in lenses.items():
             lens = replace(lens, states=PAPER_LENS[model].states, best=PAPER_LENS[model].best)
-            found[f"lens {name}, {model}"] = paper(model, "own", lens=lens, alike=True)
+            found[f"lens {name}, {model}"] = paper(model, "own", lens=lens)
     return found
+
+
+def repeated_worlds() -> dict[str, World]:
+    """The paper's own images once more, by the same engine and by one that does nothing."""
+    model = "llava-1.5-7b"
+    again = paper(model, "own", same_images=True)
+    dead = replace(again, effects=worlds.nothing, alive=lambda arm: False)
+    return {"the same images": again, "the same images, dead engine": dead}
 
 
 def bound_worlds(which: str | int = 1000, icc: float = 0.0) -> dict[str, World]:
@@ -160,7 +168,7 @@ def outcome(claim: str, subject: Any, subjects: Iterable[Any] = ()) -> tuple[str
 
 def draw(world: World, ids: Iterable[str], seed: Iterable[int]) -> dict[str, str]:
     """How claims come out on one draw of a world, and beside it those that tell an average over
-    settings. Claims on several models see each one's draw."""
+    settings. Claims on several models see a draw of the others as they are printed."""
     rng = np.random.default_rng([*seed])
     study, others, found = world.draw(rng), {}, {}
 
@@ -168,10 +176,8 @@ def draw(world: World, ids: Iterable[str], seed: Iterable[int]) -> dict[str, str
         if model == world.model:
             return study
         if model not in others:
-            other = replace(world, model=model, tokens={})
-            if not world.alike:
-                effects = worlds.paper(_tabled(model))
-                other = replace(other, lens=PAPER_LENS[model], effects=effects)
+            effects, lens = worlds.paper(_tabled(model)), PAPER_LENS[model]
+            other = replace(world, model=model, effects=effects, lens=lens, tokens={})
             others[model] = other.draw(rng)
         return others[model]
 
@@ -267,6 +273,9 @@ def groups() -> dict[str, dict[str, tuple[list[str], World]]]:
     return {
         "the paper's world": _with_claims(paper_worlds()),
         "doing nothing": _with_claims(dead_worlds()),
+        "the paper's own images": {
+            name: ([REPEAT], world) for name, world in repeated_worlds().items()
+        },
         **bounds,
     }
 

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
-from scipy.stats import multivariate_normal
+from scipy.stats import gamma, multivariate_normal
 
 from claimlib import Clustered
 from claims.neo2025 import arms
@@ -193,7 +193,6 @@ class World:
       categories are as uneven as COCO's (Zipf's law), or even.
     - `same_images`: whether the very images are drawn again, of which 1 answer in 200 flips.
     - `tokens`: how many a row of table 1 touches, as a share of what is printed, where it is not 1.
-    - `alike`: whether the models beside it have its effects and lens, or those that are printed.
     """
 
     model: str
@@ -205,7 +204,6 @@ class World:
     skewed: bool = True
     same_images: bool = False
     tokens: Mapping[str, float] = field(default_factory=dict)
-    alike: bool = False
 
     def draw(self, rng: np.random.Generator) -> SimpleNamespace:
         """A study as claims ask it, with results drawn at random."""
@@ -242,6 +240,20 @@ def latent(icc: float, share: float = 0.1) -> float:
     return brentq(off, 0.0, 0.99) if icc else 0.0  # pyright: ignore[reportReturnType]
 
 
+def normal(
+    kinds: Int[np.ndarray, " image"],
+    part: float,
+    rng: np.random.Generator,
+    image: Float[np.ndarray, " image"] | None = None,
+) -> Float[np.ndarray, " image"]:
+    """Standard normal numbers, of whose variance the images of one category share a part, and what
+    is said of one image `WITHIN`, where `image` is what that shares."""
+    within = min(WITHIN, 1 - part) if image is not None else 0.0
+    own = np.sqrt(max(1 - part - within, 0.0)) * rng.normal(size=len(kinds))
+    common = np.sqrt(part) * rng.normal(size=CATEGORIES)[kinds]
+    return own + common + (np.sqrt(within) * image if image is not None else 0.0)
+
+
 class Drawn:
     """One draw of both tables: on which images each arm takes the right answer away."""
 
@@ -276,10 +288,11 @@ class Drawn:
         alive = self.world.alive(arm)
         return self._seen(task, np.full(len(self.categories[task]), alive))
 
-    def tokens(self, arm: str) -> Float[np.ndarray, " image"]:
-        n = max(map(len, self.categories.values()))
+    def tokens(self, arm: str) -> Clustered:
+        categories = max(self.categories.values(), key=len)
         mean = self.world.tokens.get(arm, 1.0) * load_figures().tokens[arm]
-        return np.clip(self.rng.gamma(9, mean / 9, n), 0, VISUAL)
+        size = gamma.ppf(ndtr(normal(categories, self.world.icc, self.rng)), 9, scale=mean / 9)
+        return Clustered(np.clip(size, 0, VISUAL), categories)
 
     def _seen(self, task: str, values: np.ndarray) -> Clustered:
         return Clustered(values, self.categories[task])
@@ -353,21 +366,24 @@ def _lens(world: World, rng: np.random.Generator) -> LensResults:
     lens, n, lexicon = world.lens, world.sizes.get("lens", 0), load_lexicon()
     names = sorted(lexicon)
     kinds = _categories(world, rng, n)
-    known = np.sqrt(world.icc) * rng.normal(size=CATEGORIES)[kinds]
-    level = ndtr(known + np.sqrt(1 - world.icc) * rng.normal(size=n)) * 2
+
+    def drawn() -> Float[np.ndarray, " image"]:
+        return normal(kinds, world.icc, rng)
+
+    def happens(share: float) -> Bool[np.ndarray, " image"]:
+        return normal(kinds, latent(world.icc), rng) < ndtri(share)
+
     layers = np.arange(lens.states)
-    shares, elsewhere = decoded(lens, level, rng.normal(size=n), rng)
+    shares, elsewhere = decoded(lens, 2 * ndtr(drawn()), drawn(), rng)
     absent = rng.binomial(TOKENS, min(lens.absent * ABSENT, 1), (n, lens.states))
-    auc = np.clip(0.5 + (lens.auc - 0.5) * (layers > 0) + 0.1 * rng.normal(size=(n, 1)), 0, 1)
+    auc = np.clip(0.5 + (lens.auc - 0.5) * (layers > 0) + 0.1 * drawn()[:, None], 0, 1)
     other = 0.5 + (lens.absent_auc - 0.5) * (layers > 0)
-    absent_auc = np.clip(other + 0.1 * rng.normal(size=(n, 1)), 0, 1)
-    shares[:, 0] = rng.random(n) < lens.whole
+    absent_auc = np.clip(other + 0.1 * drawn()[:, None], 0, 1)
+    shares[:, 0] = happens(lens.whole)
     quarter, count = lens.states // 4, np.zeros((n, lens.states), int)
-    count[:, -1], count[:, quarter - 1] = (
-        rng.random(n) < part for part in (lens.numbers, lens.numbers_first)
-    )
-    cases, foreign, inside = (rng.random(n) < at for at in (lens.cases, lens.foreign, lens.inside))
-    norm = lens.norm * rng.lognormal(0, 0.1, n)
+    count[:, -1], count[:, quarter - 1] = map(happens, (lens.numbers, lens.numbers_first))
+    cases, foreign, inside = map(happens, (lens.cases, lens.foreign, lens.inside))
+    norm = lens.norm * np.exp(0.1 * drawn())
     images = []
     for at, kind in enumerate(kinds):
         name, other = names[kind], names[(kind + 1) % len(names)]
@@ -396,21 +412,28 @@ def _words(entry: Entry, shown: bool) -> list[str]:
 
 
 def _numbers(world: World, rng: np.random.Generator) -> NumberAblations:
-    lens = world.lens
-    alive, rows = world.alive("numbers"), []
-    count = round(lens.numbers * world.sizes.get("lens", 0))
-    for kind in _categories(world, rng, count):
-        both = rng.random()
-        changed = {
-            "numbers": alive and both < lens.changed,
-            AS_MANY: alive and both < lens.changed_by_random,
-            "+1 buffer": alive and rng.random() < 0.9,
-        }
-        detail = {"still": int(not alive or rng.random() < lens.persist), "moved": alive}
-        row = {arm: Row(arm, not value) for arm, value in changed.items()}
-        row["clean"] = Row("clean", True, detail={"category": str(kind)})
-        row["numbers"] = Row("numbers", not changed["numbers"], detail=detail)
-        other = {"still": int(rng.random() < lens.persist_by_random)}
-        row[AS_MANY] = Row(AS_MANY, not changed[AS_MANY], detail=other)
-        rows.append(row)
-    return NumberAblations(rows)
+    lens, part = world.lens, latent(world.icc)
+    kinds = _categories(world, rng, round(lens.numbers * world.sizes.get("lens", 0)))
+    image, alive = rng.normal(size=len(kinds)), world.alive("numbers")
+
+    def changed(share: float) -> Bool[np.ndarray, " image"]:
+        return (normal(kinds, part, rng, image) < ndtri(share)) & alive
+
+    def still(share: float) -> Bool[np.ndarray, " image"]:
+        return normal(kinds, part, rng) < ndtri(share)
+
+    found = {
+        "numbers": (changed(lens.changed), still(lens.persist) | (not alive)),
+        AS_MANY: (changed(lens.changed_by_random), still(lens.persist_by_random)),
+        "+1 buffer": (changed(0.9), still(0.0)),
+    }
+    return NumberAblations(
+        [
+            {"clean": Row("clean", True, detail={"category": str(kind)})}
+            | {
+                arm: Row(arm, not gone[at], detail={"still": int(left[at]), "moved": alive})
+                for arm, (gone, left) in found.items()
+            }
+            for at, kind in enumerate(kinds)
+        ]
+    )

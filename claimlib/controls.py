@@ -8,6 +8,8 @@ from claimlib.shares import exceeds
 from claimlib.verdicts import (
     CONTROL_FAILED,
     DID_NOTHING,
+    FEW_CLUSTERS,
+    FEW_IMAGES,
     REFUTED,
     SUPPORTED,
     UNDECIDED,
@@ -101,9 +103,9 @@ def _beside(verdict: Verdict, beside: Verdict, shown: str, why: str) -> Verdict:
         return verdict
     if beside.outcome == SUPPORTED:
         return replace(verdict, fragile=verdict.fragile or beside.fragile)
-    return replace(
-        verdict, outcome=UNDECIDED, why=why, cause=CONTROL_FAILED, fragile=beside.fragile
-    )
+    few = beside.reason in (FEW_IMAGES, FEW_CLUSTERS) and beside.p < beside.p_against
+    cause = beside.reason if few else CONTROL_FAILED
+    return replace(verdict, outcome=UNDECIDED, why=why, cause=cause, fragile=beside.fragile)
 
 
 def where_alive(verdict: Verdict, reached: Seen | None, more_than: Number = 0.5) -> Verdict:
@@ -131,7 +133,7 @@ def where_alive(verdict: Verdict, reached: Seen | None, more_than: Number = 0.5)
     alive, n = totals(reached).count, len(seen(reached))
     if exceeds(reached, more_than).outcome == SUPPORTED:
         return replace(verdict, dead=max(verdict.dead, n - alive))
-    why = f"the intervention did nothing on {n - alive} of {n} images"
-    return replace(
-        verdict, outcome=UNDECIDED, why=why, cause=DID_NOTHING, dead=n - alive, fragile=False
-    )
+    why, cause = f"the intervention did nothing on {n - alive} of {n} images", DID_NOTHING
+    if n and seen(reached).values.mean() > more_than:
+        why, cause = f"its intervention did something on {alive} images, which are few", FEW_IMAGES
+    return replace(verdict, outcome=UNDECIDED, why=why, cause=cause, dead=n - alive, fragile=False)

@@ -38,6 +38,7 @@ from claimlib.samples import (
     without_an_extreme,
 )
 from claimlib.verdicts import (
+    FEW_IMAGES,
     REFUTED,
     SUPPORTED,
     TOO_FEW,
@@ -373,12 +374,13 @@ def placed_sum(
 @dataclass(frozen=True)
 class _Found:
     """A number that was measured on n images: its bounds, and those that one image less would
-    leave."""
+    leave; `effective`: as many equal clusters tell as much, where they are known."""
 
     n: int
     estimate: float
     bounds: Bounds
     others: Sequence[Bounds]
+    effective: float | None = None
 
 
 def _within(
@@ -420,7 +422,8 @@ def _mean_of(sample: Clustered | Mean, bounds: Range) -> _Found:
         )
         return _Found(sample.n, float(sample.value), first, others)
     others = [of_mean(each, bounds) for each in without_an_extreme(sample)]
-    return _Found(len(sample), float(Sums.of(sample).mean), of_mean(sample, bounds), others)
+    sums = Sums.of(sample)
+    return _Found(len(sample), float(sums.mean), of_mean(sample, bounds), others, sums.equal)
 
 
 def _slope(points: int, axis: Sequence[Number]) -> Float[np.ndarray, " point"]:
@@ -493,6 +496,7 @@ def _placed(found: _Found, *, low: Number, high: Number, level: float, unit: str
         interval=(least, most),
         level=level,
         n=found.n,
+        effective=found.effective,
         required=_range(low, high, unit),
         threshold=min(ends, key=lambda end: abs(end - estimate), default=None),
         p=max(bounds.p_above(low), bounds.p_below(high)),
@@ -529,7 +533,7 @@ def _peak(
     clusters, equal = len(sums.weights), sums.equal
     if len(sample) < FEWEST or clusters < FEWEST_CLUSTERS:
         anywhere = float(places.min()), float(places.max())
-        return _Peak(UNDECIDED, anywhere, why=FEW, cause="too few images")
+        return _Peak(UNDECIDED, anywhere, why=FEW, cause=FEW_IMAGES)
     means = resampled(sums)
     highest = means == means.max(axis=0)
     interval = _places_of(highest, places, widened(tail(level), equal))
@@ -539,7 +543,7 @@ def _peak(
         return _Peak(UNDECIDED, interval, p, p_against, "the curve is flat", "flat curve")
     outcome = decide(p, p_against, tail(level))
     if outcome == UNDECIDED:
-        return _Peak(outcome, interval, p, p_against, EITHER_SIDE, "too few images")
+        return _Peak(outcome, interval, p, p_against, EITHER_SIDE, FEW_IMAGES)
     return _Peak(outcome, interval, p, p_against)
 
 

@@ -11,7 +11,7 @@ from scipy.stats import binom
 from claimlib.clusters import Sums, effective, flipped
 from claimlib.curves import placed_mean, placed_sum
 from claimlib.errors import ClaimError
-from claimlib.intervals import of_pair, score_p
+from claimlib.intervals import of_mean, of_pair, of_share, score_p
 from claimlib.samples import (
     Clustered,
     Number,
@@ -27,8 +27,11 @@ from claimlib.samples import (
     without_an_extreme,
 )
 from claimlib.verdicts import (
+    NO_ROOM,
     POINTS,
     POWER,
+    REFUTED,
+    SUPPORTED,
     TOO_FEW,
     UNDECIDED,
     Verdict,
@@ -60,6 +63,9 @@ def greater(effect: Effect, control: Effect, margin: Number = 0.0, level: float 
       sample's images are taken to be among the larger one's, and how much of that one's count fell
       on them is not known either.
 
+    Nothing does more by a margin than what leaves no more to do. So where the control leaves no
+    more than the margin (by its own bound), less by the margin alone is undecided.
+
     **Arguments:** `margin`: the difference that is of no practical interest, as a share.
 
     **Raises:** `ClaimError` for arrays that differ in length or kind, values that are no
@@ -75,6 +81,11 @@ def greater(effect: Effect, control: Effect, margin: Number = 0.0, level: float 
         >>> greater(Totals(16, 40), Totals(9, 40)).why
         'it depends on which images the two counts share, which is not known'
     """
+    verdict = _compared(effect, control, margin, level)
+    return _with_room(verdict, control, margin) if verdict.outcome == REFUTED else verdict
+
+
+def _compared(effect: Effect, control: Effect, margin: Number, level: float) -> Verdict:
     check_number("margin", margin, -1, 1)
     if _both_counts(effect, control):
         return _counts(totals(effect), totals(control), margin, level)
@@ -85,11 +96,33 @@ def greater(effect: Effect, control: Effect, margin: Number = 0.0, level: float 
     return judge(first, second, margin, level)
 
 
+def _with_room(verdict: Verdict, control: Effect, margin: Number) -> Verdict:
+    """A verdict that one arm does no more than the control, unless nothing could have."""
+    left = 1 - (control.share if isinstance(control, Totals) else _mean(seen(control)))
+    surely = 1 - _highest(control, verdict.alpha)
+    if surely > margin or verdict.interval[1] < min(margin, 0):
+        return verdict
+    why = f"the control leaves {left:.1%}, no room to do more by {_points(margin)}"
+    return replace(verdict, outcome=UNDECIDED, why=why, cause=NO_ROOM)
+
+
+def _highest(arm: Effect, alpha: float) -> float:
+    """The upper bound of what an arm does, as a share."""
+    if isinstance(arm, Totals):
+        return float(of_share(arm.count, arm.n).upper(alpha))
+    sample = seen(arm)
+    if sample.values.dtype != bool:
+        return float(of_mean(sample, (0.0, 1.0)).upper(alpha))
+    n = effective(sample, alpha)
+    return float(of_share(_mean(sample) * n, n).upper(alpha))
+
+
 def no_more(effect: Effect, control: Effect, margin: Number, level: float = 0.90) -> Verdict:
     """Does one arm do no more than another on the same images, up to a margin (non-inferiority)?
 
-    `greater` with its sides changed: less than the margin supports, more refutes. It holds where
-    neither arm does anything: let it stand beside a positive control.
+    `greater` with its sides changed: less than the margin supports, if the control leaves room for
+    more; more refutes. It holds where neither arm does anything: let it stand beside a positive
+    control.
 
     !!! example
 
@@ -99,13 +132,13 @@ def no_more(effect: Effect, control: Effect, margin: Number, level: float = 0.90
         >>> no_more(np.arange(200) < 90, some, margin=0.1).outcome
         <Outcome.REFUTED: 'refuted'>
     """
-    back = greater(effect, control, margin, level)
+    back = _compared(effect, control, margin, level)
     required = f"no more than the control, up to {_points(margin)}"
     if not back.n:
         return no_images("no-more", required)
     outcome = decide(back.p_against, back.p, back.alpha)
     room = margin - further(level) * (back.interval[1] - back.estimate)
-    return replace(
+    verdict = replace(
         back,
         kind="no-more",
         detectable=f"could have shown <= {_points(room)}" if room > 0 else TOO_FEW,
@@ -115,6 +148,7 @@ def no_more(effect: Effect, control: Effect, margin: Number, level: float = 0.90
         p_against=back.p,
         why=f"the interval includes {_points(margin)}" if outcome == UNDECIDED else "",
     )
+    return _with_room(verdict, control, margin) if outcome == SUPPORTED else verdict
 
 
 def minor(effect: Effect, whole: Effect, part: Number, level: float = 0.90) -> Verdict:
@@ -140,7 +174,7 @@ def minor(effect: Effect, whole: Effect, part: Number, level: float = 0.90) -> V
     """
     if not 0 < part <= 1:
         raise ClaimError(f"A part of {part:g} is no share. Pass a number above 0 and up to 1.")
-    required = f"< 0 points more than {part:.0%} of the other"
+    required = f"< 0 points above {part:.0%} of the other"
     if _both_counts(effect, whole):
         counts = [totals(effect), totals(whole)]
         if not min(each.n for each in counts):

@@ -13,6 +13,7 @@ from claimlib.errors import ClaimError
 from claimlib.intervals import FEWEST
 from claimlib.samples import Clustered, Number, Seen, Totals, check_number, seen
 from claimlib.verdicts import (
+    FEW_IMAGES,
     POINTS,
     POWER,
     TOO_FEW,
@@ -142,7 +143,7 @@ def _checked(ours: Sequence[Seen], printed: Sequence[Totals], margin: Number) ->
 
 def _too_few(kind: str, n: int, required: str) -> Verdict:
     why = f"{n} images or clusters are too few for a joint test"
-    return replace(no_images(kind, required), why=why, cause="too few images")
+    return replace(no_images(kind, required), why=why, cause=FEW_IMAGES)
 
 
 def _covariance(cells: Sequence[Clustered]) -> Covariance:

@@ -18,9 +18,11 @@ class Outcome(StrEnum):
 
 SUPPORTED, REFUTED, UNDECIDED = Outcome
 TOO_FEW = "too few images to show it"
+FEW_IMAGES, FEW_CLUSTERS = "too few images", "too few clusters"
 POINTS = "points"  # of a hundred: the unit of a difference of shares
 MANY = 10  # times as many images
-CONTROL_FAILED, DID_NOTHING = VOID = "control failed", "did nothing"  # then nothing was shown
+WORTH_LESS = 0.9  # of n, from which on it is told what images that share clusters are worth
+CONTROL_FAILED, DID_NOTHING, NO_ROOM = VOID = "control failed", "did nothing", "no room"
 POWER = 0.8  # with which an effect "could have been shown"
 
 
@@ -99,22 +101,29 @@ class Verdict:
             return "no images"
         estimate, low, high = (number(each, self.unit) for each in (self.estimate, *self.interval))
         unit = "" if self.unit == "%" else f" {self.unit}" if self.unit else ""
-        return (
-            f"{estimate} [{low}, {high}]{unit}, n = {self.n}" if self.sampled else estimate + unit
-        )
+        return f"{estimate} [{low}, {high}]{unit}, {self._n}" if self.sampled else estimate + unit
+
+    @property
+    def _n(self) -> str:
+        worth = self.effective if self.effective is not None else self.n
+        return f"n = {self.n}" + (f" worth {worth:.0f}" if worth < WORTH_LESS * self.n else "")
 
     @property
     def reason(self) -> str:
         """Why an undecided is one, in a word or two: `cause`; or whether it is for want of images,
-        or since the estimate lies so near its bound that ten times as many would not decide."""
+        or of clusters of them (where they are worth less than half as many independent ones), or
+        since the estimate lies so near its bound that ten times as many would not decide."""
         if self.outcome != UNDECIDED:
             return ""
         cause = dict(self.parts)[self.decided_by].reason if self.parts else self.cause
         if cause or self.threshold is None or math.isnan(self.estimate):
-            return cause or "too few images"
+            return cause or FEW_IMAGES
         off = abs(self.estimate - self.threshold)
         half = (self.interval[1] - self.interval[0]) / 2
-        return "at the bound" if off**2 * MANY < half**2 else "too few images"
+        if off**2 * MANY < half**2:
+            return "at the bound"
+        shared = self.effective is not None and 2 * self.effective < self.n
+        return FEW_CLUSTERS if shared else FEW_IMAGES
 
     def _average(self) -> str:
         return f"on average {self.on_average.short}" if self.on_average else ""
@@ -142,7 +151,7 @@ class Verdict:
         unit = "" if self.unit == "%" else self.unit
         found = " ".join(filter(None, [f"{estimate} [{low}, {high}]", unit]))
         test = f"{self.level:.0%} interval, {self._test()}"
-        return f"{found}, n = {self.n}, required {self.required} ({test})"
+        return f"{found}, {self._n}, required {self.required} ({test})"
 
     def _test(self) -> str:
         against = self.outcome == REFUTED

@@ -1,4 +1,4 @@
-"""What blocks reach: the attention that they remove, and whether their targets' states change.
+"""What arms reach: whether hidden states change where they act, and what attention blocks remove.
 
 An instrument that does nothing looks like a model that needs nothing. So arms are watched while
 anybody asks about them: no arm runs twice, and one clean pass beside them says what each takes
@@ -36,13 +36,15 @@ Edges = tuple[tuple[Sequence[int], Sequence[int], Sequence[int] | None], ...]
 
 @dataclass(frozen=True)
 class Reach:
-    """What an arm's blocks did; None of both for an arm without blocks.
+    """What an arm did where it acts; None of both for an arm that changes nothing.
 
-    - `attention`: the attention weight that they remove: in the clean run, what their targets give
-        to their sources, summed over sources, averaged over heads, targets and layers (0 to 1).
-    - `reached`: whether the hidden states at their targets, after the last blocked layer, differ
-        from the clean run's by more than those of a repeated run do. What the arm ablates beside
-        counts, too.
+    - `attention`: the attention weight that its blocks remove: in the clean run, what their targets
+        give to their sources, summed over sources, averaged over heads, targets and layers (0 to
+        1); None for an arm without blocks.
+    - `reached`: whether hidden states differ from the clean run's by more than those of a repeated
+        run do: at the targets of its blocks, after the last blocked layer, where what it ablates
+        beside counts, too; for an arm without blocks at the tokens that it ablates, after that
+        layer.
     """
 
     attention: float | None = None
@@ -50,7 +52,7 @@ class Reach:
 
 
 def reach(vlm: VLM, stimulus: Stimulus, arms: Sequence[Arm]) -> list[Reach]:
-    """What the blocks of every arm reach.
+    """What every arm reaches.
 
     Costs what `vlm.next_token` of the same arms does, and little more than one clean run.
 
@@ -111,14 +113,13 @@ class Watching:
         ]
 
     def reaches(self) -> list[Reach]:
-        """What the blocks of each arm reach. An arm with blocks that nobody has asked about runs
-        now."""
-        blocked = [arm for arm in self.arms if by_kind(arm)[1]]
-        if not blocked:
+        """What each arm reaches. An arm that nobody has asked about runs now."""
+        acting = [arm for arm in self.arms if end_of(arm)]
+        if not acting:
             return [Reach() for _ in self.arms]
-        asked = [arm for arm in (*self.repeats, *blocked) if key_of(arm) not in self._ends]
+        asked = [arm for arm in (*self.repeats, *acting) if key_of(arm) not in self._ends]
         self.model.next_token(self.stimulus, asked)
-        clean = CleanRun.of(self.vlm, self.stimulus, blocked)
+        clean = CleanRun.of(self.vlm, self.stimulus, acting)
         rounding = torch.finfo(self.vlm.decoder.dtype).eps
         least = {layer: max(rounding, TIMES * self._noise(layer, clean)) for layer in clean.states}
         return [self._reach(arm, clean, least) for arm in self.arms]
@@ -145,7 +146,7 @@ class Watching:
 
     @contextmanager
     def _watch(self, stimulus: Stimulus, arms: Sequence[Arm], at: At) -> Iterator[None]:
-        """Keeps hidden states of one pass: where blocks end, and at the last position."""
+        """Keeps hidden states of one pass: where arms end, and at the last position."""
         with ExitStack() as hooks:
             if stimulus is self.stimulus:
                 for layer in self._places:
@@ -176,8 +177,8 @@ class Watching:
         return {key_of(arm): int(arm[0].tokens[0]) for arm in self.repeats}
 
     def _positions(self, arm: Arm, layer: int) -> list[int]:
-        """Where the hidden states of an arm after a layer are kept: at its targets, or for a
-        repeat wherever some arm's are."""
+        """Where the hidden states of an arm after a layer are kept: where it acts, or for a repeat
+        wherever some arm's are."""
         key = key_of(arm)
         if key in self._starts:
             return [each for each in self._places[layer] if each >= self._starts[key]]
@@ -196,9 +197,10 @@ class Watching:
     def _reach(self, arm: Arm, clean: "CleanRun", least: dict[int, float]) -> Reach:
         if (end := end_of(arm)) is None:
             return Reach()
-        layer, targets = end
-        change = apart(self._states[key_of(arm), layer], clean.at(layer, targets))
-        return Reach(clean.attention(arm), change > least[layer])
+        layer, positions = end
+        change = apart(self._states[key_of(arm), layer], clean.at(layer, positions))
+        attention = clean.attention(arm) if edges_of(arm) else None
+        return Reach(attention, change > least[layer])
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,7 +225,7 @@ class CleanRun:
     @classmethod
     @torch.no_grad()
     def of(cls, vlm: VLM, stimulus: Stimulus, arms: Sequence[Arm]) -> "CleanRun":
-        """The run, for the blocks of these arms."""
+        """The run, for these arms."""
         decoder, places = vlm.decoder, places_of(arms)
         wanted = {(layer, edges) for arm in arms for layer, edges in edges_of(arm)}
         masks = {edges: removed(edges, stimulus, decoder.heads) for _, edges in wanted}
@@ -270,22 +272,26 @@ def key_of(arm: Arm) -> Key:
 
 
 def end_of(arm: Arm) -> tuple[int, list[int]] | None:
-    """The last layer in which an arm blocks, and its targets; None for an arm without blocks.
+    """Where it is looked whether an arm acts: the last layer in which it blocks, and its targets;
+    else the last in which it ablates, and the tokens; None for an arm that changes nothing.
 
     !!! example
 
         >>> end_of([Block([1], to=[4, 5], layers=[2, 3]), Block([1], to=[7], layers=[0])])
         (3, [4, 5, 7])
+        >>> end_of([Ablate([5, 6], torch.zeros(16))])
+        (0, [5, 6])
     """
-    blocks = by_kind(arm)[1]
-    if not blocks:
+    ablations, blocks = by_kind(arm)
+    places = [(max(each.layers), each.to) for each in blocks]
+    places = places or [(each.layer, each.tokens) for each in ablations]
+    if not places:
         return None
-    targets = sorted({target for each in blocks for target in each.to})
-    return max(layer for each in blocks for layer in each.layers), targets
+    return max(layer for layer, _ in places), sorted({at for _, each in places for at in each})
 
 
 def places_of(arms: Sequence[Arm]) -> dict[int, list[int]]:
-    """By last blocked layer the targets of all arms that end there.
+    """By layer the positions at which arms that end there act.
 
     !!! example
 
@@ -293,9 +299,9 @@ def places_of(arms: Sequence[Arm]) -> dict[int, list[int]]:
         {2: [3, 4]}
     """
     places: dict[int, set[int]] = {}
-    for layer, targets in filter(None, map(end_of, arms)):
-        places.setdefault(layer, set()).update(targets)
-    return {layer: sorted(targets) for layer, targets in places.items()}
+    for layer, positions in filter(None, map(end_of, arms)):
+        places.setdefault(layer, set()).update(positions)
+    return {layer: sorted(positions) for layer, positions in places.items()}
 
 
 def edges_of(arm: Arm) -> list[tuple[int, Edges]]:

@@ -121,7 +121,8 @@ def recorded_runs_of(claim: Claim, recording: Recording, named: list[str] | None
     sets = {data for _, data, _ in recording.subjects}
     by_setting: dict[tuple[str, str], list[str]] = {}
     for model, data, protocol in recording.subjects:
-        if not _speaks_of(claim, data.endswith(sample.THE_PAPERS)):
+        # how many images were asked for is not recorded
+        if not _speaks_of(claim, data.endswith(sample.THE_PAPERS), limited=True):
             continue
         if protocol in PROTOCOLS and (not wanted or model in wanted):
             by_setting.setdefault((data, protocol), []).append(model)

@@ -49,15 +49,16 @@ class MeasuredTable:
         return [self._seen(task, arms, each) for each in self.rows.doubt(task, arms).T]
 
     def alive(self, task: str, arm: str) -> Clustered:
-        """On which images the arm did anything at all: for blocked edges, to the hidden states at
-        their targets; else to the answer."""
-        blocks = "->" in arm
-        did = self.rows.reached(task, arm) if blocks else self.rows.moved(task, arm)
-        return self._seen(task, [arm], did)
+        """On which images the arm changed hidden states where it acts: at the targets of blocked
+        edges, or at ablated tokens. A background's need not move any answer."""
+        return self._seen(task, [arm], self.rows.reached(task, arm))
 
-    def tokens(self, arm: str) -> Float[np.ndarray, " image"]:
-        """How many tokens the arm touches in each image."""
-        return self.rows.tokens(arm)
+    def tokens(self, arm: str) -> Clustered:
+        """How many tokens the arm touches in each image, whatever the task; 0 where it has nothing
+        to change."""
+        rows = self.rows.rows.loc[self.rows.rows["arm"] == arm].drop_duplicates("cluster")
+        categories = rows["category"].fillna(rows["cluster"]).astype(str)
+        return Clustered(rows["tokens"].to_numpy(float), categories.tolist())
 
     def attention(self, task: str, arm: str) -> Float[np.ndarray, " image"]:
         """The attention weight that the arm's blocks take away in each image."""

@@ -14,11 +14,9 @@ from claims.neo2025.tables import averaged, beside_cells
 
 
 def alive(table, task, verdict, *arms):
-    """A verdict on arms, each of which did something: on most images; on some where it ablates
-    tokens of the background, or few, which need not move every answer."""
+    """A verdict on arms, each of which changed the tokens that it ablates."""
     for arm in arms:
-        few = arm.startswith(("random", "elsewhere")) or arm == REGISTER
-        verdict = where_alive(verdict, table.alive(task, arm), more_than=0.1 if few else 0.5)
+        verdict = where_alive(verdict, table.alive(task, arm))
     return verdict
 
 

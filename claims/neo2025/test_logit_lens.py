@@ -16,10 +16,13 @@ def of_the_object(verdict, lens):
 
 @pytest.mark.claim("late-layers-name-the-class")
 def test_the_objects_tokens_decode_to_its_class(trial, subject):
-    lens = subject.lens
+    of_object, absent, background = (
+        subject.lens.late(name, trial.claim.parameters["depth"])
+        for name in ("share", "absent_share", "background_share")
+    )
     verdicts = {
-        "over an absent class": trial.claim.rule(lens.best, lens.absent_best),
-        "over background tokens": trial.claim.rule(lens.best, lens.background_best),
+        "over an absent class": trial.claim.rule(of_object, absent),
+        "over background tokens": trial.claim.rule(of_object, background),
     }
     trial.check(in_every_setting(verdicts))
 

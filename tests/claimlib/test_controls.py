@@ -166,3 +166,25 @@ def test_categories_count_for_an_intervention_too():
     found, reached = negligible(some(0, 100), 0.1), some(65, 100)
     alone = where_alive(found, Clustered(reached, np.r_[np.zeros(65), np.arange(1, 36)]))
     assert alone.outcome == UNDECIDED
+
+
+@pytest.mark.parametrize("n", [2, 5])
+def test_a_living_intervention_on_few_images_is_not_called_dead(n):
+    found = where_alive(negligible(some(0, 90), 0.1), some(n, n))
+    assert (found.outcome, found.reason, found.dead) == (UNDECIDED, "too few images", 0)
+    assert f"did something on {n} images, which are few" in str(found)
+    dead = where_alive(negligible(some(0, 90), 0.1), some(0, n))
+    assert dead.reason == "did nothing"
+
+
+def test_a_control_that_few_images_tell_apart_has_not_failed():
+    """Six of eight beside one of eight; the same beside as many, or beside more."""
+    effect = some(60, 80)
+    found = exceeds(effect, 0.3)
+    for control, reason in ((1, "too few images"), (6, "control failed"), (7, "control failed")):
+        few = beside_negative_control(found, some(6, 8), some(control, 8))
+        assert (few.outcome, few.reason) == (UNDECIDED, reason)
+    positive = greater(some(6, 8), some(1, 8), margin=0.02)
+    assert beside_another(negligible(some(0, 90), 0.1), positive, "all").reason == "too few images"
+    shown = greater(some(1, 8), some(6, 8), margin=0.02)
+    assert beside_another(negligible(some(0, 90), 0.1), shown, "all").reason == "control failed"

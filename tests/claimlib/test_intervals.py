@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
-from scipy.stats import binom, norm
+from scipy.stats import binom, norm, t
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from claimlib.clusters import effective
-from claimlib.intervals import Bounds, apart, of_mean, of_pair, of_seen, of_share, score_p
+from claimlib.intervals import Bounds, apart, of_mean, of_pair, of_seen, of_share, score_p, widened
 from claimlib.samples import Clustered, Totals, seen
 from claimlib.shares import wilson
 
@@ -227,3 +227,10 @@ def test_a_mean_over_clusters_covers_the_truth(clusters):
         plain += not alone[0] <= 1 / 3 <= alone[1]
     assert missed <= 200 * (0.05 + 0.04)
     assert plain > 2 * missed  # what is missed if no one looks at categories
+
+
+@pytest.mark.parametrize("alpha", [0.025, 0.05])
+@pytest.mark.parametrize("n", [2, 20, 60.5, 1000])
+def test_a_level_is_widened_as_students_t_and_the_biased_spread_ask(n, alpha):
+    """Hesterberg 2015: of n images a resample's spread is too small by the root of (n - 1) / n."""
+    assert widened(alpha, n) == pytest.approx(t.isf(alpha, n - 1) * np.sqrt(n / (n - 1)))

@@ -315,7 +315,7 @@ def test_less_than_a_part_is_found_and_more_is_refuted():
     whole = arms(0, 60, 90)[1]
     found = minor(np.arange(90) < 5, whole, part=0.5)
     assert (found.kind, found.outcome) == ("minor", SUPPORTED)
-    assert found.required == "< 0 points more than 50% of the other"
+    assert found.required == "< 0 points above 50% of the other"
     assert found.control == "itself 5.6%, the other 66.7%"
     assert found.estimate == pytest.approx(5 / 90 - 0.5 * 60 / 90)
     assert minor(whole, whole, part=0.5).outcome == REFUTED
@@ -400,3 +400,38 @@ def test_counts_are_not_held_against_images_that_share_clusters():
     weighted = Clustered(effect.values, effect.clusters, np.ones(120))
     with pytest.raises(ClaimError, match="weights"):
         greater(effect, weighted)
+
+
+@pytest.mark.parametrize("form", ["bools", "numbers", "counts"])
+@pytest.mark.parametrize("n", [300, 1000])
+def test_where_a_control_leaves_no_room_nothing_is_said_of_more(n, form):
+    """Of all that the control leaves, 4 %, the arm takes everything; no margin of 10 is passed."""
+    made = {
+        "bools": lambda share: np.arange(n) < share * n,
+        "numbers": lambda share: (np.arange(n) < share * n).astype(float),
+        "counts": lambda share: Totals(round(share * n), n),
+    }[form]
+    everything, most, half, few = map(made, (1.0, 0.96, 0.5, 0.05))
+    for verdict in (no_more(everything, most, 0.1), greater(everything, most, 0.1)):
+        assert (verdict.outcome, verdict.reason) == (UNDECIDED, "no room")
+        assert "the control leaves 4.0%, no room to do more by 10.0 points" in str(verdict)
+    assert no_more(few, few, 0.1).reason != "no room"
+    assert no_more(everything, half, 0.1).outcome == REFUTED
+    if form != "counts":
+        assert no_more(few, few, 0.1).outcome == SUPPORTED
+        assert no_more(half, half, 0.1).outcome == SUPPORTED
+
+
+def test_less_than_a_control_that_takes_everything_is_less():
+    """Whether or not more was possible."""
+    everything, half = np.ones(100, bool), np.arange(100) < 50
+    assert greater(half, everything).outcome == REFUTED
+    assert greater(half, everything, margin=0.02).outcome == REFUTED
+    assert no_more(half, everything, margin=0.1).outcome == SUPPORTED
+
+
+def test_two_arms_with_other_weights_are_no_pair():
+    hit = np.arange(40) < 20
+    one, other = Clustered(hit, np.arange(40)), Clustered(hit, np.arange(40), np.arange(1.0, 41))
+    with pytest.raises(ClaimError, match="different clusters or weights"):
+        greater(one, other)

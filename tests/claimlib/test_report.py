@@ -208,6 +208,11 @@ def test_a_report_that_cannot_be_written_is_told_with_its_folder(on_coins, tmp_p
         write(blocked, [on_coins("bent", "mine")], {})
 
 
+def test_a_line_end_in_a_cell_begins_no_other_row():
+    assert table([{"a": "one\ntwo\r\nthree"}]).count("\n") == 3
+    assert "| one two three |" in table([{"a": "one\ntwo\r\nthree"}])
+
+
 def test_a_pipe_in_a_cell_begins_no_other_cell():
     text = table([{"a|b": "c|d", "e": ""}])
     assert cells(text) == [["a\\|b", "e"], [":-------", ":----"], ["c\\|d", ""]]

@@ -84,3 +84,11 @@ def test_a_rank_of_its_own_says_which_image_is_extreme():
 def test_a_sample_that_makes_no_sense_is_refused(clusters, weights):
     with pytest.raises((ClaimError, TypeCheckError)):
         Clustered(np.ones(3, bool), clusters, weights)
+
+
+def test_pooled_settings_keep_what_their_images_count_for():
+    weighed = Clustered(np.array([True, False]), ["a", "b"], np.array([3.0, 1.0]))
+    even = Clustered(np.array([True, False]), ["a", "b"])
+    both = pooled([weighed, even])
+    assert both.weights is not None
+    assert both.weights.tolist() == [0.375, 0.125, 0.25, 0.25]

@@ -13,7 +13,7 @@ from scipy.stats import binom, binomtest
 from claimlib.errors import ClaimError
 from claimlib.intervals import of_difference, of_share
 from claimlib.paired import greater
-from claimlib.samples import Totals
+from claimlib.samples import Clustered, Totals
 from claimlib.shares import agrees, can_agree, exceeds, exists, negligible, wilson
 from claimlib.verdicts import REFUTED, SUPPORTED, UNDECIDED, Outcome
 
@@ -267,3 +267,10 @@ def test_existence_is_fragile_where_one_image_more_would_do():
     assert exists(some(9, 170), nothing, at_least=10).fragile
     assert exists(some(10, 170), nothing, at_least=10).fragile
     assert not exists(some(14, 170), nothing, at_least=10).fragile
+
+
+def test_agreement_is_not_asked_of_images_that_share_clusters():
+    hit = np.arange(40) < 20
+    with pytest.raises(ClaimError, match="share clusters"):
+        agrees(Clustered(hit, np.arange(40) // 2), Totals(20, 40), 0.2)
+    assert agrees(Clustered(hit, np.arange(40)), Totals(20, 40), 0.3).outcome == SUPPORTED

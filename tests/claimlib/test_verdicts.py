@@ -314,3 +314,26 @@ def test_a_sentence_says_on_how_many_images_nothing_was_done():
     assert (alive.outcome, alive.dead) == (SUPPORTED, 60)
     assert "it did nothing on 60 of them" in str(alive)
     assert where_alive(alive, np.ones(300, bool)).dead == 60
+
+
+def test_a_verdict_says_what_images_that_share_clusters_are_worth():
+    whole, shared = judged(0.1), judged(0.1, effective=40.2, threshold=0.94)
+    assert "n = 217," in str(whole)
+    assert "n = 217 worth 40," in str(shared)
+    assert shared.short.endswith("n = 217 worth 40, required > 50%")
+    assert "worth" not in str(judged(0.1, effective=210.0))
+
+
+@pytest.mark.parametrize(
+    ("effective", "reason"),
+    [
+        (None, "too few images"),
+        (217.0, "too few images"),
+        (109.0, "too few images"),
+        (108.0, "too few clusters"),
+        (8.0, "too few clusters"),
+    ],
+)
+def test_too_few_images_are_told_from_too_few_clusters(effective, reason):
+    assert judged(0.1, effective=effective, threshold=0.91).reason == reason
+    assert judged(0.1, effective=effective, threshold=0.944).reason == "at the bound"

@@ -507,23 +507,22 @@ def test_background_shares_are_of_background_tokens(found):
     """Of an image that has none, zero."""
     expected = [[0, 0.25, 0, 0, 0.5], *[[0] * 5] * 3]
     np.testing.assert_allclose(found.background_share.values, expected)
-    np.testing.assert_allclose(found.background_best.values, [0.5, 0, 0, 0])
+    np.testing.assert_allclose(found.late("background_share", 0.5).values, [0.5, 0, 0, 0])
 
 
 def test_images_of_one_category_form_a_cluster():
     found = LensResults.of([image_of([0, 1], names=(name, "x")) for name in ("a", "b", "a")])
     curves = [found.share, found.absent_share, found.background_share, found.auc, found.absent_auc]
-    numbers = [found.best, found.absent_best, found.background_best, found.best_depth, found.areas]
+    numbers = [found.best, found.late("absent_share", 0.5), found.best_depth, found.areas]
     flags = [found.early("share", 1), found.numbers("last"), found.norms_above(1)]
     for each in (*curves, *numbers, *flags, found.mean_inside, *found.whole):
         assert list(each.clusters) == ["a", "b", "a"]
         assert each.codes.tolist() == [0, 1, 0]
 
 
-def test_the_best_layer_has_the_largest_share_and_is_the_middle_of_equals(found):
+def test_the_best_layer_has_the_largest_share_and_is_the_mean_of_equals(found):
     """Of images that have any match."""
     assert found.best.values.tolist() == [1.0, 0.0, 0.1, 1.0]
-    assert found.absent_best.values.tolist() == [0.0, 0.5, 0.1, 0.0]
     assert found.best_depth.values.tolist() == [2.5 / 4, 2 / 4, 3 / 4]
     assert list(found.best_depth.clusters) == ["dog", "cup", "bed"]
 
@@ -532,8 +531,18 @@ def test_a_class_said_of_every_token_is_no_better_than_background():
     """Planted beside one that the object's tokens alone say."""
     everywhere = LensResults.of([image_of([0, 4], elsewhere=[0, 8])])
     here = LensResults.of([image_of([0, 4])])
-    assert everywhere.best.values == everywhere.background_best.values == 1
-    assert (here.best.values, here.background_best.values) == (1, 0)
+    for depth in (0, 0.5, 1):
+        found = [each.late("background_share", depth).values for each in (everywhere, here)]
+        assert found == [1, 0]
+        assert everywhere.late("share", depth).values == here.late("share", depth).values == 1
+
+
+def test_late_layers_begin_at_a_depth():
+    """Of five states, the last three, and the last one."""
+    found = LensResults.of([image_of([0, 4, 0, 2, 1]), image_of([4, 4, 1, 0, 0])])
+    assert found.late("share", 0.0).values.tolist() == found.best.values.tolist() == [1.0, 1.0]
+    assert found.late("share", 0.5).values.tolist() == [0.5, 0.25]
+    assert found.late("share", 1.0).values.tolist() == [0.25, 0.0]
 
 
 def test_early_layers_reach_up_to_a_depth():
@@ -627,7 +636,7 @@ def test_no_images_are_empty_results(images):
     found = LensResults.of(images)
     curves = [found.share, found.absent_share, found.background_share, found.auc, found.absent_auc]
     assert {each.values.shape for each in curves} == {(0, 1)}
-    for each in (found.best, found.absent_best, found.background_best, found.best_depth):
+    for each in (found.best, found.late("share", 0.5), found.best_depth):
         assert each.values.shape == (0,)
     flags: list[Clustered] = [found.early("share", 0.5), found.numbers("last"), found.mean_inside]
     flags += [found.norms_above(2), found.areas, *found.whole, *found.naming(lambda *_: True)]

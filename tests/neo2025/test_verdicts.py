@@ -21,6 +21,7 @@ from benchmarks.verdicts import (
     draw,
     of_interest,
     paper_worlds,
+    repeated_worlds,
 )
 from benchmarks.worlds import Drawn, World, mean_doubt
 from claims.neo2025.published import MODELS
@@ -38,6 +39,11 @@ def test_a_dead_engine_supports_no_claim(model):
     world = dead_worlds()[f"dead engine, {model}, own"]
     asked = [id_ for id_ in of_interest(model) if id_ not in DESCRIPTIVE]
     assert "supported" not in draw(world, asked, (0,)).values()
+
+
+def test_a_repetition_of_the_papers_images_repeats_its_table_and_a_dead_one_does_not():
+    found = [draw(world, [REPEAT], (0,))[REPEAT] for world in repeated_worlds().values()]
+    assert found == ["supported", "refuted"]
 
 
 @pytest.mark.parametrize("name", ["decodes nothing", "by chance", "broadcasts"])

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.tiny import picture, tiny_qwen, tiny_vlm
 from tests.vlmlib.test_engine import EVERY, WIDTH, built, drawn_arms, read
 from tests.vlmlib.test_selfcheck import paligemma
-from vlmlib import VLM, Ablate, Block, Reach, Stimulus, VLMError, oracle, reach
+from vlmlib import VLM, Ablate, Block, Reach, Stimulus, VLMError, engine, oracle, reach
 from vlmlib.interventions import by_kind
 from vlmlib.masks import Masks
 from vlmlib.reach import CleanRun, Watching, told_by
@@ -45,10 +45,12 @@ def by_hand(weights: Sequence[torch.Tensor], arm: Arm) -> float:
 
 
 def change(vlm: VLM, stimulus: Stimulus, arm: Arm) -> float:
-    """How far one hooked forward pass takes the hidden states at an arm's targets."""
-    blocks = by_kind(arm)[1]
-    targets = sorted({target for block in blocks for target in block.to})
-    last = max(layer for block in blocks for layer in block.layers)
+    """How far one hooked forward pass takes the hidden states at an arm's targets, or at the tokens
+    that it ablates."""
+    ablations, blocks = by_kind(arm)
+    acts = [(max(each.layers), each.to) for each in blocks]
+    acts = acts or [(each.layer, each.tokens) for each in ablations]
+    targets, last = sorted({at for _, each in acts for at in each}), max(acts)[0]
     clean, other = (
         oracle.hidden_states(vlm.model, vlm.decoder, stimulus, targets, each)[last + 1]
         for each in ([], arm)
@@ -69,13 +71,14 @@ def hooks(vlm: VLM) -> int:
 def test_any_arms_reach_what_plain_passes_say(family, attention, data, size):
     vlm, stimulus = read(family, attention, size)
     arms = [built(arm) for arm in data.draw(drawn_arms(vlm, len(stimulus.input_ids)))]
-    assume(any(by_kind(arm)[1] for arm in arms))
+    assume(any(any(by_kind(arm)) for arm in arms))
     weights = weights_of(family, size)
     for arm, found in zip(arms, reach(vlm, stimulus, arms), strict=True):
-        if not by_kind(arm)[1]:
+        if not any(by_kind(arm)):
             assert found == Reach(None, None)
             continue
-        assert found.attention == pytest.approx(by_hand(weights, arm), rel=1e-4, abs=1e-6)
+        own = by_hand(weights, arm) if by_kind(arm)[1] else None
+        assert found.attention == (own and pytest.approx(own, rel=1e-4, abs=1e-6))
         changed = change(vlm, stimulus, arm)
         if not 1e-7 < changed < 1e-4:  # what lies between is neither rounding nor an effect
             assert found.reached == (changed >= 1e-4)
@@ -160,6 +163,21 @@ def test_an_arm_of_nothing_reaches_nothing(vlm, stimulus):
     assert reach(vlm, stimulus, []) == []
 
 
+def test_an_engine_that_ignores_ablations_reaches_nothing(vlm, stimulus, monkeypatch):
+    """Nor does a token that is replaced by itself."""
+    arms: list[Arm] = [
+        [Ablate(stimulus.visual[:1], torch.zeros(WIDTH))],
+        [Ablate(stimulus.visual, torch.ones(WIDTH), layer=1)],
+    ]
+    itself: Arm = [Ablate(stimulus.visual[:2], stimulus.embeddings[stimulus.visual[:2]])]
+    assert reach(vlm, stimulus, [*arms, itself]) == [
+        *[Reach(None, True)] * 2,
+        Reach(None, False),
+    ]
+    monkeypatch.setattr(engine, "_replaced", lambda hidden, _layout, _ablations: hidden)
+    assert reach(vlm, stimulus, arms) == [Reach(None, False)] * 2
+
+
 def test_an_engine_that_ignores_blocks_reaches_nothing(vlm, stimulus, monkeypatch):
     """And takes away what it would have."""
     arms: list[Arm] = [
@@ -179,14 +197,16 @@ def test_an_engine_that_ignores_blocks_reaches_nothing(vlm, stimulus, monkeypatc
 def test_half_precision_knows_its_own_rounding(dtype, monkeypatch):
     vlm = VLM(tiny_vlm().model.to(dtype), tiny_vlm().processor)
     stimulus = vlm.read(picture(), "Is there a dog in this image?")
-    arms = [
+    arms: list[Arm] = [
         [Block(stimulus.visual, stimulus.last, vlm.layers)],
         [Block(stimulus.visual[:8], stimulus.visual[8:], [0])],
+        [Ablate(stimulus.visual[:1], torch.zeros(WIDTH))],
     ]
-    assert [each.reached for each in reach(vlm, stimulus, arms)] == [True, True]
+    assert [each.reached for each in reach(vlm, stimulus, arms)] == [True] * 3
     own = Masks._allowed
     monkeypatch.setattr(Masks, "_allowed", lambda self, window, _active: own(self, window, []))
-    assert [each.reached for each in reach(vlm, stimulus, arms)] == [False, False]
+    monkeypatch.setattr(engine, "_replaced", lambda hidden, _layout, _ablations: hidden)
+    assert [each.reached for each in reach(vlm, stimulus, arms)] == [False] * 3
 
 
 def test_a_model_that_shares_no_work_is_watched_arm_by_arm():

@@ -2,18 +2,23 @@
 
 from collections.abc import Sequence
 
+import torch
+
 from vlmlib.tasks import Answer
 
 # A change counts from so many times the largest of a repeated run: that is one number, of which
 # few repeats are seen, so that it can be small by chance.
 TIMES = 10
+LOGIT = 32  # as large as logits are, whose rounding is relative
+SOFTMAX = torch.finfo(torch.float32).eps  # in which probabilities are told
 
 
 def moved(
     clean: Answer, repeats: Sequence[Answer], answers: Sequence[Answer], rounding: float
 ) -> list[bool]:
     """Whether each answer's probability is another than the clean run's, by more than ten times
-    what repeats of that show, or what rounding does to it.
+    what repeats of that show, and by more than rounding does: of logits, of which it changes with
+    p (1 - p), and of itself.
 
     Where there is no probability, whether the text is another; nothing is seen by that if the text
     of a repeat is another, too.
@@ -31,7 +36,8 @@ def moved(
     """
     texts_repeat = all(each.text == clean.text for each in repeats)
     noise = max((_change(clean, each) or 0.0 for each in repeats), default=0.0)
-    tolerance = TIMES * max(noise, rounding * (clean.probability or 0.0))
+    p = clean.probability or 0.0
+    tolerance = max(TIMES * max(noise, SOFTMAX * p), LOGIT * rounding * p * (1 - p))
     changes = [_change(clean, each) for each in answers]
     return [
         texts_repeat and each.text != clean.text if change is None else change > tolerance

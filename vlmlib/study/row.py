@@ -14,8 +14,8 @@ class Row:
     - `moved`: whether the arm moved the answer, by more than the same run repeated does (see
         `moved`). False for an empty arm, which changes nothing and is not run: it has no tokens
         and no answer.
-    - `attention`, `reached`: for an arm with blocks the attention weight that they remove, and
-        whether the hidden states at their targets changed (see `vlmlib.reach`).
+    - `attention`: the weight that an arm's blocks remove; None without blocks. `reached`: whether
+        hidden states changed where the arm acts (see `vlmlib.reach`).
 
     !!! example
 

@@ -99,12 +99,12 @@ class Table:
 
     def moved(self, task: str, arm: str) -> Bool[np.ndarray, " example"]:
         """On which of the examples on which the arm was run it moved the answer, by more than the
-        same run repeated does. Where it did not, it was dead."""
+        same run repeated does."""
         return self._column("moved", task, [arm])[:, 0].astype(bool)
 
     def reached(self, task: str, arm: str) -> Bool[np.ndarray, " example"]:
-        """On which of the examples on which the arm was run the hidden states at its blocks'
-        targets changed."""
+        """On which of the examples on which the arm was run hidden states changed where it acts: at
+        its blocks' targets, or at the tokens that it ablates. Where they did not, it was dead."""
         return self._column("reached", task, [arm])[:, 0].astype(bool)
 
     def attention(self, task: str, arm: str) -> Float[np.ndarray, " example"]:

@@ -194,7 +194,26 @@ def test_a_probability_moves_beyond_ten_times_what_repeats_do(clean, repeats, ar
         rounding=1e-7,
     )  # fmt: skip
     noise = max(abs(each - clean) for each in repeats)
-    assert found == (abs(arm - clean) > 10 * max(noise, 1e-7 * clean))
+    step = torch.finfo(torch.float32).eps
+    logits = 32 * 1e-7 * clean * (1 - clean)
+    assert found == (abs(arm - clean) > max(10 * noise, 10 * step * clean, logits))
+
+
+@given(probabilities)
+def test_rounded_logits_move_nothing(clean):
+    """Those of a token and of all others, as large as they come, rounded apart from each other."""
+    logit = torch.logit(torch.tensor(clean, dtype=torch.float64)).clamp(-15, 15)
+    half = torch.finfo(torch.float16).eps
+    p, off = (float(torch.sigmoid(each)) for each in (logit, logit + 16 * half))
+    answers = Answer("a", None, p), Answer("a", None, off)
+    assert moved(answers[0], [answers[0]], [answers[1]], rounding=half) == [False]
+
+
+def test_half_precision_sees_what_moves_a_sure_answer():
+    """A background of no importance costs 0.002 of 0.97: no rounding does that."""
+    sure, less = Answer("a", None, 0.97), Answer("a", None, 0.968)
+    half = torch.finfo(torch.float16).eps
+    assert moved(sure, [sure], [less], rounding=half) == [True]
 
 
 def test_a_repeat_itself_never_moves():
