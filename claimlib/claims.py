@@ -35,7 +35,7 @@ class Claim:
       those come from; `control`: what it stands beside, in words.
     - `parameters`: what its test needs beside the bounds; `subjects`: what it is held against, as
       the paper's own conftest.py reads it.
-    - `not_on`: why it is not run on a subject, by label.
+    - `not_on`: by a subject's label, why it is not run on that.
     """
 
     id: str
@@ -75,8 +75,8 @@ class Subject:
       prints once.
     - `known_as`: the label under which its known refutations stand, if not its own.
     - `beside`: the label of another subject; reports list the verdicts that differ from its.
-    - `group`: under which heading its verdicts stand in reports; `missing`: what a report says
-      where it has none.
+    - `group`: under which heading its verdicts stand in reports; `missing`: what a report says of
+      a claim on it that has none. On what is no subject of a claim, that is not applicable.
     - `asked`: False for one that exists, but is not run in this session.
     - `marks`: of pytest, for its tests; `order`: those of a higher one run later.
     """
@@ -117,10 +117,19 @@ class Trial:
         **Raises:** `ClaimRefuted` or `ClaimUndecided`, with the whole finding as the message.
         """
         self.verdicts.append(verdict)
-        if verdict.outcome == Outcome.REFUTED:
-            raise ClaimRefuted(self._finding(verdict))
-        if verdict.outcome == Outcome.UNDECIDED:
-            raise ClaimUndecided(self._finding(verdict))
+        self.end()
+
+    def end(self) -> None:
+        """The same of all verdicts that were handed in, whatever became of the first one's error.
+
+        **Raises:** as `check` does.
+        """
+        for verdict in self.verdicts:
+            if verdict.outcome == Outcome.REFUTED:
+                raise ClaimRefuted(self._finding(verdict))
+        for verdict in self.verdicts:
+            if verdict.outcome == Outcome.UNDECIDED:
+                raise ClaimUndecided(self._finding(verdict))
 
     def _finding(self, verdict: Verdict) -> str:
         claim = self.claim

@@ -13,6 +13,8 @@ from scipy.special import stdtrit
 
 from claimlib.samples import Clustered
 
+# Images, and clusters of them, from which on a variance is known and a bootstrap's intervals cover.
+FEWEST = 20
 RESAMPLES = 9999
 SEED = 0
 EXACT = 13  # clusters, up to which all 2^13 patterns of signs are counted
@@ -76,7 +78,8 @@ def effective(sample: Clustered, alpha: float) -> float:
     The variance of a simple sample over that of the clustered one (jackknife), times n, and times
     the square of the ratio of t's quantiles, since the number of clusters, and not that of images,
     says how well a variance is known. Never more than n; n itself where every image is a cluster.
-    Where all values are alike there is no variance to tell, and t's quantiles alone count.
+    Where all values are alike there is no variance to tell, and t's quantiles alone count. Of fewer
+    than 20 clusters a variance is hardly known: images are then worth no more than clusters.
 
     **Arguments:** `alpha`: the one-sided level at which it is used.
 
@@ -95,7 +98,8 @@ def effective(sample: Clustered, alpha: float) -> float:
     spread = float(weights @ (values - sums.mean) ** 2 / weights.sum()) / (n - 1)
     variance = float(sums.covariance[0, 0])
     share = min(spread / variance, 1.0) if variance > 0 and (values != values[0]).any() else 1.0
-    return n * share * _freedom(n, count, alpha) ** 2
+    worth = n * share * _freedom(n, count, alpha) ** 2
+    return worth if count >= FEWEST else min(worth, float(count))
 
 
 def _freedom(n: int, count: int, alpha: float) -> float:

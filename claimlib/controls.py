@@ -1,10 +1,12 @@
 """Controls: what a verdict must stand beside before it counts."""
 
+import math
 from dataclasses import replace
 
+from claimlib.errors import ClaimError
 from claimlib.paired import Effect, greater
 from claimlib.samples import Mean, Number, Sample, Seen, seen, totals
-from claimlib.shares import exceeds
+from claimlib.shares import exceeds, worth
 from claimlib.verdicts import (
     CONTROL_FAILED,
     DID_NOTHING,
@@ -14,10 +16,12 @@ from claimlib.verdicts import (
     SUPPORTED,
     UNDECIDED,
     Verdict,
-    number,
+    amount,
+    percent,
+    tail,
 )
 
-NONE = "no control was printed"
+NONE, NO_IMAGES = "no control was printed", "control on no images"
 
 
 def beside_negative_control(
@@ -41,10 +45,12 @@ def beside_negative_control(
         >>> beside_negative_control(exceeds(hit, 0.5), hit, hit).why
         'the negative control may do as much on these images; the interval includes 0.0 points'
     """
-    if not verdict.n:
+    if math.isnan(verdict.estimate):
         return verdict
-    if control is None or isinstance(effect, Mean):
+    if control is None:
         return replace(verdict, control=NONE)
+    if isinstance(effect, Mean):
+        raise ClaimError("A printed mean was held against a control. Pass None where none is.")
     beside = greater(effect, control)
     does = "does more" if beside.outcome == REFUTED else "may do as much"
     why = "; ".join(filter(None, [f"the negative control {does} on these images", beside.why]))
@@ -67,13 +73,13 @@ def beside_positive_control(verdict: Verdict, control: Sample | None, margin: Nu
         >>> beside_positive_control(negligible(nothing, 0.1), nothing, 0.1).why
         'the positive control shows no effect beyond 10%'
     """
-    if not verdict.n:
+    if math.isnan(verdict.estimate):
         return verdict
     if control is None:
         return replace(verdict, control=NONE)
-    counted = totals(control)
-    shown = f"control {counted.share:.1%} of {counted.n}" if counted.n else "control on no images"
-    why = f"the positive control shows no effect beyond {margin:.0%}"
+    found = worth(control, tail(0.95))
+    shown = f"control {found.share:.1%} of {found.seen}" if found.seen else NO_IMAGES
+    why = f"the positive control shows no effect beyond {percent(margin)}"
     return _beside(verdict, exceeds(control, margin), shown, why)
 
 
@@ -91,9 +97,10 @@ def beside_another(verdict: Verdict, control: Verdict, what: str) -> Verdict:
         >>> beside_another(negligible(nothing, 0.1), greater(some, nothing, 0.05), "all").outcome
         <Outcome.SUPPORTED: 'supported'>
     """
-    if not verdict.n:
+    if math.isnan(verdict.estimate):
         return verdict
-    shown = f"control {number(control.estimate, control.unit)}: {control.outcome}"
+    shown = f"control {amount(control.estimate, control.unit)}: {control.outcome}"
+    shown = NO_IMAGES if math.isnan(control.estimate) else shown
     return _beside(verdict, control, shown, f"the control is not shown: {what}")
 
 
@@ -105,7 +112,17 @@ def _beside(verdict: Verdict, beside: Verdict, shown: str, why: str) -> Verdict:
         return replace(verdict, fragile=verdict.fragile or beside.fragile)
     few = beside.reason in (FEW_IMAGES, FEW_CLUSTERS) and beside.p < beside.p_against
     cause = beside.reason if few else CONTROL_FAILED
-    return replace(verdict, outcome=UNDECIDED, why=why, cause=cause, fragile=beside.fragile)
+    return _void(verdict, why, cause, fragile=beside.fragile)
+
+
+def _void(verdict: Verdict, why: str, cause: str, fragile: bool) -> Verdict:
+    """Undecided, and so on average, too."""
+    average = verdict.on_average
+    if average and average.outcome == SUPPORTED:
+        average = replace(average, outcome=UNDECIDED, why=why, cause=cause)
+    return replace(
+        verdict, outcome=UNDECIDED, why=why, cause=cause, fragile=fragile, on_average=average
+    )
 
 
 def where_alive(verdict: Verdict, reached: Seen | None, more_than: Number = 0.5) -> Verdict:
@@ -128,12 +145,17 @@ def where_alive(verdict: Verdict, reached: Seen | None, more_than: Number = 0.5)
         >>> where_alive(nothing, np.zeros(90, bool)).why
         'the intervention did nothing on 90 of 90 images'
     """
-    if not verdict.n or reached is None:
+    if math.isnan(verdict.estimate) or reached is None:
         return verdict
     alive, n = totals(reached).count, len(seen(reached))
-    if exceeds(reached, more_than).outcome == SUPPORTED:
-        return replace(verdict, dead=max(verdict.dead, n - alive))
+    acts = exceeds(reached, more_than)
+    if acts.outcome == SUPPORTED:
+        return replace(
+            verdict, dead=max(verdict.dead, n - alive), fragile=verdict.fragile or acts.fragile
+        )
     why, cause = f"the intervention did nothing on {n - alive} of {n} images", DID_NOTHING
     if n and seen(reached).values.mean() > more_than:
         why, cause = f"its intervention did something on {alive} images, which are few", FEW_IMAGES
-    return replace(verdict, outcome=UNDECIDED, why=why, cause=cause, dead=n - alive, fragile=False)
+    if not n:
+        why, cause = "its intervention was made on no image", DID_NOTHING
+    return _void(replace(verdict, dead=n - alive), why, cause, fragile=False)

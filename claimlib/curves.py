@@ -306,6 +306,11 @@ def peaks(
             f"given {len(places)} places. Pass a number and a place for every point."
         )
     inside = (places >= low) & (places <= high)
+    if not np.isfinite(places).all() or inside.all() or not inside.any():
+        raise ClaimError(
+            f"Of the places {places.tolist()}, {int(inside.sum())} lie from {low:g} to {high:g}. "
+            "Pass finite ones, some of them inside and some outside: else there is no question."
+        )
     found = _peak(sample, places, inside, level)
     mean = Sums.of(sample).mean
     lead = sample.values[:, mean.argmax()] - sample.values.mean(axis=1)
@@ -399,6 +404,11 @@ def _within(
     if not isinstance(sample, Mean) and not len(sample):
         return no_images(kind, required)
     least, most = sample.bounds if isinstance(sample, Mean) else bounds
+    if low <= least and high >= most:
+        raise ClaimError(
+            f"Every mean lies from {low:g} to {high:g}, since values lie from {least:g} to "
+            f"{most:g}. Pass a range that some do not lie in."
+        )
     verdict = _placed(
         _mean_of(sample, bounds),
         low=-math.inf if low <= least else low,

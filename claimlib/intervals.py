@@ -16,12 +16,10 @@ from scipy.optimize import bisect
 from scipy.special import betaincinv, ndtr, ndtri, stdtrit
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from claimlib.clusters import Sums, effective, resampled
+from claimlib.clusters import FEWEST, Sums, effective, resampled
 from claimlib.samples import Clustered, Number, Range, Totals, as_numbers, check_values, seen
 from claimlib.verdicts import tail
 
-# Images, and clusters of them, from which on a bootstrap's intervals cover what they say.
-FEWEST = 20
 SMALLEST_P = 1e-12
 
 
@@ -135,7 +133,7 @@ def of_mean(sample: Clustered | Float[np.ndarray, " image"], bounds: Range) -> B
     percentile, BCa, either of them widened, and Student's t. Where images share clusters, resamples
     of those vary too little, and of fewer than 20 none reaches beyond the means of single ones: the
     bounds are the outermost of these and of Student's t's with the jackknife's variance over
-    clusters; of fewer than 20, t's alone.
+    clusters; of fewer than 20, of t's and those that as many images of any spread would have.
 
     Where all clusters have one mean v, no resample differs, and a mean of `x` below has
     probability of at most ((x - low) / (v - low))^n to show that in n clusters (Markov), which
@@ -167,8 +165,9 @@ def of_mean(sample: Clustered | Float[np.ndarray, " image"], bounds: Range) -> B
         return of_any_mean(min(max(mean, low), high), sums.n, bounds)
     if clusters == sums.n:
         return _bootstrap(sums, bounds)
-    students = _students(sums, bounds)
-    return students if clusters < FEWEST else _outermost(students, _bootstrap(sums, bounds))
+    few = clusters < FEWEST
+    beside = of_any_mean(mean, clusters, bounds) if few else _bootstrap(sums, bounds)
+    return _outermost(_students(sums, bounds), beside)
 
 
 def _bootstrap(sums: Sums, bounds: Range) -> Bounds:

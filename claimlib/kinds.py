@@ -46,6 +46,7 @@ def is_number(value: Any) -> bool:
 
 
 SHARE = Bound("a share between 0 and 1", lambda value: is_number(value) and 0 <= value <= 1)
+PART = Bound("a share above 0 and up to 1", lambda value: is_number(value) and 0 < value <= 1)
 FINITE = Bound("a finite number", is_number)
 ABOVE_ZERO = Bound("a number above zero", lambda value: is_number(value) and value > 0)
 ABOVE_ONE = Bound("a number above one", lambda value: is_number(value) and value > 1)
@@ -63,7 +64,7 @@ KINDS: dict[str, Kind] = {
     "negligible": Kind(negligible, {"margin": SHARE}),
     "greater": Kind(greater, {"margin": SHARE}),
     "no-more": Kind(no_more, {"margin": SHARE}),
-    "minor": Kind(minor, {"part": SHARE}),
+    "minor": Kind(minor, {"part": PART}),
     "agrees": Kind(agrees, {"margin": SHARE}),
     "reproduces": Kind(reproduces, {"margin": SHARE}),
     "repeats": Kind(repeats, {"margin": SHARE}),

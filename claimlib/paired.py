@@ -18,6 +18,7 @@ from claimlib.samples import (
     Sample,
     Totals,
     Values,
+    as_numbers,
     check_number,
     check_values,
     is_clustered,
@@ -39,6 +40,7 @@ from claimlib.verdicts import (
     decide,
     further,
     no_images,
+    percent,
     tail,
 )
 
@@ -51,7 +53,7 @@ Pairs = Int[np.ndarray, "2 _"]  # images on which only the effect, only the cont
 
 def greater(effect: Effect, control: Effect, margin: Number = 0.0, level: float = 0.95) -> Verdict:
     """Does one arm do more than another on the same images, by more than a margin? More supports,
-    less refutes.
+    not more by the margin refutes.
 
     - Bools: two tests must agree, at this two-sided level; `p` is the larger one. Of no difference
       at all: every cluster's sign is a coin's (Fisher-Pitman; of single images that is McNemar's
@@ -69,7 +71,7 @@ def greater(effect: Effect, control: Effect, margin: Number = 0.0, level: float 
     **Arguments:** `margin`: the difference that is of no practical interest, as a share.
 
     **Raises:** `ClaimError` for arrays that differ in length or kind, values that are no
-    probabilities, and a margin that is no difference of shares.
+    probabilities, and a margin that is no share.
 
     !!! example
 
@@ -86,7 +88,7 @@ def greater(effect: Effect, control: Effect, margin: Number = 0.0, level: float 
 
 
 def _compared(effect: Effect, control: Effect, margin: Number, level: float) -> Verdict:
-    check_number("margin", margin, -1, 1)
+    check_number("margin", margin, 0, 1)
     if _both_counts(effect, control):
         return _counts(totals(effect), totals(control), margin, level)
     first, second = _pair(effect, control)
@@ -174,7 +176,7 @@ def minor(effect: Effect, whole: Effect, part: Number, level: float = 0.90) -> V
     """
     if not 0 < part <= 1:
         raise ClaimError(f"A part of {part:g} is no share. Pass a number above 0 and up to 1.")
-    required = f"< 0 points above {part:.0%} of the other"
+    required = f"< 0 points above {percent(part)} of the other"
     if _both_counts(effect, whole):
         counts = [totals(effect), totals(whole)]
         if not min(each.n for each in counts):
@@ -185,6 +187,8 @@ def minor(effect: Effect, whole: Effect, part: Number, level: float = 0.90) -> V
         first, second = _pair(effect, whole)
         if not len(first):
             return no_images("minor", required)
+        for arm in (first, second):
+            check_values(as_numbers(arm).values, (0.0, 1.0))
         contrast = first.values.astype(float) - part * second.values.astype(float)
         values = Clustered(contrast, first.clusters, first.weights)
         verdict = placed_mean(values, -math.inf, 0.0, (-float(part), 1.0), level, POINTS)

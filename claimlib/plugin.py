@@ -6,6 +6,7 @@ collected or reported.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from claimlib.claims import Claim, Subject, Trial
 
 Refutations = Mapping[tuple[str, str], str]
+# By claim, what a report says of each of its subjects where that has no verdict.
+KNOWN = pytest.StashKey[dict[tuple[Path, str], dict[str, str]]]()
 LOADED = pytest.StashKey["dict[Path, tuple[dict[str, Claim], Refutations]]"]()
 TESTED = pytest.StashKey[dict[tuple[Path, str], str]]()
 POSITION = pytest.StashKey[int]()
@@ -79,6 +82,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "claim(id): tests the claim of this id in claims.toml")
     config.stash[LOADED], config.stash[TESTED], config.stash[FOUND] = {}, {}, Found()
+    config.stash[KNOWN] = {}
     config.pluginmanager.register(config.stash[FOUND], "claimlib-found")
     folder = config.option.claims_report
     try:
@@ -138,7 +142,8 @@ def trial(request: pytest.FixtureRequest, claim_subject: "Subject") -> "Iterator
     node = request.node
     trial = Trial(claim_of(node), claim_subject)
     yield trial
-    found = [row(trial, verdict, node.stash[POSITION]) for verdict in trial.verdicts]
+    known = node.config.stash[KNOWN][trial.claim.paper.file, trial.claim.id]
+    found = [row(trial, verdict, node.stash[POSITION], known) for verdict in trial.verdicts]
     node.user_properties += [("claimlib.verdict", each) for each in found]
     if trial.pages:
         node.user_properties.append(("claimlib.pages", trial.pages))
@@ -147,8 +152,11 @@ def trial(request: pytest.FixtureRequest, claim_subject: "Subject") -> "Iterator
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item):
     result = yield
-    if _is_claim(item) and not item.funcargs["trial"].verdicts:  # pyright: ignore
-        pytest.fail(NO_VERDICT, pytrace=False)
+    if _is_claim(item):
+        trial: Trial = item.funcargs["trial"]  # pyright: ignore
+        if not trial.verdicts:
+            pytest.fail(NO_VERDICT, pytrace=False)
+        trial.end()  # a test that swallows its verdict passes no claim
     return result
 
 
@@ -270,7 +278,12 @@ def _params(definition: pytest.Function) -> list[Any]:
     """The subjects of a test as parameters."""
     claim = claim_of(definition)
     _refuse_a_second_test(definition, claim)
-    subjects = _subjects(definition, claim)
+    subjects = [
+        replace(each, asked=each.asked and each.label not in claim.not_on)
+        for each in _subjects(definition, claim)
+    ]
+    known = {each.label: each.missing for each in subjects if each.label not in claim.not_on}
+    definition.config.stash[KNOWN][claim.paper.file, claim.id] = known
     reasons = _reasons(definition, claim, [_known_as(subject) for subject in subjects])
     asked = [
         _param(subject, reasons.get(_known_as(subject))) for subject in subjects if subject.asked

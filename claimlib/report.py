@@ -19,10 +19,11 @@ LEGEND = (
 )
 
 
-def row(trial: Trial, verdict: Verdict, position: int) -> dict[str, Any]:
+def row(trial: Trial, verdict: Verdict, position: int, known: Mapping[str, str]) -> dict[str, Any]:
     """A verdict as plain data, which can travel between processes.
 
-    **Arguments:** `position`: of its test in the run.
+    **Arguments:** `position`: of its test in the run; `known`: by label of all subjects of the
+    claim what is said where one has no verdict.
     """
     return {
         "file": str(trial.claim.paper.file),
@@ -31,7 +32,7 @@ def row(trial: Trial, verdict: Verdict, position: int) -> dict[str, Any]:
         "note": trial.subject.note,
         "beside": trial.subject.beside,
         "group": trial.subject.group,
-        "missing": trial.subject.missing,
+        "known": dict(known),
         "position": position,
         "outcome": str(verdict.outcome),
         "reason": verdict.reason,
@@ -73,9 +74,12 @@ def verdict_page(rows: Iterable[Row]) -> str:
 def write(folder: Path, rows: Sequence[Row], pages: Mapping[str, str]) -> None:
     """Write verdicts.md, findings.md and the result pages of tests.
 
-    **Raises:** `ClaimError` where a file cannot be written.
+    **Raises:** `ClaimError` where a file cannot be written, and for a page of these names.
     """
     findings = "\n".join(f"    {line}" for line in lines(rows))
+    taken = sorted({"verdicts", "findings"} & set(pages))
+    if taken:
+        raise ClaimError(f"A result page is named {taken[0]!r}, as the report's own. Rename it.")
     texts = {
         "verdicts": f"# Verdicts\n\n{verdict_page(rows)}",
         "findings": f"# Findings\n\n{findings}\n",
@@ -146,34 +150,39 @@ def _paper_page(claims: Sequence[Claim], rows: Sequence[Row]) -> str:
     for each in rows:
         found.setdefault((each["claim"], each["label"]), []).append(_outcome(each))
     outcomes = {key: _together(several) for key, several in found.items()}
-    groups: dict[str, dict[str, str]] = {}
+    groups: dict[str, dict[str, None]] = {}
     for each in rows:
-        groups.setdefault(each["group"], {})[each["label"]] = each["missing"]
+        groups.setdefault(each["group"], {})[each["label"]] = None
     overviews = (
-        (f"### {group}\n\n" if group else "") + _overview(claims, rows, labels)
+        (f"### {group}\n\n" if group else "") + _overview(claims, rows, list(labels))
         for group, labels in groups.items()
     )
     parts = [LEGEND, *overviews, *_changes(rows, outcomes), *_notes(rows), _false(rows)]
     return "\n\n".join(filter(None, [*parts, *_reasons(claims, rows)])) + "\n"
 
 
-def _overview(claims: Sequence[Claim], rows: Sequence[Row], labels: Mapping[str, str]) -> str:
-    """The claims that have a verdict on any of some subjects, with what is required, and the
-    verdicts with their figures."""
+def _overview(claims: Sequence[Claim], rows: Sequence[Row], labels: Sequence[str]) -> str:
+    """The claims that have a verdict on any of some subjects, with what is required (in the cells
+    where that differs), and the verdicts with their figures."""
     found: dict[tuple[str, str], list[Row]] = {}
+    asked: dict[str, dict[str, None]] = {}
+    known: dict[str, dict[str, str]] = {}
     for each in rows:
         if each["label"] in labels:
             found.setdefault((each["claim"], each["label"]), []).append(each)
+            asked.setdefault(each["claim"], {})[each["required"]] = None
+            known.setdefault(each["claim"], {}).update(each["known"])
 
     def cell(claim: Claim, label: str) -> str:
         several = found.get((claim.id, label), [])
         if not several:
-            return "not applicable" if label in claim.not_on else labels[label]
-        figures = f"<br>{several[0]['figures']}" if len(several) == 1 else ""
-        return _together(list(map(_outcome, several))) + figures
+            return known[claim.id].get(label, "not applicable")
+        outcomes = _together(list(map(_outcome, several)))
+        differs = len(asked[claim.id]) > 1
+        return "<br>".join([outcomes, *_told(several, differs)])
 
     def required(claim: Claim) -> str:
-        return next(each["required"] for (id_, _), (each, *_) in found.items() if id_ == claim.id)
+        return " or ".join(asked[claim.id])
 
     judged = [claim for claim in claims if any((claim.id, label) in found for label in labels)]
     return table(
@@ -188,6 +197,12 @@ def _overview(claims: Sequence[Claim], rows: Sequence[Row], labels: Mapping[str,
             for claim in judged
         ]
     ).rstrip("\n")
+
+
+def _told(several: Sequence[Row], differs: bool) -> list[str]:
+    """The figures of one verdict on a subject, and what is required of it, where that differs."""
+    wanted = [f"required {each}" for each in dict.fromkeys(row["required"] for row in several)]
+    return [row["figures"] for row in several if len(several) == 1] + (wanted if differs else [])
 
 
 def _outcome(row: Row) -> str:

@@ -60,6 +60,8 @@ class Clustered:
     weights: Float[np.ndarray, " image"] | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.values, np.ndarray) or not self.values.ndim:
+            raise ClaimError(f"Clustered was given {self.values!r}. Pass an array, an image a row.")
         n, clusters = len(self.values), len(self.clusters)
         weights = n if self.weights is None else len(self.weights)
         if clusters != n or weights != n:
@@ -71,7 +73,7 @@ class Clustered:
             np.isfinite(self.weights).all() and (self.weights > 0).all()
         ):
             raise ClaimError("Clustered was given a weight that is no finite number above zero.")
-        if any(each is None for each in self.clusters):
+        if any(each is None or each != each for each in self.clusters):
             raise ClaimError("Clustered was given None for a cluster. Name each image's own.")
 
     def __len__(self) -> int:
@@ -157,7 +159,9 @@ def as_numbers(sample: Clustered) -> Clustered:
 
 
 def totals(sample: Sample) -> Totals:
-    """On how many images it happened, and of how many.
+    """On how many images it happened, and of how many, whatever they count for.
+
+    **Raises:** `ClaimError` for anything but a bool for each image.
 
     !!! example
 
@@ -167,6 +171,11 @@ def totals(sample: Sample) -> Totals:
     if isinstance(sample, Totals):
         return sample
     values = seen(sample).values
+    if values.dtype != bool or values.ndim != 1:
+        raise ClaimError(
+            f"Images were to be counted, and {values.dtype} numbers of shape {values.shape} were "
+            "given. Pass a bool for each image: whether it happened on it."
+        )
     return Totals(int(values.sum()), len(values))
 
 

@@ -35,6 +35,7 @@ from claimlib.verdicts import (
     further,
     no_images,
     number,
+    percent,
     tail,
 )
 
@@ -116,7 +117,7 @@ def exceeds(sample: Sample, threshold: Number, level: float = 0.95) -> Verdict:
         sample,
         found,
         kind="exceeds",
-        required=f"> {threshold:.0%}",
+        required=f"> {percent(threshold)}",
         threshold=threshold,
         level=level,
         is_above=True,
@@ -147,7 +148,7 @@ def negligible(sample: Sample, margin: Number, level: float = 0.90) -> Verdict:
         sample,
         found,
         kind="negligible",
-        required=f"< {margin:.0%}",
+        required=f"< {percent(margin)}",
         threshold=margin,
         level=level,
         is_above=False,
@@ -299,7 +300,7 @@ def _check_share(bound: Number) -> None:
 def _too_coarse(printed: Totals, margin: Number) -> str:
     return (
         f"a printed {printed.count} of {printed.n} is too coarse: not even its own share, on any "
-        f"number of images, agrees to within {margin:.0%}"
+        f"number of images, agrees to within {percent(margin)}"
     )
 
 
@@ -359,6 +360,6 @@ def _share(
         p_against=p_against,
         alpha=alpha,
         detectable=f"could have shown {detectable}" if detectable else TOO_FEW,
-        why=f"the interval includes {threshold:.0%}" if decided == UNDECIDED else "",
+        why=f"the interval includes {percent(threshold)}" if decided == UNDECIDED else "",
         fragile=any(outcome(each) != decided for each in others if 0 <= each <= 1),
     )

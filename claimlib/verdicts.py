@@ -115,7 +115,9 @@ class Verdict:
         since the estimate lies so near its bound that ten times as many would not decide."""
         if self.outcome != UNDECIDED:
             return ""
-        cause = dict(self.parts)[self.decided_by].reason if self.parts else self.cause
+        cause = self.cause
+        if self.parts and not cause:
+            cause = dict(self.parts)[self.decided_by].reason
         if cause or self.threshold is None or math.isnan(self.estimate):
             return cause or FEW_IMAGES
         off = abs(self.estimate - self.threshold)
@@ -143,14 +145,14 @@ class Verdict:
             estimate = number(self.estimate, self.unit)
             counted = f"{estimate}, required {self.required} (counted, not sampled)"
             return _joined(counted, self.control, self.why)
-        dead = f"it did nothing on {self.dead} of them" if self.dead and not self.why else ""
+        dead = f"it did nothing on {self.dead} images" if self.dead and not self.why else ""
         return _joined(self._estimate(), self.detectable, self.control, dead, self.why)
 
     def _estimate(self) -> str:
         estimate, low, high = (number(each, self.unit) for each in (self.estimate, *self.interval))
         unit = "" if self.unit == "%" else self.unit
         found = " ".join(filter(None, [f"{estimate} [{low}, {high}]", unit]))
-        test = f"{self.level:.0%} interval, {self._test()}"
+        test = f"{percent(self.level)} interval, {self._test()}"
         return f"{found}, {self._n}, required {self.required} ({test})"
 
     def _test(self) -> str:
@@ -176,7 +178,7 @@ def number(value: float | int, unit: str) -> str:
         return f"{float(value):z.1%}"
     if unit == POINTS:
         return f"{100 * float(value):z.1f}"
-    return f"{value:,.0f}" if 1000 <= abs(value) < math.inf else f"{float(value):z.3g}"
+    return f"{value:,.0f}" if 999.5 <= abs(value) < math.inf else f"{float(value):z.3g}"
 
 
 def amount(value: float | int, unit: str) -> str:
@@ -300,8 +302,21 @@ def counted_equal(value: float | int, expected: float | int, unit: str = "") -> 
     return _counted("counted-equal", value, value == expected, amount(expected, unit), unit)
 
 
+def percent(share: float | int) -> str:
+    """A bound as it is written, without digits that it does not have.
+
+    !!! example
+
+        >>> percent(0.5), percent(0.025), percent(0.07)
+        ('50%', '2.5%', '7%')
+    """
+    return f"{float(100 * share):.6g}%"
+
+
 def _counted(kind: str, value: float | int, holds: bool, required: str, unit: str) -> Verdict:
     figure = float(value)
+    if math.isnan(figure):
+        raise ClaimError(f"{kind} was given {value}. Pass the number that was counted.")
     return Verdict(
         kind=kind,
         outcome=SUPPORTED if holds else REFUTED,

@@ -50,6 +50,7 @@ def pytest_claim_subjects(config: pytest.Config, claim: Claim) -> list[Subject]:
         means_it = _speaks_of(claim, own, limited=config.option.vlm_limit is not None)
         asked = runs_of(claim, named, protocols) if means_it else []
     others = [run for run in runs_of(claim, None, list(PROTOCOLS)) if run not in asked]
+    others += _not_printed(claim)
     known = (replace(subject_of(run, config), asked=False) for run in others)
     return [*(subject_of(run, config) for run in asked), *known]
 
@@ -98,6 +99,13 @@ def runs_of(claim: Claim, named: list[str] | None, protocols: list[str] | None) 
         *(Run(model, kind="published") for model in published),
         *(Run(model, protocol) for model in models for protocol in protocols),
     ]
+
+
+def _not_printed(claim: Claim) -> list[Run]:
+    """The models of a claim for which the paper prints no figures of it."""
+    printed = claim.subjects.get("published", [])
+    models = [model for model in claim.subjects["models"] if model not in printed]
+    return [Run(model, kind="published") for model in models]
 
 
 def _speaks_of(claim: Claim, own_images: bool, limited: bool = False) -> bool:

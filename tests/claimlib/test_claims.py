@@ -144,7 +144,7 @@ NO_NUMBER = ('"576"', "true", "nan", "inf", "{ a = 1 }")
             ("within-factor", "factor", value, "a number above one")
             for value in ("1", "0.5", "inf", '"2"')
         ),
-        ("minor", "part", "1.5", "a share between 0 and 1"),
+        *(("minor", "part", value, "a share above 0 and up to 1") for value in ("0", "1.5", "nan")),
         ("greater", "margin", "-0.1", "a share between 0 and 1"),
         *(("increases", "margin", value, "a finite number") for value in NO_NUMBER),
         *(("counted-above", "threshold", value, "a finite number") for value in NO_NUMBER),
@@ -192,7 +192,7 @@ def samples_for(kind: str) -> tuple[list, dict]:
         "agrees": ([hits, Totals(20, 60)], {}),
         "exists": ([hits, hits], {}),
         "increases": ([curves, [0, 1]], {}),
-        "peaks": ([curves, [0, 1]], {"unit": "layers"}),
+        "peaks": ([curves, [0, 0.5]], {"unit": "layers"}),
         "within": ([values], {"bounds": (0, 2)}),
         "near": ([values, 0.5], {"scale": 0.5}),
         "within-factor": ([values, 0.5], {}),

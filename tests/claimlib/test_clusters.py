@@ -38,14 +38,22 @@ def plainly(values: np.ndarray, clusters: np.ndarray, weights: np.ndarray, alpha
 @pytest.mark.parametrize("n", [30, 90, 300])
 def test_what_clustered_images_are_worth_is_korn_and_graubards(n, alpha):
     rng = np.random.default_rng(n)
-    clusters = rng.integers(0, 15, n)
-    values = rng.random(n) < rng.beta(1, 2, 15)[clusters]
+    clusters = np.r_[np.arange(25), rng.integers(0, 25, n - 25)]
+    values = rng.random(n) < rng.beta(1, 2, 25)[clusters]
     for weights in (np.ones(n), rng.uniform(0.5, 2, n)):
         found = effective(Clustered(values, clusters, weights), alpha)
         assert found == pytest.approx(plainly(values * 1.0, clusters, weights, alpha))
     assert effective(Clustered(values, clusters), alpha) == pytest.approx(
         plainly(values * 1.0, clusters, np.ones(n), alpha)
     )
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 1])
+def test_images_of_few_clusters_are_worth_no_more_than_these(share):
+    """Of fewer than 20, whose variance is hardly known."""
+    hits = np.random.default_rng(1).random(960) < share
+    assert effective(Clustered(hits, np.arange(960) % 19), 0.05) == 19
+    assert effective(Clustered(hits, np.arange(960) % 20), 0.05) > 100
 
 
 @pytest.mark.parametrize("count", [0, 1, 20, 39])

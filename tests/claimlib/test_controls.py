@@ -14,10 +14,12 @@ from claimlib.controls import (
     beside_positive_control,
     where_alive,
 )
+from claimlib.curves import within
+from claimlib.errors import ClaimError
 from claimlib.paired import greater
-from claimlib.samples import Clustered, Totals
+from claimlib.samples import Clustered, Mean, Totals
 from claimlib.shares import exceeds, negligible
-from claimlib.verdicts import REFUTED, SUPPORTED, UNDECIDED
+from claimlib.verdicts import REFUTED, SUPPORTED, UNDECIDED, counted_above, in_every_setting
 
 
 def some(count: int, n: int) -> np.ndarray:
@@ -120,7 +122,7 @@ def test_no_images_stay_undecided_beside_any_control():
 def test_a_control_with_a_verdict_of_its_own_must_be_supported():
     absence, moved = negligible(some(0, 100), 0.1), some(40, 100)
     shown = beside_another(absence, greater(moved, some(5, 100), 0.05), "all layers")
-    assert (shown.outcome, shown.control) == (SUPPORTED, "control 35.0: supported")
+    assert (shown.outcome, shown.control) == (SUPPORTED, "control 35.0 points: supported")
     failed = beside_another(absence, greater(some(8, 100), some(5, 100), 0.05), "all layers")
     assert (failed.outcome, failed.cause) == (UNDECIDED, "control failed")
     assert failed.why == "the control is not shown: all layers"
@@ -175,6 +177,36 @@ def test_a_living_intervention_on_few_images_is_not_called_dead(n):
     assert f"did something on {n} images, which are few" in str(found)
     dead = where_alive(negligible(some(0, 90), 0.1), some(0, n))
     assert dead.reason == "did nothing"
+
+
+def test_a_control_around_all_settings_takes_the_average_along():
+    """An instrument that does nothing supports no average, and says why."""
+    nothing = some(0, 90)
+    part = negligible(nothing, 0.1)
+    whole = in_every_setting({"a": part, "b": part}, on_average=part)
+    for found, reason in (
+        (where_alive(whole, some(0, 90)), "did nothing"),
+        (beside_positive_control(whole, nothing, 0.1), "control failed"),
+        (beside_negative_control(whole, nothing, nothing), "control failed"),
+        (beside_another(whole, greater(nothing, nothing, 0.05), "all"), "control failed"),
+    ):
+        assert (found.outcome, found.reason) == (UNDECIDED, reason)
+        assert found.on_average is not None
+        assert (found.on_average.outcome, found.on_average.reason) == (UNDECIDED, reason)
+
+
+def test_what_was_counted_stands_beside_controls_too():
+    counted = counted_above(0.99, 0.95)
+    assert where_alive(counted, some(0, 90)).reason == "did nothing"
+    assert beside_positive_control(counted, some(0, 90), 0.1).reason == "control failed"
+
+
+def test_a_printed_mean_has_no_control_on_images():
+    mean = Mean(25.0, 170, (0, 33))
+    found = within(mean, 16, 33)
+    assert beside_negative_control(found, mean, None).control == "no control was printed"
+    with pytest.raises(ClaimError, match="Pass None where none is"):
+        beside_negative_control(found, mean, some(3, 170))
 
 
 def test_a_control_that_few_images_tell_apart_has_not_failed():

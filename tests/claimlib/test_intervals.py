@@ -14,7 +14,17 @@ from scipy.stats import binom, norm, t
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from claimlib.clusters import effective
-from claimlib.intervals import Bounds, apart, of_mean, of_pair, of_seen, of_share, score_p, widened
+from claimlib.intervals import (
+    Bounds,
+    apart,
+    of_any_mean,
+    of_mean,
+    of_pair,
+    of_seen,
+    of_share,
+    score_p,
+    widened,
+)
 from claimlib.samples import Clustered, Totals, seen
 from claimlib.shares import wilson
 
@@ -205,12 +215,17 @@ def test_a_mean_over_uneven_clusters_lies_where_it_should(icc):
     assert outside.max() <= 400 * (0.05 + 0.03)
 
 
-def test_few_clusters_have_students_interval():
+def test_few_clusters_have_the_interval_of_as_many_images_of_any_spread():
+    """And no narrower one than Student's."""
     values = np.random.default_rng(0).beta(1, 2, 12)
     copied = Clustered(np.repeat(values, 5), np.repeat(np.arange(12), 5))
     half = 2.20099 * values.std(ddof=1) / np.sqrt(12)
     expected = (values.mean() - half, values.mean() + half)
-    assert of_mean(copied, (0.0, 1.0)).interval(0.95) == pytest.approx(expected, abs=1e-5)
+    low, high = of_mean(copied, (0.0, 1.0)).interval(0.95)
+    widest = of_any_mean(float(values.mean()), 12, (0, 1)).interval(0.95)
+    assert (low, high) == pytest.approx(widest)
+    assert low < expected[0]
+    assert high > expected[1]
 
 
 @pytest.mark.parametrize("clusters", [12, 40])

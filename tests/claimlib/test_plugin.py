@@ -455,6 +455,35 @@ def test_a_mistake_in_a_conftests_own_code_shows_where(foreign):
     result.stdout.fnmatch_lines(["*conftest.py:1: *", "E * ZeroDivisionError*"])
 
 
+SWALLOWED = """try:
+        trial.check(trial.claim.rule(Totals({heads}, 100)))
+    except BaseException:
+        pass"""
+
+
+@pytest.mark.parametrize(("heads", "outcome"), [(90, "passed"), (20, "failed"), (52, "undecided")])
+def test_a_test_that_swallows_its_verdict_passes_no_claim(foreign, heads, outcome):
+    foreign.write(claims_toml=paper(), test_coin=body_of(SWALLOWED.format(heads=heads)))
+    result = foreign.run()
+    assert f"1 {outcome}" in result.stdout.str()
+
+
+def test_a_claim_is_not_run_on_a_subject_that_it_does_not_apply_to(foreign):
+    reason = '{ euro = "Its edge is too thick." }'
+    subjects = "from claimlib import Subject\n\ndef pytest_claim_subjects(config, claim):\n"
+    subjects += "    return [Subject('dime'), Subject('euro')]"
+    foreign.write(
+        claims_toml=paper(entry("coin", not_on=reason), entry("other")),
+        conftest=subjects,
+        test_coin=tossed(90),
+        test_other=tossed(90, id="other"),
+    )
+    page = foreign.report()["verdicts.md"]
+    rows = [line for line in page.splitlines() if "| `" in line]
+    assert "not applicable" in rows[0]
+    assert "not applicable" not in rows[1]
+
+
 def test_a_claim_whose_test_hands_in_no_verdict_fails(foreign):
     foreign.write(claims_toml=paper(), test_coin=body_of("assert trial.claim.id"))
     result = foreign.run()

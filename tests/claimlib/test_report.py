@@ -33,7 +33,7 @@ def row(file: Path, claim: str, label: str, outcome: str = "supported", **more) 
     """A verdict as a run hands it to its report."""
     texts = ("note", "beside", "group", "line", "short", "reason", "on_average", "figures")
     plain = dict.fromkeys(texts, "") | {"file": str(file), "position": 0, "parts": []}
-    plain |= {"missing": "not run", "required": "> 50%", "may_err": 0.05, "fragile": False}
+    plain |= {"known": {}, "required": "> 50%", "may_err": 0.05, "fragile": False}
     return plain | {"claim": claim, "label": label, "outcome": outcome} | more
 
 
@@ -49,7 +49,7 @@ def on_coins(tmp_path: Path) -> partial:
 def test_a_page_has_a_row_per_claim_and_a_column_per_subject(on_coins):
     """What is fragile is marked."""
     rows = [
-        on_coins("spun", "mine", "refuted"),
+        on_coins("spun", "mine", "refuted", known={"mine": "not run", "yours": "not run"}),
         on_coins("bent", "mine", "supported", fragile=True),
         on_coins("bent", "yours", "undecided"),
     ]
@@ -91,10 +91,11 @@ def test_notes_stand_once_below_in_the_order_of_the_subjects(on_coins):
 
 
 def test_groups_of_subjects_have_a_table_each(on_coins):
-    """With the claims that have a verdict there, and why there is none on another subject."""
+    """With the claims that have a verdict there, and what is said where one has none: of its own
+    subjects what they say, of others that it does not apply."""
     rows = [
-        on_coins("bent", "printed", group="As published", missing="not printed"),
-        on_coins("spun", "also printed", group="As published", missing="not printed"),
+        on_coins("bent", "printed", group="As published", known={"also printed": "not printed"}),
+        on_coins("spun", "also printed", group="As published"),
         on_coins("bent", "mine", group="Measured"),
         on_coins("bent", "euro", group="Measured"),
         on_coins("spun", "mine", group="Measured"),
@@ -102,8 +103,31 @@ def test_groups_of_subjects_have_a_table_each(on_coins):
     page = verdict_page(rows)
     assert re.findall("^### (.*)$", page, flags=re.MULTILINE) == ["As published", "Measured"]
     found = [line[4:] for line in cells(page)]
-    assert found[2:4] == [["supported<br>", "not printed"], ["not printed", "supported<br>"]]
+    assert found[2:4] == [["supported<br>", "not printed"], ["not applicable", "supported<br>"]]
     assert found[6:] == [["supported<br>", "supported<br>"], ["supported<br>", "not applicable"]]
+
+
+def test_where_subjects_ask_for_other_bounds_each_cell_says_its_own(on_coins):
+    rows = [
+        on_coins("bent", "one", required="within 0.1 of 0.2"),
+        on_coins("bent", "two", "refuted", required="within 0.1 of 0.9"),
+        on_coins("spun", "one"),
+        on_coins("spun", "two"),
+    ]
+    bent, spun = (line[3:] for line in cells(verdict_page(rows))[2:4])
+    assert bent == [
+        "within 0.1 of 0.2 or within 0.1 of 0.9",
+        "supported<br><br>required within 0.1 of 0.2",
+        "refuted<br><br>required within 0.1 of 0.9",
+    ]
+    assert spun == ["> 50%", "supported<br>", "supported<br>"]
+
+
+@pytest.mark.parametrize("name", ["verdicts", "findings"])
+def test_a_page_does_not_take_the_place_of_the_reports_own(on_coins, tmp_path, name):
+    with pytest.raises(ClaimError, match=f"named '{name}', as the report's own"):
+        write(tmp_path / "report", [on_coins("bent", "mine")], {name: "mine"})
+    assert not (tmp_path / "report").exists()
 
 
 def test_an_undecided_says_why_and_an_average_stands_beside(on_coins):
@@ -139,9 +163,9 @@ def test_a_row_is_plain_data_for_every_kind_of_verdict():
     average = exceeds(np.ones(30, bool), 0.5)
     whole = in_every_setting({"a": average, "b": exceeds(np.zeros(0, bool), 0.5)}, average)
     for verdict in (average, whole, greater(np.ones(9, bool), np.zeros(9, bool))):
-        found = row_of(Trial(claim, Subject("mine")), verdict, 0)
+        found = row_of(Trial(claim, Subject("mine")), verdict, 0, {"mine": "not run"})
         assert json.loads(json.dumps(found)) == found
-        assert {type(value) for value in found.values()} <= {str, int, float, bool, list}
+        assert {type(value) for value in found.values()} <= {str, int, float, bool, list, dict}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 Fails if an image loses its category or its weight, or if a sample that makes no sense is taken.
 """
 
+import math
+
 import numpy as np
 import pytest
 from jaxtyping import TypeCheckError
@@ -92,3 +94,15 @@ def test_pooled_settings_keep_what_their_images_count_for():
     both = pooled([weighed, even])
     assert both.weights is not None
     assert both.weights.tolist() == [0.375, 0.125, 0.25, 0.25]
+
+
+@pytest.mark.parametrize("values", [np.full(10, 0.009), np.ones((10, 3), bool), np.arange(3)])
+def test_only_bools_of_single_images_are_counted(values):
+    with pytest.raises(ClaimError, match="Pass a bool for each image"):
+        totals(Clustered(values, np.arange(len(values))))
+
+
+@pytest.mark.parametrize("clusters", [[math.nan] * 2, [None, "a"]])
+def test_a_cluster_has_a_name(clusters):
+    with pytest.raises(ClaimError, match="Name each image's own"):
+        Clustered(np.ones(2, bool), clusters)

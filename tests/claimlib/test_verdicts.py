@@ -19,7 +19,7 @@ from claimlib.curves import within
 from claimlib.errors import ClaimError
 from claimlib.paired import greater, no_more
 from claimlib.samples import Totals
-from claimlib.shares import exceeds
+from claimlib.shares import exceeds, negligible
 from claimlib.tables import reproduces
 from claimlib.verdicts import (
     REFUTED,
@@ -312,7 +312,7 @@ def test_a_sentence_says_on_how_many_images_nothing_was_done():
     verdict = exceeds(np.arange(300) < 250, 0.5)
     alive = where_alive(verdict, np.arange(300) < 240)
     assert (alive.outcome, alive.dead) == (SUPPORTED, 60)
-    assert "it did nothing on 60 of them" in str(alive)
+    assert "it did nothing on 60 images" in str(alive)
     assert where_alive(alive, np.ones(300, bool)).dead == 60
 
 
@@ -337,3 +337,15 @@ def test_a_verdict_says_what_images_that_share_clusters_are_worth():
 def test_too_few_images_are_told_from_too_few_clusters(effective, reason):
     assert judged(0.1, effective=effective, threshold=0.91).reason == reason
     assert judged(0.1, effective=effective, threshold=0.944).reason == "at the bound"
+
+
+@pytest.mark.parametrize(("share", "shown"), [(0.025, "2.5%"), (0.005, "0.5%"), (0.5, "50%")])
+def test_bounds_are_printed_as_they_are(share, shown):
+    assert f"required > {shown} " in str(exceeds(Totals(20, 1000), share))
+    assert f"required < {shown} " in str(negligible(Totals(20, 1000), share))
+
+
+@pytest.mark.parametrize("counted", [counted_above, counted_equal])
+def test_what_is_no_number_is_not_counted(counted):
+    with pytest.raises(ClaimError, match="Pass the number that was counted"):
+        counted(math.nan, 3)

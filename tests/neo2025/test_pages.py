@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta
 
@@ -332,15 +332,15 @@ def with_arms(*images: dict[str, Row]) -> MeasuredTable:
 
 
 def test_an_arm_that_did_nothing_or_was_not_run_is_listed():
-    alive = Row("object", False, tokens=3, moved=True)
-    dead = Row("random 5", True, tokens=5, moved=False)
+    alive = Row("object", False, tokens=3, moved=True, reached=True)
+    dead = Row("random 5", True, tokens=5, moved=False, reached=False)
     empty = Row("register", tokens=0, moved=False)
     never = Row("elsewhere object", tokens=0, moved=False)
     some = {"object": alive, "random 5": dead, "register": empty, "elsewhere object": never}
     other = {
         "object": alive,
-        "random 5": replace(dead, moved=True),
-        "register": Row("register", True, tokens=2, moved=True),
+        "random 5": replace(dead, reached=True),
+        "register": Row("register", True, tokens=2, moved=True, reached=True),
         "elsewhere object": never,
     }
     table = with_arms(some, some, other)
@@ -357,6 +357,17 @@ def test_an_arm_that_did_nothing_or_was_not_run_is_listed():
         "random 5 (5.0)": counted(0, 3),
         "elsewhere object (none)": "none",
     }
+
+
+def test_an_image_that_has_no_place_for_an_arm_is_listed():
+    """A design leaves it out: there is no row, not even an empty one."""
+    both = {
+        "object": Row("object", False, tokens=3, reached=True),
+        "elsewhere object": Row("elsewhere object", True, tokens=3, reached=True),
+    }
+    table = with_arms(both, {"object": both["object"]}, both)
+    page = ablation_page(table, table, None)
+    assert idle(page) == ["- VQA, elsewhere object: no place for it on 1"]
 
 
 def test_blocked_edges_are_dead_where_their_targets_did_not_change():
@@ -503,6 +514,7 @@ def test_the_lens_page_has_the_papers_two_numbers():
         assert told == [mine + more for mine, more in zip(ours, added, strict=True)]
 
 
+@settings(deadline=None)
 @given(curves=st.lists(st.lists(st.integers(0, 3), min_size=5, max_size=5), max_size=6))
 def test_a_best_layer_is_one_that_no_other_exceeds(curves):
     none = [0] * 5

@@ -31,29 +31,30 @@ def measured(*examples: Finished, task: str = "VQA") -> MeasuredTable:
     return MeasuredTable(Table.of(task, examples))
 
 
-TABLE = measured(
+EXAMPLES = (
     example(
         "1",
         "dog",
-        Row("object", False, 0.1, 4, moved=True),
+        Row("object", False, 0.1, 4, moved=True, reached=True),
         Row("register", tokens=0, moved=False),
         Row(ALL, False, 0.2, 4, moved=True, reached=True),
     ),
     example(
         "2",
         "cat",
-        Row("object", True, 0.8, 6, moved=False),
-        Row("register", True, 0.9, 2, moved=True),
+        Row("object", True, 0.8, 6, moved=False, reached=True),
+        Row("register", True, 0.9, 2, moved=True, reached=True),
         Row(ALL, True, 0.9, 6, moved=False, reached=True),
     ),
     example(
         "3",
         "dog",
-        Row("object", False, 0.3, 5, moved=True),
+        Row("object", False, 0.3, 5, moved=True, reached=False),
         Row("register", tokens=0, moved=False),
         Row(ALL, True, 0.7, 5, moved=True, reached=False),
     ),
 )
+TABLE = measured(*EXAMPLES)
 
 
 def told(sample: Clustered) -> tuple[list[object], list[str]]:
@@ -83,20 +84,25 @@ def test_curves_and_doubts_have_a_row_per_image_and_its_category():
     assert [[*each.clusters] for each in doubts] == [["dog", "cat", "dog"]] * 2
 
 
-def test_an_ablation_is_alive_where_it_moved_the_answer():
-    assert told(TABLE.alive("VQA", "object")) == ([True, False, True], ["dog", "cat", "dog"])
-
-
-def test_blocked_edges_are_alive_where_they_reached_their_targets():
-    """Whether or not they moved the answer."""
-    assert told(TABLE.alive("VQA", ALL)) == ([True, True, False], ["dog", "cat", "dog"])
+@pytest.mark.parametrize("arm", ["object", ALL])
+def test_an_arm_is_alive_where_it_changed_hidden_states(arm):
+    """Whether or not it moved the answer."""
+    assert told(TABLE.alive("VQA", arm)) == ([True, True, False], ["dog", "cat", "dog"])
 
 
 def test_where_an_arm_was_empty_it_is_counted_and_left_out():
     assert (TABLE.empty("VQA", "register"), TABLE.empty("VQA", "object")) == (2, 0)
     assert len(TABLE.alive("VQA", "register")) == 1
-    assert TABLE.tokens("register").tolist() == [2.0]
-    assert TABLE.tokens("object").tolist() == [4.0, 6.0, 5.0]
+    assert told(TABLE.tokens("object")) == ([4.0, 6.0, 5.0], ["dog", "cat", "dog"])
+
+
+def test_an_image_in_which_an_arm_is_empty_has_no_tokens_of_it():
+    """Each image once, whatever is asked about it."""
+    assert told(TABLE.tokens("register")) == ([0.0, 2.0, 0.0], ["dog", "cat", "dog"])
+    both = MeasuredTable(
+        Table.joined([measured(*EXAMPLES, task=task).rows for task in ("VQA", "polling")])
+    )
+    assert told(both.tokens("register")) == told(TABLE.tokens("register"))
 
 
 def test_a_table_has_the_arms_that_were_run_and_tells_its_yields():
