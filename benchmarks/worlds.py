@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from types import SimpleNamespace
 from typing import NamedTuple
+from zlib import crc32
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -258,7 +259,7 @@ class Drawn:
     """One draw of both tables: on which images each arm takes the right answer away."""
 
     def __init__(self, world: World, rng: np.random.Generator):
-        self.world, self.rng = world, rng
+        self.world, self._seed = world, int(rng.integers(2**32))
         self.shared = latent(world.icc)
         tasks = [task for task in world.sizes if task != "lens"]
         self.categories = {task: _categories(world, rng, world.sizes[task]) for task in tasks}
@@ -268,6 +269,10 @@ class Drawn:
         self._layers: dict[str, Float[np.ndarray, "image layer"]] = {}
         n = max(world.sizes[task] for task in tasks)
         self.yields = {task: {"filter 1": 4318, "filter 2": n} for task in tasks}
+
+    def _rng(self, *names: str) -> np.random.Generator:
+        """What is drawn of an arm is the same whatever was asked before."""
+        return np.random.default_rng([self._seed, crc32("/".join(names).encode())])
 
     def has(self, arm: str) -> bool:
         return True
@@ -291,7 +296,9 @@ class Drawn:
     def tokens(self, arm: str) -> Clustered:
         categories = max(self.categories.values(), key=len)
         mean = self.world.tokens.get(arm, 1.0) * load_figures().tokens[arm]
-        size = gamma.ppf(ndtr(normal(categories, self.world.icc, self.rng)), 9, scale=mean / 9)
+        size = gamma.ppf(
+            ndtr(normal(categories, self.world.icc, self._rng("tokens", arm))), 9, scale=mean / 9
+        )
         return Clustered(np.clip(size, 0, VISUAL), categories)
 
     def _seen(self, task: str, values: np.ndarray) -> Clustered:
@@ -305,13 +312,14 @@ class Drawn:
             if self.world.same_images:
                 first = np.argsort(latent)[: round(share * len(latent))]
                 lost = np.isin(np.arange(len(latent)), first)
-                lost ^= self.rng.random(len(latent)) < FLIPS
+                lost ^= self._rng("flips", task, arm).random(len(latent)) < FLIPS
             self._lost[task, arm] = lost
         return self._lost[task, arm]
 
     def _latent(self, task: str, arm: str) -> Float[np.ndarray, " image"]:
         """Standard normal; half of what a category shares is the arm's own."""
-        categories, own = self.categories[task], self.rng.normal(size=CATEGORIES)
+        categories = self.categories[task]
+        own = self._rng("category", task, arm).normal(size=CATEGORIES)
         category = (self._category + own)[categories] / np.sqrt(2)
         noise = self._noise(task, arm)
         within = min(WITHIN, 1 - self.shared)
@@ -326,17 +334,18 @@ class Drawn:
         row, _, window = arm.partition(", ")
         layers = SLIDING.get(window) or WINDOWS.get(window)
         if layers is None:
-            return self.rng.normal(size=len(self.categories[task]))
+            return self._rng("own", task, arm).normal(size=len(self.categories[task]))
         row = "O+1 -> LTP" if row == TO_TEXT[1] else row
         if row not in self._layers:
-            self._layers[row] = self.rng.normal(size=(len(self.categories[task]), DEPTH))
+            size = len(self.categories[task]), DEPTH
+            self._layers[row] = self._rng("layers", task, row).normal(size=size)
         return self._layers[row][:, layers].sum(1) / np.sqrt(len(layers))
 
     def _doubt(self, task: str, arm: str) -> Float[np.ndarray, " image"]:
         """One minus the right token's probability."""
         lost = self._where(task, arm)
         alive = self.world.alive(arm) and arm != "clean"
-        noise = DOUBT_NOISE * alive * self.rng.normal(size=len(lost))
+        noise = DOUBT_NOISE * alive * self._rng("doubt", task, arm).normal(size=len(lost))
         share = self.world.effects(task, arm) if alive else 0.0
         return ndtr(_doubt(self._image[task], lost, share) + noise)
 

@@ -87,3 +87,13 @@ def test_at_their_bounds_claims_are_hardly_ever_decided(icc):
         for name, world in bound_worlds(which=200, icc=icc).items()
     )
     assert found["supported"] < 8
+
+
+def test_what_is_drawn_of_an_arm_does_not_hang_on_what_was_asked_before():
+    world, arms = paper_worlds()["paper, llava-1.5-7b, own"], ["object", "random 5", "register"]
+    one, other = (Drawn(world, np.random.default_rng(3)) for _ in range(2))
+    first = {arm: one.lost("polling", arm).values.tolist() for arm in arms}
+    other.doubts("VQA", ["O -> LTP, all", "clean"])
+    other.tokens("object")
+    assert {arm: other.lost("polling", arm).values.tolist() for arm in arms[::-1]} == first
+    assert first["object"] != first["random 5"]
