@@ -41,7 +41,7 @@ def test_a_dead_engine_supports_no_claim(model):
     assert "supported" not in draw(world, asked, (0,)).values()
 
 
-def test_a_repetition_of_the_papers_images_repeats_its_table_and_a_dead_one_does_not():
+def test_the_papers_images_repeat_its_table_and_not_by_a_dead_engine():
     found = [draw(world, [REPEAT], (0,))[REPEAT] for world in repeated_worlds().values()]
     assert found == ["supported", "refuted"]
 

@@ -452,7 +452,7 @@ def test_an_interrupted_measurement_keeps_what_it_had(counted, store, monkeypatc
 
     def interrupted(*given, **named):
         calls.append(1)
-        if len(calls) == 4:  # the arms of the second example
+        if len(calls) == 5:  # the arms of the second example; each has three calls
             raise KeyboardInterrupt
         return next_token(*given, **named)
 
@@ -462,7 +462,7 @@ def test_an_interrupted_measurement_keeps_what_it_had(counted, store, monkeypatc
     assert units(store) == 1
     before = store.database.execute("SELECT * FROM results").fetchall()
     table = bench.measure(examples(1, 2, 3), Planted(), regions)
-    assert len(calls) == 4 + 2 * 2
+    assert len(calls) == 5 + 2 * 3
     assert set(before) < set(store.database.execute("SELECT * FROM results").fetchall())
     with closing(Store(store.path.parent.parent / "whole")) as whole:
         assert rows_of(

@@ -102,7 +102,8 @@ def test_what_moves_an_answer_is_told_from_what_does_not(vlm, task):
     expected = {"clean": None, "blind": True, "itself": False, "to last": True, "to visual": True}
     assert flags(rows, "moved") == {**expected, **dict.fromkeys(EMPTY, False)}
     blocks = {"to last": True, "to visual": True}
-    assert flags(rows, "reached") == {**dict.fromkeys(rows), **blocks}
+    ablations = {"blind": True, "itself": False}
+    assert flags(rows, "reached") == {**dict.fromkeys(rows), **blocks, **ablations}
     stimulus = task.read(vlm, EXAMPLE)
     mean = torch.zeros(vlm.d_model)
     arms = design(Scene(vlm, stimulus, EXAMPLE, stimulus.visual[:0], mean))
@@ -117,7 +118,8 @@ def test_an_engine_that_does_nothing_moves_nothing(vlm, task, monkeypatch):
     dead(monkeypatch)
     rows = rows_of(vlm, task)
     assert flags(rows, "moved") == {arm: None if arm == "clean" else False for arm in rows}
-    assert (rows["to last"].reached, rows["to visual"].reached) == (False, False)
+    acting = ("blind", "itself", "to last", "to visual")
+    assert [rows[arm].reached for arm in acting] == [False] * 4
 
 
 def test_a_task_that_asks_no_model_has_its_blocks_run_once(vlm):
@@ -172,8 +174,9 @@ def test_an_empty_arm_is_counted_and_left_out_of_all_else(vlm, store):
     assert table.reached("polling", "to last").tolist() == [True]
     assert 0 < table.attention("polling", "to last")[0] < 1
     assert table.clusters("polling", ["blind", "clean"]).tolist() == ["7"]  # of one category
-    with pytest.raises(VLMError, match="polling says no 'reached' of 1 answers"):
-        table.reached("polling", "blind")
+    assert table.reached("polling", "blind").tolist() == [True]
+    with pytest.raises(VLMError, match="polling says no 'attention' of 1 answers"):
+        table.attention("polling", "blind")
 
 
 def scene_of(vlm: VLM) -> Scene:
