@@ -102,7 +102,7 @@ def _with_room(verdict: Verdict, control: Effect, margin: Number) -> Verdict:
     """A verdict that one arm does no more than the control, unless nothing could have."""
     left = 1 - (control.share if isinstance(control, Totals) else _mean(seen(control)))
     surely = 1 - _highest(control, verdict.alpha)
-    if surely > margin or verdict.interval[1] < min(margin, 0):
+    if surely > margin or verdict.interval[1] < 0:
         return verdict
     why = f"the control leaves {left:.1%}, no room to do more by {_points(margin)}"
     return replace(verdict, outcome=UNDECIDED, why=why, cause=NO_ROOM)

@@ -23,6 +23,7 @@ POINTS = "points"  # of a hundred: the unit of a difference of shares
 MANY = 10  # times as many images
 WORTH_LESS = 0.9  # of n, from which on it is told what images that share clusters are worth
 CONTROL_FAILED, DID_NOTHING, NO_ROOM = VOID = "control failed", "did nothing", "no room"
+# of `VOID` a verdict shows nothing, nor does an average over it
 POWER = 0.8  # with which an effect "could have been shown"
 
 
