@@ -11,7 +11,17 @@ from scipy.optimize import bisect
 from claimlib.clusters import RESAMPLES, SEED, Sums
 from claimlib.errors import ClaimError
 from claimlib.intervals import FEWEST
-from claimlib.samples import Clustered, Number, Seen, Totals, check_number, seen
+from claimlib.samples import (
+    Clustered,
+    Number,
+    Seen,
+    Totals,
+    Values,
+    as_numbers,
+    check_number,
+    check_values,
+    seen,
+)
 from claimlib.verdicts import (
     FEW_IMAGES,
     POINTS,
@@ -31,7 +41,10 @@ Draw = Callable[[float], Float[np.ndarray, " draw"]]
 
 
 def reproduces(
-    ours: Sequence[Seen], printed: Sequence[Totals], margin: Number, level: float = 0.90
+    ours: Sequence[Seen | Values],
+    printed: Sequence[Totals],
+    margin: Number,
+    level: float = 0.90,
 ) -> Verdict:
     """Do our cells reproduce a table that was printed of other images, to within a margin?
 
@@ -44,12 +57,13 @@ def reproduces(
     the samples alone add to it.
 
     **Arguments:** for each cell whom it happened to, and the printed count; cells whose images
-    share a cluster (by name) are correlated.
+    share a cluster (by name) are correlated. A cell may also be the share of several draws in which
+    it happened to each image, as numbers.
 
     Fewer than 20 images or 5 clusters are too few for it, and leave it undecided.
 
-    **Raises:** `ClaimError` for another number of cells than printed ones, for cells that are no
-    bools, and for a margin that is no share.
+    **Raises:** `ClaimError` for another number of cells than printed ones, for cells that are
+    neither bools nor shares, and for a margin that is no share.
 
     !!! example
 
@@ -71,7 +85,7 @@ def reproduces(
 
 
 def repeats(
-    ours: Sequence[Seen],
+    ours: Sequence[Seen | Values],
     printed: Sequence[Totals],
     flips: Number,
     margin: Number,
@@ -126,19 +140,24 @@ def _required(margin: Number) -> str:
     return f"the table to within {number(margin, POINTS)} points (root mean square)"
 
 
-def _checked(ours: Sequence[Seen], printed: Sequence[Totals], margin: Number) -> list[Clustered]:
+def _checked(
+    ours: Sequence[Seen | Values], printed: Sequence[Totals], margin: Number
+) -> list[Clustered]:
     check_number("margin", margin, 0, 1)
     if len(ours) != len(printed) or not ours:
         raise ClaimError(
             f"{len(ours)} cells were compared with {len(printed)} printed ones. Pass one printed "
             "count for each of ours."
         )
-    if any(isinstance(each, Totals) or seen(each).values.dtype != bool for each in ours):
+    if any(isinstance(each, Totals) or seen(each).values.ndim != 1 for each in ours):
         raise ClaimError(
-            "A printed table was compared with counts or numbers. Pass for each cell on which of "
-            "our images it happened, as bools."
+            "A printed table was compared with counts or curves. Pass for each cell on which of "
+            "our images it happened, as bools, or how often, as numbers from 0 to 1."
         )
-    return [seen(each) for each in ours]
+    cells = [as_numbers(seen(each)) for each in ours]
+    for each in filter(len, cells):
+        check_values(each.values, (0.0, 1.0))
+    return cells
 
 
 def _too_few(kind: str, n: int, required: str) -> Verdict:

@@ -99,7 +99,6 @@ ONE_CHANGED: tuple[Text, ...] = (
     Text("one-based", windows=ONE_BASED),
     Zero(),
     AnotherImage(),
-    # an arm of random tokens takes an answer away where two of its three draws do
     Text("three-draws", draws=3),
     Rewording(),
     Word(),

@@ -9,15 +9,19 @@ import numpy as np
 from jaxtyping import Float
 
 from claimlib import Clustered, Totals, Verdict, pooled
+from claims.neo2025.arms import draw_of
 from claims.neo2025.published import PrintedTable
 from vlmlib.study import Table
+
+Read = Callable[[str, Sequence[str]], Float[np.ndarray, "image arm"]]
 
 
 @dataclass(frozen=True, eq=False)
 class MeasuredTable:
-    """A measured table, whose images of one category form a cluster.
+    """A measured table, whose images of one category form a cluster. A random arm that was drawn
+    several times is one arm: of each image it has the mean over its draws.
 
-    - `rows`: the table as it was measured.
+    - `rows`: the table as it was measured, each draw an arm of its own.
     """
 
     rows: Table
@@ -27,31 +31,41 @@ class MeasuredTable:
         """For each task, how many images each filter and question left."""
         return self.rows.counts
 
+    @property
+    def arms(self) -> list[str]:
+        """The names of all arms, further draws apart."""
+        return [each for each in self.rows.arms if draw_of(each) == each]
+
     def has(self, arm: str) -> bool:
         """Whether the arm was run on any image."""
         return self.rows.has(arm)
 
     def lost(self, task: str, arm: str) -> Clustered:
-        """On which images the arm takes the right answer away."""
-        return self._seen(task, [arm], self.rows.lost(task, arm))
+        """On which images the arm takes the right answer away; as numbers, in what share of its
+        draws, where it has several."""
+        [lost] = self._lost(task, [arm])
+        return lost
 
     def pair(self, task: str, arm: str, other: str) -> tuple[Clustered, Clustered]:
-        """Two arms on the images on which both were run."""
-        first, second = self.rows.pair(task, arm, other)
-        return self._seen(task, [arm, other], first), self._seen(task, [arm, other], second)
+        """Two arms on the images on which both were run: as numbers, where either has several
+        draws."""
+        first, second = self._lost(task, [arm, other])
+        return first, second
 
     def curves(self, task: str, arms: Sequence[str]) -> Clustered:
         """Lost (1.0) or not under several arms, a point each."""
-        return self._seen(task, arms, self.rows.curves(task, arms))
+        return self._seen(task, arms, self._means(self.rows.curves, task, arms))
 
     def doubts(self, task: str, arms: Sequence[str]) -> list[Clustered]:
         """One minus the right token's probability under each of several arms."""
-        return [self._seen(task, arms, each) for each in self.rows.doubt(task, arms).T]
+        means = self._means(self.rows.doubt, task, arms)
+        return [self._seen(task, arms, each) for each in means.T]
 
     def alive(self, task: str, arm: str) -> Clustered:
-        """On which images the arm changed hidden states where it acts: at the targets of blocked
-        edges, or at ablated tokens. A background's need not move any answer."""
-        return self._seen(task, [arm], self.rows.reached(task, arm))
+        """On which images the arm (any of its draws) changed hidden states where it acts: at the
+        targets of blocked edges, or at ablated tokens. A background's need not move any answer."""
+        reached = [self.rows.reached(task, each) for each in self._draws(arm)]
+        return self._seen(task, [arm], np.any(reached, axis=0))
 
     def tokens(self, arm: str) -> Clustered:
         """How many tokens the arm touches in each image, whatever the task; 0 where it has nothing
@@ -62,11 +76,29 @@ class MeasuredTable:
 
     def attention(self, task: str, arm: str) -> Float[np.ndarray, " image"]:
         """The attention weight that the arm's blocks take away in each image."""
-        return self.rows.attention(task, arm)
+        return np.mean([self.rows.attention(task, each) for each in self._draws(arm)], axis=0)
 
     def empty(self, task: str, arm: str) -> int:
         """On how many images the arm has nothing to change, and so was left out."""
         return self.rows.empty(task, arm)
+
+    def _draws(self, arm: str) -> list[str]:
+        """An arm, and its further draws."""
+        return [arm, *(each for each in self.rows.arms if draw_of(each) == arm != each)]
+
+    def _lost(self, task: str, arms: Sequence[str]) -> list[Clustered]:
+        means = self._means(self.rows.curves, task, arms)
+        drawn_once = all(len(self._draws(arm)) == 1 for arm in arms)
+        values = means.astype(bool) if drawn_once else means
+        return [self._seen(task, arms, each) for each in values.T]
+
+    def _means(self, read: Read, task: str, arms: Sequence[str]) -> Float[np.ndarray, "image arm"]:
+        """A column of the rows for each arm: the mean over its draws."""
+        draws = [self._draws(arm) for arm in arms]
+        every = read(task, [each for one in draws for each in one])
+        ends = np.cumsum([len(one) for one in draws])
+        parts = np.split(every, ends[:-1], axis=1)
+        return np.stack([each.mean(axis=1) for each in parts], axis=1)
 
     def _seen(self, task: str, arms: Sequence[str], values: Any) -> Clustered:
         return Clustered(values, self.rows.clusters(task, arms))

@@ -312,6 +312,21 @@ def test_a_known_refutation_excuses_being_refuted_and_nothing_else(
     assert foreign.run(*options).parseoutcomes() == {outcome: 1}
 
 
+@pytest.mark.parametrize(
+    ("heads", "outcomes"),
+    [(10, {"xfailed": 2}), (90, {"failed": 1, "xpassed": 1}), (55, {"undecided": 2})],
+)
+def test_what_is_known_of_a_subject_is_no_surprise_beside_it(foreign, heads, outcomes):
+    """A refutation may show there, too, and need not."""
+    foreign.write(
+        claims_toml=paper(),
+        conftest=subjects("Subject('here')", "Subject('x', beside='here')"),
+        test_coin=tossed(heads),
+        known_refutations_toml=KNOWN,
+    )
+    assert foreign.run("--claims-strict" if heads == 10 else "-v").parseoutcomes() == outcomes
+
+
 def test_a_known_refutation_of_no_subject_is_a_warning(foreign):
     foreign.write(claims_toml=paper(), test_coin=tossed(90), known_refutations_toml=ORPHAN)
     result = foreign.run()

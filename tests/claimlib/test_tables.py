@@ -199,7 +199,9 @@ def test_no_images_reproduce_nothing():
         lambda: repeats(ZEROS, PRINTED[1:], 0.0, MARGIN),
         lambda: repeats(ZEROS, PRINTED, 1.5, MARGIN),
         lambda: repeats(PRINTED, PRINTED, 0.0, MARGIN),  # pyright: ignore[reportArgumentType]
-        lambda: reproduces([each * 1.0 for each in ZEROS], PRINTED, MARGIN),
+        lambda: reproduces([each + 1.5 for each in ZEROS], PRINTED, MARGIN),
+        lambda: reproduces([each + math.nan for each in ZEROS], PRINTED, MARGIN),
+        lambda: reproduces([np.zeros((N, 2))] * len(TRUE), PRINTED, MARGIN),
         lambda: reproduces(ZEROS, PRINTED, math.nan),
         lambda: reproduces(ZEROS, PRINTED, 2),
     ],
@@ -228,3 +230,18 @@ def test_a_repetition_of_which_other_images_count_is_less_certain():
     assert (same.outcome, other.outcome) == (SUPPORTED, SUPPORTED)
     assert same.interval[1] < other.interval[1]
     assert far.outcome == UNDECIDED
+
+
+def test_cells_may_be_shares_of_several_draws():
+    """Three draws of an image are no three images: they narrow no printed cell."""
+    rng = np.random.default_rng(9)
+    once = table(TRUE, rng)
+    as_shares = [np.asarray(each, float) for each in once]
+    assert str(reproduces(as_shares, PRINTED, MARGIN)) == str(reproduces(once, PRINTED, MARGIN))
+    thrice = [
+        np.mean(each, axis=0) for each in zip(*(table(TRUE, rng) for _ in range(3)), strict=True)
+    ]
+    dead = [0.0 * each for each in thrice]
+    found = reproduces(thrice, PRINTED, MARGIN)
+    assert (found.outcome, found.n) == (SUPPORTED, N)
+    assert reproduces(dead, PRINTED, MARGIN).outcome == REFUTED

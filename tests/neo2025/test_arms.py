@@ -39,7 +39,7 @@ from claims.neo2025.sensitivity import PROTOCOLS
 from tests.tiny import picture, tiny_processor, tiny_qwen, tiny_vlm
 from vlmlib import VLM, Ablate, Block, Stimulus, VLMError, mean_embedding
 from vlmlib.interventions import touched
-from vlmlib.study import Example, Finished, Object, Row, Scene
+from vlmlib.study import Example, Object, Scene
 from vlmlib.windows import named
 
 FAMILIES = {"llava": tiny_vlm, "qwen": tiny_qwen}
@@ -609,18 +609,3 @@ def test_a_name_that_is_put_together_elsewhere_is_found(code):
 )
 def test_what_is_no_name_of_an_arm_is_left_alone(code):
     assert names_put_together(f"def one(task, arm, row):\n    {code}\n") == []
-
-
-def test_a_random_arm_that_no_draw_ran_stays_empty():
-    """And of several, what any of them did was done."""
-    empty = [Row(f"draw {at} of random = register", tokens=0, moved=False) for at in range(3)]
-    [one] = designs.majority(Finished("1", "1", empty)).rows
-    assert (one.right, one.tokens, one.moved) == (None, 0, False)
-    some = [
-        Row(f"draw {at} of random 5", right, 0.5, 5, moved=moved, reached=reached)
-        for at, (right, moved, reached) in enumerate(
-            [(True, False, None), (True, True, None), (False, False, None)]
-        )
-    ]
-    [one] = designs.majority(Finished("1", "1", some)).rows
-    assert (one.right, one.moved, one.reached) == (True, True, None)

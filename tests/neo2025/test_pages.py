@@ -370,6 +370,17 @@ def test_an_image_that_has_no_place_for_an_arm_is_listed():
     assert idle(page) == ["- VQA, elsewhere object: no place for it on 1"]
 
 
+def test_an_arm_of_several_draws_is_one_row_of_their_mean():
+    draws = [("random 5", False), ("draw 2 of random 5", False), ("draw 3 of random 5", True)]
+    image = {name: Row(name, right, tokens=5, reached=True) for name, right in draws}
+    table = with_arms(*[image] * 30)
+    page = ablation_page(table, table, None)
+    [row] = read(page)
+    assert row["ablation (mean tokens)"] == "random 5 (5.0)"
+    assert row["VQA"].startswith("20.0 of 30: 67% [")
+    assert idle(page) == []
+
+
 def test_blocked_edges_are_dead_where_their_targets_did_not_change():
     """Whether or not the answer moved."""
     arm = knockout("O -> LTP", "all")

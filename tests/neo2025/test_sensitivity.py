@@ -18,11 +18,12 @@ from claims.neo2025.authors import AUTHORS
 from claims.neo2025.protocol import TASKS, TEXT, Text
 from claims.neo2025.sample import Images
 from claims.neo2025.sensitivity import ONE_CHANGED, PROTOCOLS
+from claims.neo2025.tables import MeasuredTable
 from claims.neo2025.windows import ONE_BASED
 from tests.tiny import picture, tiny_qwen, tiny_vlm
 from vlmlib import Description, VLMError
 from vlmlib.interventions import touched
-from vlmlib.study import Example, Finished, Object, Row, Scene
+from vlmlib.study import Example, Finished, Object, Row, Scene, Table
 
 BY_NAME = {each.name: each for each in ONE_CHANGED}
 # What each changes, by the names of `answers`.
@@ -151,25 +152,49 @@ def test_three_draws_are_the_texts_own_and_two_more():
     assert len({str(own[f"{draw}random 5"]) for draw in ("", "draw 2 of ", "draw 3 of ")}) == 3
 
 
-@given(rights=st.lists(st.booleans(), min_size=1, max_size=5))
-def test_of_an_arms_draws_most_decide(rights):
-    rows = [Row("clean", True, 0.9), Row("object", False, 0.2, 3)]
-    names = ["random 5", *(f"draw {draw} of random 5" for draw in range(2, len(rights) + 1))]
-    rows += [
-        Row(name, each, each / 2, 5 + at)
-        for at, (name, each) in enumerate(zip(names, rights, strict=True))
+@given(rights=st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=5))
+def test_of_an_arms_draws_the_mean_counts(rights):
+    names = ["random 5", "draw 2 of random 5", "draw 3 of random 5"]
+    found = [
+        Finished(
+            str(at),
+            str(at),
+            [
+                Row("clean", True, 0.9, detail={"visual": 16}),
+                Row("object", False, 0.2, 3, reached=True),
+                *(
+                    Row(name, each, each / 2, 5, reached=each, attention=each / 4)
+                    for name, each in zip(names, of_draws, strict=True)
+                ),
+            ],
+        )
+        for at, of_draws in enumerate(rights)
     ]
-    merged = arms.majority(Finished("7", "7", rows))
-    assert merged.rows[:2] == rows[:2]
-    [row] = merged.rows[2:]
-    assert (row.arm, row.tokens) == ("random 5", 5)
-    assert row.right == (rights.count(True) > rights.count(False))
-    assert row.probability == pytest.approx(sum(rights) / 2 / len(rights))
+    table, kept = MeasuredTable(Table.of("VQA", found)), np.mean(rights, axis=1)
+    assert table.arms == ["clean", "object", "random 5"]
+    assert table.lost("VQA", "random 5").values == pytest.approx(1 - kept)
+    assert table.lost("VQA", "object").values.dtype == bool
+    first, second = table.pair("VQA", "object", "random 5")
+    assert (first.values.tolist(), second.values.tolist()) == (
+        [1.0] * len(rights),
+        pytest.approx(1 - kept),
+    )
+    curves = table.curves("VQA", ["random 5", "object"]).values
+    assert curves == pytest.approx(np.stack([1 - kept, np.ones(len(rights))], axis=1))
+    [doubt] = table.doubts("VQA", ["random 5"])
+    assert doubt.values == pytest.approx(1 - kept / 2)
+    assert table.attention("VQA", "random 5") == pytest.approx(kept / 4)
+    assert table.alive("VQA", "random 5").values.tolist() == [any(each) for each in rights]
+    assert set(table.tokens("random 5").values) == {5}
 
 
-def test_rows_without_further_draws_stay_as_they_are():
-    rows = [Row("clean", None), Row("random 5", True, None, 5, "yes", {"any": 1})]
-    assert arms.majority(Finished("7", "7", rows)).rows == rows
+def test_a_random_arm_of_no_tokens_is_empty_in_every_draw():
+    names = ["random = register", "draw 2 of random = register"]
+    rows = [Row("clean", True, 0.9, detail={"visual": 16})]
+    rows += [Row(name, tokens=0, moved=False) for name in names]
+    table = MeasuredTable(Table.of("VQA", [Finished("7", "7", rows)]))
+    assert table.empty("VQA", names[0]) == 1
+    assert len(table.lost("VQA", names[0])) == 0
 
 
 def test_other_words_keep_the_users_question_and_the_prefill():
