@@ -295,14 +295,22 @@ def test_pre_commit_runs_what_make_test_runs():
     assert hooks == [check.removesuffix(" .") for check in checks]
 
 
-def test_checked_signatures_take_whole_numbers_and_refuse_words():
-    @checked
-    def half(n: float) -> float:
-        return n / 2
+@checked
+def half(n: float) -> float:
+    return n / 2
 
+
+def test_checked_signatures_take_whole_numbers_and_refuse_words():
     assert half(3) == half(3.0) == 1.5
     with pytest.raises(BeartypeCallHintViolation):
         half("3")  # pyright: ignore[reportArgumentType]
+
+
+def test_a_function_inside_another_is_not_checked_anew_at_every_call():
+    def inside(n: float) -> float:
+        return n
+
+    assert checked(inside) is inside
 
 
 def test_the_transformers_under_test_is_the_one_asked_for():
