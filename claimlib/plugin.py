@@ -285,15 +285,20 @@ def _params(definition: pytest.Function) -> list[Any]:
     known = {each.label: each.missing for each in subjects if each.label not in claim.not_on}
     definition.config.stash[KNOWN][claim.paper.file, claim.id] = known
     reasons = _reasons(definition, claim, [_known_as(subject) for subject in subjects])
-    asked = [_param(subject, reasons) for subject in subjects if subject.asked]
+    labels = {each.label: _known_as(each) for each in subjects}
+    asked = [
+        _param(each, reasons.get(_known_as(each)), reasons.get(labels.get(each.beside, "")))
+        for each in subjects
+        if each.asked
+    ]
     return asked or [pytest.param(None, id="nothing")]
 
 
-def _param(subject: "Subject", reasons: Mapping[str, str]) -> Any:
+def _param(subject: "Subject", own: str | None, beside: str | None) -> Any:
     """A subject as a parameter; a known refutation is expected to fail, by `ClaimRefuted` and
     nothing else. One that is known of the subject beside which it stands may also not show."""
-    marks, own = [*subject.marks], reasons.get(_known_as(subject))
-    if refuted := own or reasons.get(subject.beside):
+    marks = [*subject.marks]
+    if refuted := own or beside:
         strict = own is not None
         marks.append(pytest.mark.xfail(raises=ClaimRefuted, strict=strict, reason=refuted))
     return pytest.param(subject, id=subject.label, marks=marks)

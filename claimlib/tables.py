@@ -149,9 +149,14 @@ def _checked(
             f"{len(ours)} cells were compared with {len(printed)} printed ones. Pass one printed "
             "count for each of ours."
         )
-    if any(isinstance(each, Totals) or seen(each).values.ndim != 1 for each in ours):
+    if any(
+        isinstance(each, Totals)
+        or seen(each).values.ndim != 1
+        or seen(each).values.dtype.kind not in "bf"
+        for each in ours
+    ):
         raise ClaimError(
-            "A printed table was compared with counts or curves. Pass for each cell on which of "
+            "A printed table was compared with counts, curves or words. Pass for each cell on which of "
             "our images it happened, as bools, or how often, as numbers from 0 to 1."
         )
     cells = [as_numbers(seen(each)) for each in ours]

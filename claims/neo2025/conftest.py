@@ -153,8 +153,8 @@ def subject_of(run: Run, config: pytest.Config) -> Subject:
         case "recorded":
             source = f"recorded on {run.data}; rows: {config.option.vlm_rows}"
             known_as = Run(run.model, run.protocol).label
-            group = GROUPS["recorded"]
-            return Subject(run.label, run, source, note, known_as, group=group, order=order)
+            group, beside = GROUPS["recorded"], _beside_recorded(run, config)
+            return Subject(run.label, run, source, note, known_as, beside, group, order=order)
     return Subject(
         label=run.label,
         value=run,
@@ -165,6 +165,15 @@ def subject_of(run: Run, config: pytest.Config) -> Subject:
         marks=() if shipped else (pytest.mark.gpu,),
         order=order,
     )
+
+
+def _beside_recorded(run: Run, config: pytest.Config) -> str:
+    """What a recording under another protocol than the text's is compared with: the text's own, or
+    the model itself, where that was not recorded."""
+    if run.protocol == TEXT.name:
+        return ""
+    both = (run.model, run.data, TEXT.name) in config.stash[RECORDING].subjects
+    return (replace(run, protocol=TEXT.name) if both else Run(run.model)).label
 
 
 def _architecture(model: str, named: list[str] | None) -> Subject:

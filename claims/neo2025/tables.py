@@ -142,9 +142,11 @@ def beside_cells(
 
 
 def flips(first: Table, second: Table) -> float:
-    """The share of answers that differ between two runs of the same arms on the same images."""
+    """The share of answers that differ between two runs of the same arms on the same images; of a
+    random arm, under its first draw."""
     both = first.rows.merge(second.rows, on=["task", "example", "arm"]).dropna(
         subset=["right_x", "right_y"]
     )
+    both = both[both["arm"].map(draw_of) == both["arm"]]
     differ = (both["right_x"] != both["right_y"]).to_numpy(bool)
     return float(differ.mean()) if len(differ) else 0.0

@@ -327,6 +327,17 @@ def test_what_is_known_of_a_subject_is_no_surprise_beside_it(foreign, heads, out
     assert foreign.run("--claims-strict" if heads == 10 else "-v").parseoutcomes() == outcomes
 
 
+def test_what_a_subject_is_known_as_holds_beside_it(foreign):
+    one, other = "Subject('a', known_as='here')", "Subject('x', beside='a')"
+    foreign.write(
+        claims_toml=paper(),
+        conftest=subjects(one, other),
+        test_coin=tossed(10),
+        known_refutations_toml=KNOWN,
+    )
+    assert foreign.run().parseoutcomes() == {"xfailed": 2}
+
+
 def test_a_known_refutation_of_no_subject_is_a_warning(foreign):
     foreign.write(claims_toml=paper(), test_coin=tossed(90), known_refutations_toml=ORPHAN)
     result = foreign.run()

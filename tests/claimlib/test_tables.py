@@ -202,6 +202,7 @@ def test_no_images_reproduce_nothing():
         lambda: reproduces([each + 1.5 for each in ZEROS], PRINTED, MARGIN),
         lambda: reproduces([each + math.nan for each in ZEROS], PRINTED, MARGIN),
         lambda: reproduces([np.zeros((N, 2))] * len(TRUE), PRINTED, MARGIN),
+        lambda: reproduces([Clustered(np.array(["0"] * N), range(N))] * 36, PRINTED, MARGIN),
         lambda: reproduces(ZEROS, PRINTED, math.nan),
         lambda: reproduces(ZEROS, PRINTED, 2),
     ],

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from claims.neo2025 import sample
-from claims.neo2025.conftest import recorded_runs_of, runs_of
+from claims.neo2025.conftest import recorded_runs_of, runs_of, subject_of
 from fixtures.models import MODELS, SHIPPED, Run, label_of, source_of
+from fixtures.plugin import RECORDING
 from tests.neo2025 import NEO2025 as CLAIMS
 from vlmlib import VLMError
 
@@ -107,6 +108,24 @@ def recorded(claim: str, *subjects: tuple[str, str, str], named: list[str] | Non
     recording: Any = SimpleNamespace(subjects=subjects)
     runs = recorded_runs_of(CLAIMS[claim], recording, named)
     return [(run.model, run.data, run.protocol) for run in runs]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "recorded", "beside"),
+    [
+        ("text", ["text"], ""),
+        ("zero", ["text", "zero"], "mine, recorded"),
+        ("zero", ["zero"], "mine"),
+    ],
+)
+def test_a_recorded_protocol_stands_beside_the_texts(protocol, recorded, beside):
+    """By its label, if that was recorded, too."""
+    subjects = [("mine", "coco", each) for each in recorded]
+    option = SimpleNamespace(vlm_rows="rows.sqlite")
+    config: Any = SimpleNamespace(
+        stash={RECORDING: SimpleNamespace(subjects=subjects)}, option=option
+    )
+    assert subject_of(Run("mine", protocol, "recorded", "coco"), config).beside == beside
 
 
 OTHERS, OWN = (("llava-1.5-7b", data, "text") for data in ("coco", f"coco{sample.THE_PAPERS}"))

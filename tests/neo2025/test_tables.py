@@ -242,6 +242,13 @@ def test_every_answer_that_flips_is_found(rights, at):
     assert flips(run(rights), run(again)) == pytest.approx(len(at) / 6)
 
 
+def test_further_draws_of_an_arm_are_no_flips_of_their_own():
+    arms = ["object", "random 5", "draw 2 of random 5", "draw 3 of random 5"]
+    rights, again = [True] * 8, [False] * 2 + [True] * 6
+    alone = flips(run(rights[:4], arms[:2]), run(again[:4], arms[:2]))
+    assert flips(run(rights, arms), run(again, arms)) == alone > 0
+
+
 def test_the_same_run_has_no_flips():
     rights = [True, False, True, True]
     assert flips(run(rights), run(rights)) == 0
