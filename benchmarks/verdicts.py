@@ -1,7 +1,7 @@
 """How often is each claim supported, refuted and undecided in worlds whose truth is known?
 
 python -m benchmarks.verdicts                 # a few draws of every world, minutes
-python -m benchmarks.verdicts --draws 200     # as docs/verdicts.md has at bounds, hours; can be stopped
+python -m benchmarks.verdicts --draws 200     # docs/verdicts.md at bounds, hours; can be stopped
 
 Runs the project's own claim tests on drawn results (benchmarks/worlds.py): the paper's world at its
 own sample sizes and at others; instruments that do nothing; every claim at its bound; and images
