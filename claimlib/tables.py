@@ -156,8 +156,8 @@ def _checked(
         for each in ours
     ):
         raise ClaimError(
-            "A printed table was compared with counts, curves or words. Pass for each cell on which "
-            "of our images it happened, as bools, or how often, as numbers from 0 to 1."
+            "A printed table was compared with counts, curves or words. Pass for each cell on "
+            "which of our images it happened, as bools, or how often, as numbers from 0 to 1."
         )
     cells = [as_numbers(seen(each)) for each in ours]
     for each in filter(len, cells):
