@@ -41,7 +41,7 @@ def hooked(vlm: VLM, stimulus: Stimulus, arm: list[Block]) -> Tensor:
         return args, {**kwargs, "attention_mask": mask}
 
     handles = [
-        vlm.decoder.attentions[layer].register_forward_pre_hook(edit, with_kwargs=True)
+        vlm.decoder.attending[layer].register_forward_pre_hook(edit, with_kwargs=True)
         for layer in arm[0].layers
     ]
     with common.attached(*handles):

@@ -99,10 +99,11 @@ def paper_worlds() -> dict[str, World]:
     """(i) the paper's world."""
     found = {}
     for model in OWN:
-        for which in ("own", 100, 300, 1000, "realistic"):
+        for which in ("own", 30, 100, 300, 1000, "realistic"):
             found[f"paper, {model}, {which}"] = paper(model, which)
         found[f"paper, {model}, realistic, ICC 0.1"] = paper(model, "realistic", icc=0.1)
-    found["paper, qwen2-vl-2b, own"] = paper("qwen2-vl-2b", "own")
+    for which in ("own", 30, 100, 300, 1000):
+        found[f"paper, qwen2-vl-2b, {which}"] = paper("qwen2-vl-2b", which)
     return found
 
 

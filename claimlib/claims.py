@@ -8,7 +8,7 @@ from typing import Any
 
 from claimlib.errors import ClaimError, ClaimRefuted, ClaimUndecided
 from claimlib.kinds import KINDS, LEVEL, Bound, Kind
-from claimlib.verdicts import Outcome, Verdict
+from claimlib.verdicts import Outcome, Verdict, left_out
 
 CLAIMS = "claims.toml"
 REFUTATIONS = "known_refutations.toml"
@@ -77,6 +77,7 @@ class Subject:
     - `beside`: the label of another subject; reports list the verdicts that differ from its.
     - `group`: under which heading its verdicts stand in reports; `missing`: what a report says of
       a claim on it that has none. On what is no subject of a claim, that is not applicable.
+    - `toy`: whether it is a stand-in, of which no verdict says anything of the paper.
     - `asked`: False for one that exists, but is not run in this session.
     - `marks`: of pytest, for its tests; `order`: those of a higher one run later.
     """
@@ -89,6 +90,7 @@ class Subject:
     beside: str = ""
     group: str = ""
     missing: str = "not run"
+    toy: bool = False
     asked: bool = True
     marks: tuple[Any, ...] = field(default=(), hash=False)
     order: int = 0
@@ -99,12 +101,17 @@ class Trial:
     """A claim on a subject: the place where a test hands in its verdict.
 
     `pages`: result pages that go into the report beside the verdicts, as Markdown by name.
+
+    `origins`: by subject where its results come from, which reports tell: a list of
+    `{"table": name of a measurement, "images": how many, "facts": {...}, "aside": {...}}` of plain
+    texts. What differs in `facts` is called out; `aside` is only told.
     """
 
     claim: Claim
     subject: Subject
     verdicts: list[Verdict] = field(default_factory=list)
     pages: dict[str, str] = field(default_factory=dict)
+    origins: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -118,6 +125,13 @@ class Trial:
         """
         self.verdicts.append(verdict)
         self.end()
+
+    def leave_out(self, why: str) -> None:
+        """End the test without a measurement.
+
+        **Raises:** `ClaimUndecided` with the reason.
+        """
+        self.check(left_out(self.claim.kind, why))
 
     def end(self) -> None:
         """The same of all verdicts that were handed in, whatever became of the first one's error.
@@ -173,6 +187,16 @@ def load_claims(file: Path) -> dict[str, Claim]:
         <Outcome.SUPPORTED: 'supported'>
     """
     content = _read(file)
+    if not content.keys() - {"paper"}:
+        raise ClaimError(
+            f"{str(file)!r} has no claim. Write one as a table of its own, [its-id], with its "
+            f"{', '.join(TEXTS)}; [paper] says whose claims they are."
+        )
+    for name in content:
+        if not name.strip() or not name.isprintable():
+            raise ClaimError(
+                f"{file.name}, [{name!r}]: is no id of a claim. Expected some text in one line."
+            )
     paper = _paper(file, content.pop("paper", None))
     return {
         name: _claim(f"{file.name}, [{name}]", name, entry, paper)

@@ -5,6 +5,8 @@ It is imported in every pytest run of an environment, so that it imports no rule
 collected or reported.
 """
 
+import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +26,9 @@ LOADED = pytest.StashKey["dict[Path, tuple[dict[str, Claim], Refutations]]"]()
 TESTED = pytest.StashKey[dict[tuple[Path, str], str]]()
 POSITION = pytest.StashKey[int]()
 FOUND = pytest.StashKey["Found"]()
+# Of a test, for the report of its end, which travels between processes.
+ROWS = pytest.StashKey[list[dict[str, Any]]]()
+PAGES = pytest.StashKey[dict[str, str]]()
 NO_CLAIM = "asks for trial but tests no claim: mark it with @pytest.mark.claim(id)"
 NO_TRIAL = "tests a claim but does not ask for the fixture trial, to which it hands its verdict"
 NO_VERDICT = "The test of a claim handed in no verdict: end it with trial.check(verdict)."
@@ -50,14 +55,13 @@ class Found:
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
         self.pages: dict[str, str] = {}
+        self.told: list[str] = []  # lines of the terminal's summary
+        self.error = ""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "teardown":
-            kept: list[Any] = report.user_properties
-            self.rows += [value for name, value in kept if name == "claimlib.verdict"]
-            for name, value in kept:
-                if name == "claimlib.pages":
-                    self.pages |= value
+            self.rows += getattr(report, "claim_rows", [])
+            self.pages |= getattr(report, "claim_pages", {})
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -71,7 +75,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--claims-report",
         type=Path,
         metavar="DIR",
-        help="write verdicts and result pages there, as Markdown",
+        help="write verdicts and result pages there, as Markdown, and verdicts.json",
+    )
+    group.addoption(
+        "--claims-refutations",
+        type=Path,
+        metavar="FILE",
+        help="refutations that are known of subjects of your own, as in known_refutations.toml",
     )
 
 
@@ -90,7 +100,8 @@ def pytest_configure(config: pytest.Config) -> None:
             folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise pytest.UsageError(
-            f"The report could not be written to {str(folder)!r}: {error}."
+            f"The report could not be written to {str(folder)!r}: {error}. Choose a folder in "
+            "which you may write."
         ) from error
 
 
@@ -137,21 +148,32 @@ def claim_subject(request: pytest.FixtureRequest) -> "Subject":
 def trial(request: pytest.FixtureRequest, claim_subject: "Subject") -> "Iterator[Trial]":
     """The claim of this test on its subject, to hand the verdict to."""
     from claimlib.claims import Trial
-    from claimlib.report import row
 
     node = request.node
     trial = Trial(claim_of(node), claim_subject)
     yield trial
-    known = node.config.stash[KNOWN][trial.claim.paper.file, trial.claim.id]
-    found = [row(trial, verdict, node.stash[POSITION], known) for verdict in trial.verdicts]
-    node.user_properties += [("claimlib.verdict", each) for each in found]
-    if trial.pages:
-        node.user_properties.append(("claimlib.pages", trial.pages))
+    _hand_over(node, trial)
+    node.stash[PAGES] = trial.pages
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item):
+    try:
+        return (yield)
+    except Exception as error:
+        if _is_claim(item) and _is_lacking(error):
+            _leave_out(item, str(error))
+        raise
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item):
-    result = yield
+    try:
+        result = yield
+    except Exception as error:
+        if _is_claim(item) and _is_lacking(error):
+            item.funcargs["trial"].leave_out(str(error))  # pyright: ignore
+        raise
     if _is_claim(item):
         trial: Trial = item.funcargs["trial"]  # pyright: ignore
         if not trial.verdicts:
@@ -165,6 +187,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
     """Findings and bad input speak for themselves, without a traceback; undecided is neither passed
     nor failed."""
     report = yield
+    if report.when == "teardown":
+        report.claim_rows = item.stash.get(ROWS, [])
+        report.claim_pages = item.stash.get(PAGES, {})
     error = call.excinfo.value if call.excinfo else None
     if error is None or not _is_claim(item):
         return report
@@ -181,24 +206,57 @@ def pytest_report_teststatus(report: pytest.TestReport):
     return None
 
 
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int | pytest.ExitCode) -> None:
+    """Make the report, before the terminal's summary: one that cannot be made is an error of the
+    run."""
+    config = session.config
+    found = config.stash[FOUND]
+    if not found.rows or hasattr(config, "workerinput"):  # of pytest-xdist, which gathers them
+        return
+    from claimlib.report import lines, write
+
+    folder = config.option.claims_report
+    try:
+        _tell_the_job(found.rows)
+        found.told = list(lines(found.rows, full=config.option.verbose > 0))
+        if folder and exitstatus == pytest.ExitCode.INTERRUPTED:
+            found.told.append(f"\nreport: none, the run was interrupted; {folder} is as it was")
+        elif folder:
+            write(folder, found.rows, found.pages)
+            found.told.append(f"\nreport: {folder}")
+    except ClaimError as error:
+        found.error = str(error)
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+
+def _tell_the_job(rows: list[dict[str, Any]]) -> None:
+    """Append the table of verdicts to the summary of a job of GitHub's, where this is one."""
+    from claimlib.report import verdict_page
+
+    file = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not file:
+        return
+    try:
+        with open(file, "a", encoding="utf-8") as summary:
+            summary.write(f"# Verdicts\n\n{verdict_page(rows)}\n")
+    except OSError as error:
+        raise ClaimError(
+            f"The verdicts could not be appended to {file!r} (GITHUB_STEP_SUMMARY): {error}. Let "
+            "it name a file that can be written, or nothing."
+        ) from error
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     found = config.stash[FOUND]
-    if not found.rows:
+    if not found.told and not found.error:
         return
-    from claimlib.report import lines, write
-
     terminalreporter.section("verdicts")
-    for line in lines(found.rows, full=config.option.verbose > 0):
+    for line in found.told:
         terminalreporter.line(line)
-    folder = config.option.claims_report
-    if folder:
-        try:
-            write(folder, found.rows, found.pages)
-        except ClaimError as error:
-            raise pytest.UsageError(str(error)) from error
-        terminalreporter.line(f"\nreport: {folder}")
+    if found.error:
+        terminalreporter.line(f"\nERROR: {found.error}", red=True)
 
 
 def claim_of(node: pytest.Item) -> "Claim":
@@ -248,6 +306,39 @@ def _is_told(error: BaseException) -> bool:
     return getattr(type(error), "told", False) or isinstance(error, pytest.UsageError)
 
 
+def _is_lacking(error: BaseException) -> bool:
+    """Whether what a claim needs is not there to be measured: whoever raises that says so by
+    `lacking`."""
+    return getattr(type(error), "lacking", False)
+
+
+def _leave_out(item: pytest.Item, why: str) -> None:
+    """End a test that has not begun, and so has no trial.
+
+    **Raises:** `ClaimUndecided` with the reason.
+    """
+    from claimlib.claims import Trial
+
+    subject = subject_of(item)
+    assert subject is not None
+    trial = Trial(claim_of(item), subject)
+    try:
+        trial.leave_out(why)
+    finally:
+        _hand_over(item, trial)
+
+
+def _hand_over(item: pytest.Item, trial: "Trial") -> None:
+    """The verdicts of a trial, for the report."""
+    from claimlib.report import row
+
+    known = item.config.stash[KNOWN][trial.claim.paper.file, trial.claim.id]
+    found = [row(trial, verdict, item.stash[POSITION], known) for verdict in trial.verdicts]
+    item.stash.setdefault(ROWS, []).extend(found)  # of a trial that never began, and this one
+    told = [json.dumps(each["data"], allow_nan=False) for each in found]
+    item.user_properties += [("claimlib.verdict", each) for each in told]
+
+
 def _report_undecided(item: pytest.Item, report: Any, error: ClaimUndecided) -> None:
     if item.config.option.claims_strict:
         report.outcome = "failed"
@@ -270,7 +361,12 @@ def _loaded(node: pytest.Item) -> "tuple[dict[str, Claim], Refutations]":
     loaded = node.config.stash[LOADED]
     if folder not in loaded:
         claims = load_claims(folder / CLAIMS)
-        loaded[folder] = claims, load_refutations(claims, folder / REFUTATIONS)
+        known = load_refutations(claims, folder / REFUTATIONS)
+        if own := node.config.option.claims_refutations:
+            if not own.is_file():
+                raise ClaimError(f"--claims-refutations {str(own)!r}: there is no such file.")
+            known |= load_refutations(claims, own)
+        loaded[folder] = claims, known
     return loaded[folder]
 
 

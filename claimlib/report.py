@@ -1,16 +1,21 @@
 """What a run says at its end: verdicts by section in the terminal, and as pages of Markdown."""
 
+import os
 import re
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from claimlib.claims import Claim, Trial, load_claims
+from claimlib.data import as_json, entry
 from claimlib.errors import ClaimError
-from claimlib.verdicts import Verdict
+from claimlib.markdown import digest, file_name, one_line, text
+from claimlib.verdicts import LEFT_OUT, Verdict
 
 Row = Mapping[str, Any]
+HOW = "## How it was measured"
 LEGEND = (
     "`*`: one image more or less would change this. In parentheses, why an undecided claim is one: "
     "`too few images`, or the estimate lies so near to what is required that ten times as many "
@@ -36,6 +41,7 @@ def row(trial: Trial, verdict: Verdict, position: int, known: Mapping[str, str])
         "position": position,
         "outcome": str(verdict.outcome),
         "reason": verdict.reason,
+        "left_out": verdict.why if verdict.cause == LEFT_OUT else "",
         "on_average": str(verdict.on_average.outcome) if verdict.on_average else "",
         "figures": verdict.figures,
         "required": verdict.required,
@@ -44,6 +50,8 @@ def row(trial: Trial, verdict: Verdict, position: int, known: Mapping[str, str])
         "may_err": 2 * verdict.alpha if verdict.sampled and verdict.n else 0.0,
         "fragile": verdict.fragile,
         "parts": [[name, str(part)] for name, part in verdict.parts],
+        "origins": trial.origins,
+        "data": entry(trial, verdict),
     }
 
 
@@ -52,7 +60,7 @@ def lines(rows: Iterable[Row], full: bool = True) -> Iterator[str]:
     papers = by_paper(rows)
     for claims, found in papers:
         if len(papers) > 1:
-            yield f"{claims[0].paper.title}\n"
+            yield f"{one_line(claims[0].paper.title)}\n"
         yield from _paper_lines(claims, found, full)
 
 
@@ -61,35 +69,134 @@ def verdict_page(rows: Iterable[Row]) -> str:
     marks those that one image more or less changes.
 
     Of the tests of one claim on one subject it says how many came out how. Below stand the verdicts
-    that differ from those of the subject beside, notes, and why claims do not apply.
+    that differ from those of the subject beside, notes, why claims were left out, and why they do
+    not apply.
     """
     papers = by_paper(rows)
     pages = [_paper_page(claims, found) for claims, found in papers]
     if len(papers) == 1:
         return pages[0]
     titles = [claims[0].paper.title for claims, _ in papers]
-    return "\n".join(f"## {each}\n\n{page}" for each, page in zip(titles, pages, strict=True))
+    return "\n".join(f"## {text(each)}\n\n{page}" for each, page in zip(titles, pages, strict=True))
 
 
 def write(folder: Path, rows: Sequence[Row], pages: Mapping[str, str]) -> None:
-    """Write verdicts.md, findings.md and the result pages of tests.
+    """Write verdicts.md, findings.md, verdicts.json and the result pages of tests: each appears
+    whole, or what stood there stays.
 
     **Raises:** `ClaimError` where a file cannot be written, and for a page of these names.
     """
     findings = "\n".join(f"    {line}" for line in lines(rows))
-    taken = sorted({"verdicts", "findings"} & set(pages))
+    how = origins_section(origins(rows))
+    texts = {
+        "verdicts": f"# Verdicts\n\n{verdict_page(rows)}{how}",
+        "findings": f"# Findings\n\n{findings}\n{how}",
+    }
+    taken = sorted(name for name in pages if file_name(name).casefold() in texts)
     if taken:
         raise ClaimError(f"A result page is named {taken[0]!r}, as the report's own. Rename it.")
-    texts = {
-        "verdicts": f"# Verdicts\n\n{verdict_page(rows)}",
-        "findings": f"# Findings\n\n{findings}\n",
-    }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in (texts | dict(pages)).items():
-            (folder / f"{name.replace(', ', '.').replace('/', '-')}.md").write_text(text)
+        _put(
+            folder, _by_file(texts | dict(pages)) | {"verdicts.json": as_json(rows, origins(rows))}
+        )
     except OSError as error:
-        raise ClaimError(f"The report could not be written to {str(folder)!r}: {error}.") from error
+        raise ClaimError(
+            f"The report could not be written to {str(folder)!r}: {error}. What stood there is as "
+            "it was. Make room, or choose a folder in which you may write, and run the same "
+            "command again."
+        ) from error
+
+
+def origins(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """By subject what is known of where its results come from, measurement by measurement."""
+    found: dict[str, dict[str, list[Row]]] = {}
+    for each in sorted(rows, key=lambda row: row["position"]):
+        for label, known in each["origins"].items():
+            by_table: dict[str, list[Row]] = {}
+            for origin in known:
+                by_table.setdefault(origin["table"], []).append(origin)
+            found.setdefault(label, {}).update(by_table)
+    return {
+        label: [each for known in tables.values() for each in known]
+        for label, tables in found.items()
+    }
+
+
+def origins_section(known: Mapping[str, Sequence[Row]]) -> str:
+    """How subjects were measured, as the end of a page: what is mixed, then every fact."""
+    if not known:
+        return ""
+    facts = dict.fromkeys(
+        fact for each in known.values() for origin in each for fact in _facts(origin)
+    )
+    found = [
+        {"": text(fact)} | {text(label): _values(fact, each) for label, each in known.items()}
+        for fact in facts
+    ]
+    told = [text(each) for each in mixed(known)]
+    return "\n" + "\n\n".join([HOW, *told, table(found)])
+
+
+def mixed(known: Mapping[str, Sequence[Row]]) -> list[str]:
+    """Which subjects' results come from more than one device, type or version, and how many."""
+    told = []
+    for label, each in known.items():
+        facts = dict.fromkeys(fact for origin in each for fact in origin["facts"])
+        differing = [fact for fact in facts if len(_by_value(fact, each)) > 1]
+        if differing:
+            what = "; ".join(f"{fact}: {_spelled(fact, each)}" for fact in differing)
+            told.append(f"{label} was not measured in one way: {what}.")
+    return told
+
+
+def _facts(origin: Row) -> dict[str, str]:
+    return {**origin["facts"], **origin["aside"]}
+
+
+def _by_value(fact: str, known: Sequence[Row]) -> dict[str, Counter[str]]:
+    """Each value of a fact, with how many images of which measurements have it."""
+    found: dict[str, Counter[str]] = {}
+    for origin in known:
+        if value := _facts(origin).get(fact):
+            found.setdefault(value, Counter())[origin["table"]] += origin["images"]
+    return found
+
+
+def _spelled(fact: str, known: Sequence[Row]) -> str:
+    return ", ".join(
+        f"{value} ({'; '.join(f'{count} of {table}' for table, count in counts.items())})"
+        for value, counts in _by_value(fact, known).items()
+    )
+
+
+def _values(fact: str, known: Sequence[Row]) -> str:
+    values = list(_by_value(fact, known))
+    return text(values[0] if len(values) == 1 else _spelled(fact, known))
+
+
+def _by_file(pages: Mapping[str, str]) -> dict[str, str]:
+    """Pages by the names of their files; of names that would share one, each tells itself apart."""
+    alike = Counter(file_name(name).casefold() for name in pages)
+    return {
+        file + (f"-{digest(name)}" if alike[file.casefold()] > 1 else "") + ".md": page
+        for name, page in pages.items()
+        for file in [file_name(name)]
+    }
+
+
+def _put(folder: Path, texts: Mapping[str, str]) -> None:
+    """Files, each written whole before any takes the place of an older one."""
+    with tempfile.TemporaryDirectory(
+        prefix=".report-", dir=folder, ignore_cleanup_errors=True
+    ) as beside:
+        for name, content in texts.items():
+            with open(Path(beside) / name, "w", encoding="utf-8", newline="\n") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())  # a full disk may show no earlier
+        for name in texts:
+            os.replace(Path(beside) / name, folder / name)
 
 
 def by_paper(rows: Iterable[Row]) -> list[tuple[list[Claim], list[Row]]]:
@@ -101,17 +208,17 @@ def by_paper(rows: Iterable[Row]) -> list[tuple[list[Claim], list[Row]]]:
 
 
 def table(rows: Sequence[Mapping[str, str]]) -> str:
-    """Rows with the same keys as a Markdown table.
+    """Rows with the same keys as a Markdown table, of cells that are Markdown (see `text`).
 
     !!! example
 
-        >>> print(table([{"claim": "a | b", "mine": "refuted"}]), end="")
+        >>> print(table([{"claim": text("a | b"), "mine": "refuted"}]), end="")
         | claim   | mine    |
         |:--------|:--------|
         | a \\| b  | refuted |
     """
     columns = [[key, *(each[key] for each in rows)] for key in rows[0]] if rows else []
-    columns = [[_escaped(cell) for cell in column] for column in columns]
+    columns = [list(map(_in_a_cell, column)) for column in columns]
     widths = [max(len(head) + 2, *map(len, cells)) for head, *cells in columns]
     head, *cells = (
         "| " + " | ".join(map(str.ljust, line, widths)) + " |\n"
@@ -121,9 +228,9 @@ def table(rows: Sequence[Mapping[str, str]]) -> str:
     return head + rule + "".join(cells)
 
 
-def _escaped(cell: str) -> str:
-    """What stands in a cell: a pipe would begin another one, and a line end another row."""
-    return " ".join(cell.replace("\\", "\\\\").replace("|", "\\|").splitlines())
+def _in_a_cell(cell: str) -> str:
+    """A line end would end the row, and a pipe that nobody has escaped the cell."""
+    return re.sub(r"(?<!\\)((?:\\\\)*)\|", r"\1\\|", " ".join(cell.splitlines()))
 
 
 def _paper_lines(claims: Sequence[Claim], rows: Sequence[Row], full: bool) -> Iterator[str]:
@@ -133,11 +240,15 @@ def _paper_lines(claims: Sequence[Claim], rows: Sequence[Row], full: bool) -> It
         yield f"section {section}" if section[0].isdigit() else section
         for claim in claims:
             if claim.section == section and claim.id in judged:
-                yield f"  {claim.id}: {claim.statement}"
+                yield f"  {one_line(f'{claim.id}: {claim.statement}')}"
                 found = (each for each in rows if each["claim"] == claim.id)
                 told = "line" if full else "short"
-                yield from (f"    {each['label']}: {each[told]}" for each in found)
-    yield from (f"\n{note}" for note in (*_notes(rows), _false(rows)) if note)
+                yield from (
+                    f"    {one_line(each['label'])}: {one_line(each[told])}" for each in found
+                )
+    out = (f"{head} {told}" for head, reasons in _left_out(rows).items() for told in reasons)
+    notes = (*_notes(rows), *mixed(origins(rows)), *out, _false(rows))
+    yield from (f"\n{one_line(note)}" for note in notes if note)
 
 
 def _place(section: str) -> tuple[bool, list[int], str]:
@@ -154,10 +265,13 @@ def _paper_page(claims: Sequence[Claim], rows: Sequence[Row]) -> str:
     for each in rows:
         groups.setdefault(each["group"], {})[each["label"]] = None
     overviews = (
-        (f"### {group}\n\n" if group else "") + _overview(claims, rows, list(labels))
+        (f"### {text(group)}\n\n" if group else "") + _overview(claims, rows, list(labels))
         for group, labels in groups.items()
     )
-    parts = [LEGEND, *overviews, *_changes(rows, outcomes), *_notes(rows), _false(rows)]
+    notes = map(text, _notes(rows))
+    parts = [LEGEND, *overviews, *_changes(rows, outcomes), *notes, _false(rows)]
+    for head, reasons in _left_out(rows).items():
+        parts.append("\n".join([f"{text(head)}\n", *(f"- {text(told)}" for told in reasons)]))
     return "\n\n".join(filter(None, [*parts, *_reasons(claims, rows)])) + "\n"
 
 
@@ -170,30 +284,31 @@ def _overview(claims: Sequence[Claim], rows: Sequence[Row], labels: Sequence[str
     for each in rows:
         if each["label"] in labels:
             found.setdefault((each["claim"], each["label"]), []).append(each)
-            asked.setdefault(each["claim"], {})[each["required"]] = None
+            if each["required"]:  # not of one that was left out
+                asked.setdefault(each["claim"], {})[each["required"]] = None
             known.setdefault(each["claim"], {}).update(each["known"])
 
     def cell(claim: Claim, label: str) -> str:
         several = found.get((claim.id, label), [])
         if not several:
-            return known[claim.id].get(label, "not applicable")
+            return text(known[claim.id].get(label, "not applicable"))
         outcomes = _together(list(map(_outcome, several)))
-        differs = len(asked[claim.id]) > 1
+        differs = len(asked.get(claim.id, ())) > 1
         return "<br>".join([outcomes, *_told(several, differs)])
 
     def required(claim: Claim) -> str:
-        return " or ".join(asked[claim.id])
+        return text(" or ".join(asked.get(claim.id, ())))
 
     judged = [claim for claim in claims if any((claim.id, label) in found for label in labels)]
     return table(
         [
             {
-                "section": claim.section,
-                "claim": f"`{claim.id}`",
-                "statement": claim.statement,
+                "section": text(claim.section),
+                "claim": _code(claim.id),
+                "statement": text(claim.statement),
                 "required": required(claim),
             }
-            | {label: cell(claim, label) for label in labels}
+            | {text(label): cell(claim, label) for label in labels}
             for claim in judged
         ]
     ).rstrip("\n")
@@ -201,8 +316,10 @@ def _overview(claims: Sequence[Claim], rows: Sequence[Row], labels: Sequence[str
 
 def _told(several: Sequence[Row], differs: bool) -> list[str]:
     """The figures of one verdict on a subject, and what is required of it, where that differs."""
-    wanted = [f"required {each}" for each in dict.fromkeys(row["required"] for row in several)]
-    return [row["figures"] for row in several if len(several) == 1] + (wanted if differs else [])
+    asked = dict.fromkeys(row["required"] for row in several if row["required"])
+    wanted = [f"required {each}" for each in asked]
+    figures = [row["figures"] for row in several if len(several) == 1]
+    return [text(each) for each in [*figures, *(wanted if differs else [])]]
 
 
 def _outcome(row: Row) -> str:
@@ -235,6 +352,20 @@ def _notes(rows: Sequence[Row]) -> list[str]:
     return [note for note in dict.fromkeys(each["note"] for each in rows) if note]
 
 
+def _left_out(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """By subject which claims were left out for which reason, each of those said once."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for each in rows:
+        if why := each["left_out"]:
+            found.setdefault(each["label"], {}).setdefault(why, []).append(each["claim"])
+    return {
+        f"Left out on {label}, as what they need is not there:": [
+            f"{', '.join(claims)}: {why}" for why, claims in reasons.items()
+        ]
+        for label, reasons in found.items()
+    }
+
+
 def _changes(rows: Sequence[Row], outcomes: Mapping[tuple[str, str], str]) -> Iterator[str]:
     """Where the verdicts on a subject are others than those on the subject beside it."""
     beside = {each["label"]: each["beside"] for each in rows if each["beside"]}
@@ -242,12 +373,12 @@ def _changes(rows: Sequence[Row], outcomes: Mapping[tuple[str, str], str]) -> It
     for label, other in beside.items():
         if other in labels:
             changed = [
-                f"- `{claim}`: {outcomes[claim, other]}, here {outcome}"
+                f"- {_code(claim)}: {outcomes[claim, other]}, here {outcome}"
                 for (claim, each), outcome in outcomes.items()
                 if each == label and outcomes.get((claim, other), outcome) != outcome
             ]
             told = "\n".join(changed or ["- none"])
-            yield f"Verdicts on {label} that differ from those on {other}:\n\n{told}"
+            yield f"Verdicts on {text(label)} that differ from those on {text(other)}:\n\n{told}"
 
 
 def _reasons(claims: Sequence[Claim], rows: Sequence[Row]) -> Iterator[str]:
@@ -255,8 +386,16 @@ def _reasons(claims: Sequence[Claim], rows: Sequence[Row]) -> Iterator[str]:
     shown = dict.fromkeys(each[key] for each in rows for key in ("label", "beside"))
     for label in shown:
         reasons = [
-            f"- `{claim.id}`: {claim.not_on[label]}" for claim in claims if label in claim.not_on
+            f"- {_code(claim.id)}: {text(claim.not_on[label])}"
+            for claim in claims
+            if label in claim.not_on
         ]
         if reasons:
             told = "\n".join(reasons)
-            yield f"Claims that do not apply to {label}:\n\n{told}"
+            yield f"Claims that do not apply to {text(label)}:\n\n{told}"
+
+
+def _code(id_: str) -> str:
+    """A claim's id as code, or as text where it would break out of that."""
+    plain = one_line(id_)
+    return text(plain) if set(plain) & {"`", "|", "\\"} else f"`{plain}`"

@@ -22,6 +22,7 @@ FEW_IMAGES, FEW_CLUSTERS = "too few images", "too few clusters"
 POINTS = "points"  # of a hundred: the unit of a difference of shares
 MANY = 10  # times as many images
 WORTH_LESS = 0.9  # of n, from which on it is told what images that share clusters are worth
+LEFT_OUT = "left out"  # what it takes was not there to be measured
 CONTROL_FAILED, DID_NOTHING, NO_ROOM = VOID = "control failed", "did nothing", "no room"
 # of `VOID` a verdict shows nothing, nor does an average over it
 POWER = 0.8  # with which an effect "could have been shown"
@@ -88,7 +89,7 @@ class Verdict:
             'supported: 576 tokens, required 576 tokens'
         """
         head = f"{self.outcome}, {self.reason}" if self.reason else str(self.outcome)
-        return f"{head}: {_joined(f'{self.figures}, required {self.required}', self._average())}"
+        return f"{head}: {_joined(self.figures + self._required(), self._average())}"
 
     @property
     def figures(self) -> str:
@@ -99,7 +100,7 @@ class Verdict:
             deciding = dict(self.parts)[self.decided_by].figures
             return f"{supported} of {len(self.parts)} parts; {self.decided_by}: {deciding}"
         if math.isnan(self.estimate):
-            return "no images"
+            return "not measured" if self.cause == LEFT_OUT else "no images"
         estimate, low, high = (number(each, self.unit) for each in (self.estimate, *self.interval))
         unit = "" if self.unit == "%" else f" {self.unit}" if self.unit else ""
         return f"{estimate} [{low}, {high}]{unit}, {self._n}" if self.sampled else estimate + unit
@@ -128,6 +129,9 @@ class Verdict:
         shared = self.effective is not None and 2 * self.effective < self.n
         return FEW_CLUSTERS if shared else FEW_IMAGES
 
+    def _required(self) -> str:
+        return f", required {self.required}" if self.required else ""
+
     def _average(self) -> str:
         return f"on average {self.on_average.short}" if self.on_average else ""
 
@@ -141,7 +145,7 @@ class Verdict:
 
     def _figures(self) -> str:
         if math.isnan(self.estimate):
-            return f"{self.why}, required {self.required}"
+            return self.why + self._required()
         if not self.sampled:
             estimate = number(self.estimate, self.unit)
             counted = f"{estimate}, required {self.required} (counted, not sampled)"
@@ -274,6 +278,19 @@ def no_images(kind: str, required: str) -> Verdict:
         why="no images are left",
         cause="no images",
     )
+
+
+def left_out(kind: str, why: str) -> Verdict:
+    """The verdict where what a claim needs is not there to be measured: undecided, and why.
+
+    **Arguments:** the claim's kind; the reason, in whole sentences.
+
+    !!! example
+
+        >>> left_out("exceeds", "This model has no gradients.").short
+        'undecided, left out: not measured'
+    """
+    return replace(no_images(kind, required=""), why=why, cause=LEFT_OUT)
 
 
 def counted_above(value: float | int, threshold: float | int, unit: str = "%") -> Verdict:

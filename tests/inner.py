@@ -2,6 +2,7 @@
 pytest side."""
 
 import contextlib
+import json
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from claimlib.claims import CLAIMS, REFUTATIONS
+from claims.neo2025 import sample
 from tests.neo2025 import FOLDER
 from tests.tiny import tiny_vlm
 from vlmlib import save_mean
@@ -48,10 +50,12 @@ class Inner:
     """
 
     claims, scenes = str(ROOT / "claims"), str(SCENES)
-    on_scenes = ("--vlm-device=cpu", f"--vlm-coco={SCENES}", "--vlm-limit=3")
 
-    def __init__(self, pytester: pytest.Pytester, folder: Path, checkpoint: Path, mean: Path):
+    def __init__(
+        self, pytester: pytest.Pytester, folder: Path, checkpoint: Path, mean: Path, scenes: Path
+    ):
         self.pytester, self.folder, self.checkpoint = pytester, folder, checkpoint
+        self.on_scenes = ("--vlm-device=cpu", f"--vlm-coco={scenes}", "--vlm-limit=3")
         self.without_mean = (f"--vlm-model={checkpoint}", *self.on_scenes)
         self.own = (*self.without_mean, f"--vlm-mean={mean}")
         self.store = folder / "store"
@@ -111,6 +115,33 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def three_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the shipped data, three images that pass filter 1, three that the lens takes, and ten that
+    neither does."""
+    asked, shown = (
+        [each.id for each in sample.filter_1(SCENES, purpose).examples]
+        for purpose in (sample.IDENTIFICATION, sample.LENS)
+    )
+    chosen = asked[:3]
+    chosen += [each for each in shown if each not in asked][: 3 - len({*shown} & {*chosen})]
+    folder = tmp_path_factory.mktemp("few") / SCENES.name
+    annotations = Path("annotations", "instances_eval.json")
+    content = json.loads((SCENES / annotations).read_text())
+    neither = [each["id"] for each in content["images"] if str(each["id"]) not in {*asked, *shown}]
+    kept = {*map(int, chosen), *neither[:10]}
+    content["images"] = [each for each in content["images"] if each["id"] in kept]
+    content["annotations"] = [each for each in content["annotations"] if each["image_id"] in kept]
+    for part in ("annotations", "eval"):
+        (folder / part).mkdir(parents=True)
+    for each in content["images"]:
+        shutil.copy(SCENES / "eval" / each["file_name"], folder / "eval")
+    for each in ("filter.json", "lens_filter.json", "questions.json"):
+        shutil.copy(SCENES / each, folder)
+    (folder / annotations).write_text(json.dumps(content))
+    return folder
+
+
 @pytest.fixture
 def mean_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
     """Makes a file with a mean token of some width."""
@@ -130,6 +161,7 @@ def inner(
     monkeypatch: pytest.MonkeyPatch,
     tiny_checkpoint: Path,
     mean_file: Callable[[int], Path],
+    three_scenes: Path,
 ) -> Inner:
     """Runs of pytest with the plugin, on a machine without a GPU."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -138,7 +170,8 @@ def inner(
     pytester.makeconftest('pytest_plugins = ["claims.neo2025.conftest"]')
     shutil.copy(FOLDER / CLAIMS, pytester.path)
     width = tiny_vlm().model.config.text_config.hidden_size
-    return Inner(pytester, tmp_path_factory.mktemp("inner"), tiny_checkpoint, mean_file(width))
+    mean, folder = mean_file(width), tmp_path_factory.mktemp("inner")
+    return Inner(pytester, folder, tiny_checkpoint, mean, three_scenes)
 
 
 @pytest.fixture

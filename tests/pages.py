@@ -1,9 +1,12 @@
-"""How committed result pages under reports/ are compared with what a run writes."""
+"""How committed result pages under reports/ are compared with what a run writes: by their results,
+and not by the machine that they come from."""
 
 import re
 from pathlib import Path
 
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
+
+from claimlib.report import HOW
 
 IMAGES = 1  # by which a count may differ between machines, whose arithmetic rounds differently
 TOKENS = 0.15  # by which a mean number of tokens may
@@ -49,7 +52,8 @@ class PageSnapshot(SingleFileSnapshotExtension):
 
 
 def _words(page: str) -> list[str]:
-    return [found.group() for found in WORD.finditer(page.replace("<br>", " "))]
+    results = page.split(HOW)[0]
+    return [found.group() for found in WORD.finditer(results.replace("<br>", " "))]
 
 
 def _same(one: str, other: str) -> bool:

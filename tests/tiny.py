@@ -1,8 +1,9 @@
 """Random models of a few thousand parameters of each family, and a Llama in plain torch to check
 one against."""
 
+from collections.abc import Mapping
 from itertools import product
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 from torch.nn.functional import silu
 from transformers import (
+    BatchFeature,
     LlamaConfig,
     LlavaProcessor,
     PreTrainedModel,
@@ -18,26 +20,27 @@ from transformers import (
     Qwen2VLConfig,
     Qwen2VLForConditionalGeneration,
     Qwen2VLImageProcessorPil,
+    Qwen2VLProcessor,
 )
 
 from fixtures.emoji_llava.architecture import Sizes, build_tokenizer, llava, llava_processor
 from vlmlib import VLM, Ablate, Block
-from vlmlib.architecture import ImageTextProcessor
+from vlmlib.halves import image_half
 
 SIDE, PATCH = 16, 4  # 4 x 4 visual tokens
 Model = TypeVar("Model", bound=PreTrainedModel)
 
 
-def tiny_processor() -> LlavaProcessor:
+def tiny_processor(side: int = SIDE) -> LlavaProcessor:
     tokenizer = build_tokenizer()
     tokenizer.add_tokens(["yes", "NO"])
-    return llava_processor(tokenizer, SIDE, PATCH)
+    return llava_processor(tokenizer, side, PATCH)
 
 
-def tiny_vlm(attention: str = "sdpa", seed: int = 0) -> VLM:
+def tiny_vlm(attention: str = "sdpa", seed: int = 0, side: int = SIDE) -> VLM:
     """The same weights for the same seed under either attention; large enough ones that every edge
     matters."""
-    processor = tiny_processor()
+    processor = tiny_processor(side)
     vision = Sizes(width=16, mlp=32, layers=2, heads=2)
     text = Sizes(width=16, mlp=32, layers=2, heads=4)
     torch.manual_seed(seed)
@@ -107,7 +110,34 @@ def byte_level_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def qwen_processor() -> ImageTextProcessor:
+class ImageTextProcessor:
+    """An image processor and a tokenizer as one, written out.
+
+    The image token of the text is repeated once per visual token, which a merge of `merge_size` x
+    `merge_size` patches becomes, as in Qwen2-VL.
+    """
+
+    def __init__(self, image_processor: Any, tokenizer: Any, image_token: str):
+        self.image_processor = image_processor
+        self.tokenizer = tokenizer
+        self.image_token = image_token
+
+    def __call__(self, images: Image.Image, text: str, return_tensors: str) -> BatchFeature:
+        inputs = self.image_processor(images, return_tensors=return_tensors)
+        count = int(inputs["image_grid_thw"].prod()) // self.image_processor.merge_size**2
+        text = text.replace(self.image_token, self.image_token * count)
+        inputs.update(self.tokenizer(text, return_tensors="pt"))
+        of_image = inputs["input_ids"] == self.tokenizer.convert_tokens_to_ids(self.image_token)
+        inputs["mm_token_type_ids"] = of_image.long()
+        return inputs
+
+    def apply_chat_template(self, conversation: list[dict], add_generation_prompt: bool) -> str:
+        return self.tokenizer.apply_chat_template(
+            conversation, add_generation_prompt=add_generation_prompt, tokenize=False
+        )
+
+
+def qwen_processor() -> Qwen2VLProcessor:
     images = Qwen2VLImageProcessorPil(
         patch_size=PATCH,
         merge_size=2,
@@ -115,13 +145,22 @@ def qwen_processor() -> ImageTextProcessor:
         min_pixels=16 * 16,
         max_pixels=48 * 48,
     )
-    return ImageTextProcessor(images, byte_level_tokenizer(), "<|image_pad|>")
+    # without videos, for which torchvision is needed
+    return image_half(Qwen2VLProcessor)(images, byte_level_tokenizer(), None, chat_template=CHAT)
+
+
+PLAIN_ROPE = {"rope_type": "default"}
 
 
 def tiny_qwen(
-    attention: str = "sdpa", seed: int = 0, layers: int = 2, window: int | None = None
+    attention: str = "sdpa",
+    seed: int = 0,
+    layers: int = 2,
+    window: int | None = None,
+    rope: Mapping[str, Any] = PLAIN_ROPE,
 ) -> VLM:
-    """A random Qwen2-VL; with `window`, its last layer attends to so many positions only."""
+    """A random Qwen2-VL; with `window`, its last layer attends to so many positions only; with
+    rotary values of its own."""
     processor = qwen_processor()
     ids = {token: processor.tokenizer.convert_tokens_to_ids(token) for token in SPECIAL}
     config = Qwen2VLConfig(
@@ -132,11 +171,7 @@ def tiny_qwen(
             "num_hidden_layers": layers,
             "num_attention_heads": 2,
             "num_key_value_heads": 1,
-            "rope_parameters": {
-                "rope_type": "default",
-                "rope_theta": 1e4,
-                "mrope_section": [2, 1, 1],
-            },
+            "rope_parameters": {"rope_theta": 1e4, "mrope_section": [2, 1, 1], **rope},
             "use_sliding_window": window is not None,
             "sliding_window": window,
             "max_window_layers": layers - 1,

@@ -13,7 +13,7 @@ Describe what to change, then ask what the model predicts.
 """
 
 from vlmlib import select, windows
-from vlmlib.errors import VLMError
+from vlmlib.errors import ImageError, LackingError, VLMError, VLMWarning
 from vlmlib.gradients import integrated_gradients
 from vlmlib.interventions import Ablate, Block, causal_blocks
 from vlmlib.lens import logit_lens
@@ -30,10 +30,13 @@ __all__ = [
     "Answer",
     "Block",
     "Description",
+    "ImageError",
+    "LackingError",
     "Polling",
     "Reach",
     "Stimulus",
     "VLMError",
+    "VLMWarning",
     "causal_blocks",
     "integrated_gradients",
     "load_mean",

@@ -7,55 +7,33 @@ trial, see `vlmlib/selfcheck.py`.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import torch
 from jaxtyping import Int
+from jinja2 import TemplateError
 from PIL import Image
 from torch import Tensor
-from transformers import BatchFeature, PreTrainedModel, Qwen2VLImageProcessorPil
+from transformers import PreTrainedModel
 
 from vlmlib.decoder import Decoder
-from vlmlib.errors import VLMError
+from vlmlib.errors import LackingError, VLMError
+from vlmlib.geometry import Grid
 from vlmlib.hooks import before
+from vlmlib.prompts import ASKED, ASKED_OF_IMAGE, begun_once, check_prompt, templated
 
 USE = "Use LLaVA, Qwen2-VL or a model built like them."
 A_HUB_ID = "llava-hf/llava-1.5-7b-hf"
 # The paper's authors' prompts for LLaVA-1.5 and LLaVA-Phi-3.
 VICUNA_PROMPT = "USER: <image>\n{question} ASSISTANT:"
 PHI3_PROMPT = "<|user|>\n<image>{question}<|end|>\n<|assistant|>\n"
-# Families whose processor also wants videos, which need torchvision: by model type, the class of
-# their image processor and their image token.
-WITHOUT_VIDEO = {"qwen2_vl": (Qwen2VLImageProcessorPil, "<|image_pad|>")}
-
-
-def decoder_of(model: PreTrainedModel) -> Decoder:
-    """The parts of a model's language model.
-
-    **Raises:** `VLMError` where there is no such model, or its attention takes no mask.
-
-    !!! example
-
-        >>> len(decoder_of(vlm.model).attentions)
-        2
-    """
-    stack: Any = getattr(getattr(model, "model", None), "language_model", None)
-    unembed: Any = model.get_output_embeddings()
-    _check_decoder(model, stack, unembed)
-    text = model.config.get_text_config()
-    return Decoder(
-        stack=stack,
-        embed=model.get_input_embeddings(),
-        unembed=unembed,
-        layers=list(stack.layers),
-        attentions=[layer.self_attn for layer in stack.layers],
-        norm=stack.norm,
-        last_mlp=getattr(stack.layers[-1], "mlp", None),
-        windows=_windows(text, len(stack.layers)),
-        heads=text.num_attention_heads,
-        d_model=text.hidden_size,
-    )
+PHI3_TOKENS = ("<|user|>", "<|end|>", "<|assistant|>")
+PARTS = ("tokenizer", "image_processor", "image_token")  # of a processor
+# What a model's own code raises where its inputs and its weights do not go together.
+DO_NOT_FIT = (IndexError, RuntimeError, TypeError, ValueError)
 
 
 def image_side(model: PreTrainedModel) -> tuple[Any, Any]:
@@ -77,90 +55,229 @@ def image_side(model: PreTrainedModel) -> tuple[Any, Any]:
     raise VLMError(f"{type(model).__name__} is none of the models whose parts are known. {USE}")
 
 
+def half_of(model_type: Any) -> str:
+    """The type of 16 bits in which a family is run: LLaVA in float16, as the paper's authors ran
+    it, all others in bfloat16, whose range is float32's.
+
+    !!! example
+
+        >>> half_of("llava"), half_of("qwen2_vl")
+        ('float16', 'bfloat16')
+    """
+    return "float16" if model_type == "llava" else "bfloat16"
+
+
 def completed(processor: Any, config: Any) -> Any:
-    """The processor, with what some LLaVA processors lack: without it they count one image token
-    too few.
+    """The processor, with what LLaVA's processors of some versions lack: how many visual tokens the
+    model makes of a picture, for each of which the prompt needs a placeholder.
+
+    **Raises:** `VLMError` for what is no processor of images and text.
 
     !!! example
 
         >>> completed(vlm.processor, vlm.model.config).patch_size
         4
     """
-    if getattr(processor, "patch_size", 0) is None:
-        processor.patch_size = config.vision_config.patch_size
-        processor.vision_feature_select_strategy = config.vision_feature_select_strategy
+    lacks = [part for part in PARTS if not hasattr(processor, part)]
+    if lacks:
+        raise VLMError(
+            f"{type(processor).__name__} has no {' and no '.join(lacks)}, so it is no processor of "
+            "images and text. Pass the model's own (AutoProcessor.from_pretrained)."
+        )
+    if config.model_type == "llava" and hasattr(processor, "num_additional_image_tokens"):
+        # absent, it is read as 0, which for an encoder with a class token is one too few
         has_class_token = config.vision_config.model_type == "clip_vision_model"
-        processor.num_additional_image_tokens = 1 if has_class_token else 0
+        processor.num_additional_image_tokens = int(has_class_token)
+        if processor.patch_size is None:
+            processor.patch_size = config.vision_config.patch_size
+        if processor.vision_feature_select_strategy is None:
+            processor.vision_feature_select_strategy = config.vision_feature_select_strategy
     return processor
 
 
-def prompt_of(model: PreTrainedModel, processor: Any) -> str:
-    """The text around a question: the authors' for LLaVA-1.5 and LLaVA-Phi-3, else the processor's
-    chat template.
+def image_token_of(model: PreTrainedModel, processor: Any) -> int:
+    """The id of the token that stands in the model's sequence for each part of an image: the
+    model's own word for it, or the processor's where it has none.
+
+    **Raises:** `VLMError` for an id outside the vocabulary, and a tokenizer that is larger than it.
 
     !!! example
 
-        >>> prompt_of(vlm.model, vlm.processor)
+        >>> image_token_of(vlm.model, vlm.processor) == vlm.model.config.image_token_id
+        True
+    """
+    tokenizer, rows = processor.tokenizer, model.get_input_embeddings().weight.shape[0]  # pyright: ignore
+    made = tokenizer.convert_tokens_to_ids(str(processor.image_token))
+    found = getattr(model.config, "image_token_id", made)
+    if not isinstance(found, int) or not 0 <= found < rows:
+        raise VLMError(
+            f"The model's image token has the id {found!r} (image_token_id or "
+            f"image_token_index in config.json), but its vocabulary ends at {rows - 1}. Take the "
+            "config.json that belongs to these weights."
+        )
+    if len(tokenizer) > rows:
+        raise VLMError(
+            f"The tokenizer has {len(tokenizer)} tokens, but the model has embeddings of {rows}. "
+            "Take the tokenizer that was saved with this model."
+        )
+    return found
+
+
+def check_image_token(processor: Any, expected: int, count: int) -> None:
+    """See that processor and model mean the same token by a placeholder of the image: some
+    processors write another one, in whose place they put the model's.
+
+    **Arguments:** the processor; the model's id of it, and how often it stands in a prompt with a
+    picture.
+
+    **Raises:** `VLMError` that names both ids.
+
+    !!! example
+
+        >>> image = vlm.model.config.image_token_id
+        >>> check_image_token(vlm.processor, image, count=len(stimulus.visual))
+    """
+    token = str(processor.image_token)
+    made = processor.tokenizer.convert_tokens_to_ids(token)
+    if count or made == expected:
+        return
+    raise VLMError(
+        f"The processor's image token {token!r} has the id {made} in its "
+        f"tokenizer, but the model's has {expected} (image_token_id or image_token_index in "
+        "config.json), which stands nowhere in a prompt with a picture. Take the tokenizer and the "
+        "processor that were saved with this model."
+    )
+
+
+def check_runs(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> None:
+    """Run the model once, as it is: what goes wrong here is its own, and no intervention's.
+
+    **Raises:** `VLMError` with what it raised.
+
+    !!! example
+
+        >>> check_runs(vlm.model, stimulus.inputs)
+    """
+    with _fitting(model), torch.no_grad():
+        model(**inputs, use_cache=False, logits_to_keep=1)
+
+
+def prompt_of(model: PreTrainedModel, processor: Any, image: Image.Image) -> str:
+    """The text around a question: the authors' for LLaVA-1.5 and LLaVA-Phi-3, where the chat
+    template is of its kind or missing; else the processor's chat template, with which it reads any
+    image to see how a text begins.
+
+    !!! example
+
+        >>> prompt_of(vlm.model, vlm.processor, image)
         'USER: <image>\\n{question} ASSISTANT:'
     """
-    is_llava = model.config.model_type == "llava"
-    if is_llava and "<|assistant|>" in processor.tokenizer.get_vocab():
-        return PHI3_PROMPT
-    content = [{"type": "image"}, {"type": "text", "text": "{question}"}]
+    if model.config.model_type == "llava" and (authors := _authors_prompt(processor)):
+        return authors
     try:
-        prompt = processor.apply_chat_template(
-            [{"role": "user", "content": content}], add_generation_prompt=True
-        )
+        template = templated(processor)
+    except (TemplateError, TypeError) as error:
+        raise VLMError(
+            f"The chat template of this processor is broken ({error}), or takes no images. Save "
+            "it again, or pass prompt= to VLM."
+        ) from error
     except ValueError as error:
-        if is_llava:
-            return VICUNA_PROMPT
         raise VLMError(
             f"This processor has no chat template: {error} Pass prompt= to VLM."
         ) from error
-    if is_llava and prompt.startswith("USER:"):
-        return VICUNA_PROMPT
-    # the tokenizer adds the begin-of-sequence token itself, where there is one
-    begin = processor.tokenizer.bos_token or ""
-    return prompt.removeprefix(begin).replace(processor.image_token, "<image>")
+    token = str(processor.image_token)
+    check_prompt(template.replace(token, "<image>"))
+    return begun_once(processor, template, image).replace(token, "<image>")
 
 
-def visual_of(model: PreTrainedModel, input_ids: Int[Tensor, " seq"]) -> Int[Tensor, " token"]:
-    """The positions of the visual tokens, which stand where the text has placeholder tokens.
+def _authors_prompt(processor: Any) -> str | None:
+    """The authors' prompt for a LLaVA of its kind, which its chat template tells, or its special
+    tokens where it has none."""
+    tokenizer = processor.tokenizer
+    has_phi3s = tokenizer.get_vocab().keys() >= {*PHI3_TOKENS}
+    for content in (ASKED_OF_IMAGE, ASKED["text"]):
+        try:
+            template = templated(processor, content)
+        except ValueError:
+            return PHI3_PROMPT if has_phi3s else VICUNA_PROMPT
+        except (TemplateError, TypeError):  # it may take text alone
+            continue
+        if template.startswith("USER:"):
+            return VICUNA_PROMPT
+        begun = template.removeprefix(tokenizer.bos_token or "")
+        has_phi3s &= begun.startswith(PHI3_TOKENS[0])
+        return PHI3_PROMPT if has_phi3s and all(each in begun for each in PHI3_TOKENS) else None
+    return None
+
+
+def grids_of(
+    inputs: Mapping[str, Tensor], visual: Int[Tensor, " token"], image_processor: Any
+) -> list[Grid]:
+    """(rows, columns) of the visual tokens, view by view: merged patches where the processor counts
+    them; else square cells of each picture that it makes, in the order of these; or of the first
+    one, and of all others as one picture in tiles, whose rows are apart by a token that shows
+    nothing.
+
+    A guess, which `vlmlib/sight.py` tests.
+
+    **Arguments:** what the processor made; the positions of the tokens that show anything.
+
+    **Raises:** `LackingError` where the tokens cannot be such grids.
 
     !!! example
 
-        >>> torch.equal(visual_of(vlm.model, stimulus.input_ids), stimulus.visual)
-        True
+        >>> grids_of({"pixel_values": torch.zeros(1, 3, 336, 336)}, torch.arange(576), None)
+        [(24, 24)]
+        >>> grids_of({"pixel_values": torch.zeros(1, 5, 3, 28, 56)}, torch.arange(40), None)[:2]
+        [(2, 4), (2, 4)]
     """
-    return (input_ids == model.config.image_token_id).nonzero()[:, 0]
+    count = len(visual)
+    if "image_grid_thw" in inputs and len(inputs["image_grid_thw"]) == 1:
+        frames, rows, cols = inputs["image_grid_thw"][0].tolist()
+        merged = getattr(image_processor, "merge_size", 1)
+        if frames == 1 and rows * cols == count * merged**2:
+            return [(rows // merged, cols // merged)]
+    pixels = inputs.get("pixel_values")
+    if pixels is None or pixels.ndim < 4:
+        raise _no_grids(count, pixels)
+    views, runs = pixels.shape[:-3].numel(), _runs(visual)
+    in_rows = views > 1 and len(runs) > 1 and len({*runs[1:]}) == 1
+    if in_rows and (first := _square_cells(pixels, runs[0] - runs[-1])):
+        return [first, (len(runs), runs[-1])]
+    if views and count and count % views == 0 and (grid := _square_cells(pixels, count // views)):
+        return [grid] * views
+    raise _no_grids(count, pixels)
 
 
-def grid_of(inputs: Mapping[str, Tensor], count: int, image_processor: Any) -> tuple[int, int]:
-    """(rows, columns) of `count` visual tokens: merged patches where the processor counts them,
-    else a square.
+def _no_grids(count: int, pixels: Tensor | None) -> LackingError:
+    made = "no pictures" if pixels is None else f"pixel values of shape {tuple(pixels.shape)}"
+    return LackingError(
+        f"{count} visual tokens are no grids of square cells of what the image processor makes "
+        f"({made}), so that regions of the image cannot be found among them. Ask what needs no "
+        "regions: descriptions, lenses, gradients, all visual tokens or random ones."
+    )
 
-    !!! example
 
-        >>> grid_of({}, 576, None)
-        (24, 24)
-    """
-    if "image_grid_thw" in inputs:
-        _, rows, cols = inputs["image_grid_thw"][0].tolist()
-        return rows // image_processor.merge_size, cols // image_processor.merge_size
-    side, pictures = math.isqrt(count), inputs.get("pixel_values")
-    is_one_picture = pictures is None or (pictures.ndim == 4 and len(pictures) == 1)
-    if side * side != count or not count or not is_one_picture:
-        raise VLMError(
-            f"{count} visual tokens are not the square grid of one picture, so regions of the "
-            f"image cannot be found among them. {USE}"
-        )
-    return side, side
+def _square_cells(pixels: Tensor, count: int) -> Grid | None:
+    """The grid of so many square cells of a picture, if there is one."""
+    height, width = pixels.shape[-2:]
+    rows = math.isqrt(round(max(count, 0) * height / width))
+    cols = count // max(rows, 1)
+    return (rows, cols) if rows * cols == count > 0 and rows * width == cols * height else None
+
+
+def _runs(positions: Int[Tensor, " token"]) -> list[int]:
+    """How many positions follow one another without a gap, stretch by stretch."""
+    ends = [0, *((positions.diff() > 1).nonzero()[:, 0] + 1).tolist(), len(positions)]
+    return [after - before for before, after in pairwise(ends)]
 
 
 def decoder_input(
     model: PreTrainedModel, decoder: Decoder, inputs: Mapping[str, Tensor]
 ) -> dict[str, Any]:
     """Run the model until its language model is called, and return what it is called with.
+
+    **Raises:** `VLMError` if it cannot run on these inputs.
 
     !!! example
 
@@ -174,7 +291,7 @@ def decoder_input(
         raise _Reached
 
     try:
-        with torch.no_grad(), before(decoder.stack, keep):
+        with _fitting(model), torch.no_grad(), before(decoder.stack, keep):
             model(**inputs, use_cache=False, logits_to_keep=1)
     except _Reached:
         return arguments
@@ -184,66 +301,40 @@ def decoder_input(
     )
 
 
-class ImageTextProcessor:
-    """An image processor and a tokenizer as one, for checkpoints whose own processor also wants
-    video (`WITHOUT_VIDEO`).
-
-    The image token of the text is repeated once per visual token, which a merge of `merge_size` x
-    `merge_size` patches becomes, as in Qwen2-VL.
-    """
-
-    def __init__(self, image_processor: Any, tokenizer: Any, image_token: str):
-        self.image_processor = image_processor
-        self.tokenizer = tokenizer
-        self.image_token = image_token
-
-    def __call__(self, images: Image.Image, text: str, return_tensors: str) -> BatchFeature:
-        inputs = self.image_processor(images, return_tensors=return_tensors)
-        count = int(inputs["image_grid_thw"].prod()) // self.image_processor.merge_size**2
-        text = text.replace(self.image_token, self.image_token * count)
-        inputs.update(self.tokenizer(text, return_tensors="pt"))
-        of_image = inputs["input_ids"] == self.tokenizer.convert_tokens_to_ids(self.image_token)
-        inputs["mm_token_type_ids"] = of_image.long()
-        return inputs
-
-    def apply_chat_template(self, conversation: list[dict], add_generation_prompt: bool) -> str:
-        return self.tokenizer.apply_chat_template(
-            conversation, add_generation_prompt=add_generation_prompt, tokenize=False
-        )
+@contextmanager
+def _fitting(model: PreTrainedModel) -> Iterator[None]:
+    """What a model raises on inputs that do not fit it, as one message; that memory ran out stays
+    an error of its own, which smaller passes may mend."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except DO_NOT_FIT as error:
+        reason = " ".join(str(error).split())[:500]
+        raise VLMError(
+            f"{type(model).__name__} cannot run on what its processor made of a picture and a "
+            f"prompt ({type(error).__name__}: {reason}). Take the processor that was saved with "
+            "this model (its settings say how many tokens a picture has), and keep all of the "
+            "model in one type, on one device or where accelerate spread it."
+        ) from error
 
 
 class _Reached(Exception):  # noqa: N818, a signal and no error
     """Ends a forward pass at the language model's door."""
 
 
-def _check_decoder(model: PreTrainedModel, stack: Any, unembed: Any) -> None:
-    name = f"{type(model).__name__} (model type {model.config.model_type!r})"
-    is_stack = hasattr(stack, "layers") and hasattr(stack, "norm")
-    has_placeholder = hasattr(model.config, "image_token_id")
-    if model.config.is_encoder_decoder or unembed is None or not (is_stack and has_placeholder):
-        raise VLMError(
-            f"{name} has no single causal language model that is fed by placeholder tokens, which "
-            f"is what visual tokens and their attention edges are here. {USE}"
-        )
-    crossing = [layer for layer, each in enumerate(stack.layers) if not hasattr(each, "self_attn")]
-    if crossing:
-        raise VLMError(
-            f"{name} has decoder layers without self-attention (the first is layer {crossing[0]}): "
-            "it reads the image through cross-attention, so its sequence has no visual tokens to "
-            f"intervene on. {USE}"
-        )
-    attention = model.config.get_text_config()._attn_implementation
+def check_attention(decoder: Decoder) -> None:
+    """See that a model's attention takes a mask of edges.
+
+    **Raises:** `VLMError` that says how to load it.
+
+    !!! example
+
+        >>> check_attention(vlm.decoder)
+    """
+    attention = decoder.stack.config._attn_implementation  # pyright: ignore
     if attention not in ("sdpa", "eager"):
         raise VLMError(
             f"This model's attention runs as {attention!r}, which takes no mask of edges. "
             'Load it with attn_implementation="sdpa" or "eager".'
         )
-
-
-def _windows(text: Any, layers: int) -> list[int | None]:
-    """For each layer how many positions, itself included, a position attends to; None for all."""
-    window = getattr(text, "sliding_window", None)
-    kinds = getattr(text, "layer_types", None)
-    if not kinds:
-        return [window] * layers
-    return [window if kind == "sliding_attention" else None for kind in kinds]

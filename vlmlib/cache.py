@@ -1,12 +1,12 @@
 """Keys and values that arms share, as cache layers of transformers."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import Cache, DynamicLayer
 
-Keys = Float[Tensor, "row head _ width"]
+Keys = Float[Tensor, "row head _ _"]
 KeysAndValues = tuple[Keys, Keys]
 
 
@@ -89,17 +89,20 @@ class Branches(Cache):
         """Drop all rows but these."""
         for layer in self.branches:
             keys, values = layer.room
-            layer.room = (keys[rows], values[rows])
+            here = rows.to(keys.device)
+            layer.room = (keys[here], values[here])
 
 
 class _Branch(DynamicLayer):
     def __init__(self, keys: Keys, values: Keys, rows: int, capacity: int):
         super().__init__()
-        _, heads, _, width = keys.shape
         self.prefix: tuple[Keys, ...] = (keys, values)
         self.is_initialized = True
-        shape = (rows, heads, capacity, width)
-        self.room = (keys.new_empty(shape), values.new_empty(shape))
+        self.room = tuple(
+            # the two may be of different widths
+            each.new_empty(rows, each.shape[1], capacity, each.shape[-1])
+            for each in (keys, values)
+        )
         self.rows, self.filled = slice(None), 0
 
     def begin(self, rows: slice, start: int) -> None:
@@ -120,3 +123,60 @@ class _Branch(DynamicLayer):
 
     def get_seq_length(self) -> int:
         return self.filled
+
+
+class Slots(Cache):
+    """Keys and values of `rows` texts of different lengths, each up to `capacity` positions: a
+    text's position stands in the column of its own number, and its row is another's when it ends.
+
+    Room is zeros, since what a mask hides is multiplied by zero, and must be finite.
+
+    !!! example
+
+        >>> clean, new = torch.ones(1, 2, 9, 4), torch.ones(3, 2, 1, 4)
+        >>> slots = Slots([(clean, clean)], rows=3, capacity=12)
+        >>> slots.enter(1, [(clean, clean)])
+        >>> slots.at = torch.tensor([0, 9, 0])
+        >>> slots.update(new, new, layer_idx=0)[0][:, 0, :, 0].sum(-1).tolist()
+        [1.0, 10.0, 1.0]
+    """
+
+    def __init__(self, like: list[KeysAndValues], rows: int, capacity: int):
+        self.slots = [_Slot(keys, values, rows, capacity) for keys, values in like]
+        super().__init__(layers=list(self.slots))
+
+    @property
+    def at(self) -> Int[Tensor, " row"]:
+        """The column that each row writes next."""
+        return self.slots[0].at
+
+    @at.setter
+    def at(self, columns: Int[Tensor, " row"]) -> None:
+        for layer in self.slots:
+            layer.at = columns.to(layer.every.device)
+
+    def enter(self, row: int, clean: list[KeysAndValues]) -> None:
+        """Give a row to a text whose prompt left these keys and values."""
+        for layer, prompt in zip(self.slots, clean, strict=True):
+            for room, kept in zip(layer.room, prompt, strict=True):
+                room[row, :, : kept.shape[-2]] = kept[0]
+
+
+class _Slot(DynamicLayer):
+    def __init__(self, keys: Keys, values: Keys, rows: int, capacity: int):
+        super().__init__()
+        self.is_initialized = True
+        self.room = tuple(
+            each.new_zeros(rows, each.shape[1], capacity, each.shape[-1]) for each in (keys, values)
+        )
+        self.every = torch.arange(rows, device=keys.device)
+        self.at = torch.zeros_like(self.every)
+
+    def update(self, key_states: Keys, value_states: Keys, *args, **kwargs) -> KeysAndValues:
+        keys, values = self.room
+        keys[self.every, :, self.at] = key_states[:, :, 0]
+        values[self.every, :, self.at] = value_states[:, :, 0]
+        return keys, values
+
+    def get_seq_length(self) -> int:
+        return self.room[0].shape[-2] - 1

@@ -3,20 +3,23 @@
 Every kind of intervention has its check here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import assert_never
 
 from vlmlib.decoder import Decoder
-from vlmlib.errors import VLMError
+from vlmlib.errors import LackingError, VLMError
 from vlmlib.interventions import Ablate, Arm, Block, Intervention, by_kind
 
 
-def check(arm: Arm, length: int, decoder: Decoder, causal: bool = True) -> None:
+def check(
+    arm: Arm, length: int, decoder: Decoder, causal: bool = True, width: int | None = None
+) -> None:
     """Raise a `VLMError` where an arm means nothing on a sequence of `length` positions in this
     decoder.
 
-    **Arguments:** `causal`: no position attends to a later one.
+    **Arguments:** `causal`: no position attends to a later one; `width`: of all that a visual token
+    is given (`vlm.width`), if that is more than its embedding.
 
     !!! example
 
@@ -26,7 +29,7 @@ def check(arm: Arm, length: int, decoder: Decoder, causal: bool = True) -> None:
     for each in arm:
         match each:
             case Ablate():
-                _check_ablate(each, length, decoder)
+                _check_ablate(each, length, decoder, width or decoder.d_model)
             case Block():
                 _check_block(each, length, decoder, causal)
             case _:
@@ -35,6 +38,23 @@ def check(arm: Arm, length: int, decoder: Decoder, causal: bool = True) -> None:
     _check_replaced_once(ablations)
     if causal:
         _check_sources_left(blocks, decoder)
+
+
+def check_exact(arm: Arm, sparse: Mapping[int, str]) -> None:
+    """Raise a `LackingError` where an arm's blocks would do more than remove edges.
+
+    **Arguments:** an arm; layers in which blocks do, each with the reason (`vlm.sparse_on`).
+
+    !!! example
+
+        >>> check_exact([Block([1], to=3, layers=[0])], {1: "others are let in"})
+    """
+    layers = {layer for each in by_kind(arm)[1] for layer in each.layers}
+    if found := sorted(layers & sparse.keys()):
+        raise LackingError(
+            f"Block cannot remove attention edges, and nothing else, in layer {found[0]} of this "
+            f"model: {sparse[found[0]]}. Choose another layer or a shorter prompt, or ablate."
+        )
 
 
 def check_range(what: str, numbers: Sequence[int], count: int) -> None:
@@ -66,11 +86,16 @@ def _check_kinds(arm: Arm) -> None:
         )
 
 
-def _check_ablate(each: Ablate, length: int, decoder: Decoder) -> None:
+def _check_ablate(each: Ablate, length: int, decoder: Decoder, whole: int) -> None:
     check_range("Ablate: token", each.tokens, length)
     check_range("Ablate: layer", [each.layer], len(decoder.layers))
+    if each.layer in decoder.closed and not each.is_empty:
+        raise LackingError(
+            f"Ablate cannot replace what enters layer {each.layer} of this model: "
+            f"{decoder.closed[each.layer]}. Ablate at another layer, or block attention edges."
+        )
     width = each.value.shape[-1]
-    if width != decoder.d_model:
+    if width != decoder.d_model and (each.layer, width) != (0, whole):
         raise VLMError(
             f"Ablate was given a value of width {width}, but this model's embeddings have width "
             f"{decoder.d_model}. Compute the value with this model (mean_embedding(vlm, images))."
@@ -81,6 +106,11 @@ def _check_block(each: Block, length: int, decoder: Decoder, causal: bool) -> No
     check_range("Block: source", each.source, length)
     check_range("Block: target", each.to, length)
     check_range("Block: layer", each.layers, len(decoder.layers))
+    if without := sorted(set(each.layers) - decoder.attending.keys()):
+        raise LackingError(
+            f"Block removes attention edges in layer {without[0]}, which has no self-attention. "
+            f"Choose among the layers that have: {', '.join(map(str, decoder.attending))}."
+        )
     check_range("Block: head", each.heads or (), decoder.heads)
     if causal and each.source and each.to and max(each.source) > min(each.to):
         raise VLMError(

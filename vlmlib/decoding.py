@@ -14,37 +14,66 @@ from vlmlib.cache import Branches
 from vlmlib.decoder import Decoder
 from vlmlib.engine import clean_run, pass_size, suffixes
 from vlmlib.errors import VLMError
+from vlmlib.finite import NOT_FINITE, likeliest
 from vlmlib.interventions import Arm, first_affected
 from vlmlib.plan import plan
 from vlmlib.stimulus import Stimulus
 
 Hidden = Float[Tensor, "row d_model"]
+# A text ends once it holds this string, or once this function of it is true.
+Until = str | Callable[[str], bool] | None
 
-# Settings of generation that leave greedy decoding plain, each with the value that does.
-NEUTRAL = {
-    "repetition_penalty": 1.0,
-    "no_repeat_ngram_size": 0,
-    "num_beams": 1,
-    "min_length": 0,
-    "min_new_tokens": None,
-    "suppress_tokens": None,
-    "begin_suppress_tokens": None,
-    "bad_words_ids": None,
-    "sequence_bias": None,
-    "forced_bos_token_id": None,
-    "forced_eos_token_id": None,
-    "exponential_decay_length_penalty": None,
+# Settings of generation that change a greedy text, each with the values that leave it plain, as
+# None does. A model that has others is not described; tests/vlmlib/test_greedy.py has the rest.
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    # what else than the likeliest token is taken
+    "num_beams": (1,),
+    "num_beam_groups": (1,),
+    "penalty_alpha": (0.0,),
+    "dola_layers": (),
+    "constraints": ([],),
+    "force_words_ids": ([],),
+    # what is done to the logits first
+    "guidance_scale": (1.0,),
+    "repetition_penalty": (1.0,),
+    "encoder_repetition_penalty": (1.0,),
+    "no_repeat_ngram_size": (0,),
+    "encoder_no_repeat_ngram_size": (0,),
+    "suppress_tokens": ([],),
+    "begin_suppress_tokens": ([],),
+    "bad_words_ids": ([],),
+    "sequence_bias": ([], {}),
+    "watermarking_config": ({},),
+    "forced_bos_token_id": (),
+    "forced_eos_token_id": (),
+    # where a text begins and ends, apart from eos_token_id
+    "token_healing": (False,),
+    "stop_strings": ([], ""),
+    "min_length": (0,),
+    "min_new_tokens": (0,),
+    "exponential_decay_length_penalty": (),
+    "max_time": (),
+    # in how many bits keys and values are kept
+    "cache_implementation": (
+        "dynamic",
+        "static",
+        "sliding_window",
+        "hybrid",
+        "offloaded",
+        "offloaded_static",
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """When a greedy text ends: at a stop id, at `max_new_tokens`, or once `until` holds."""
+    """When a greedy text ends: at a stop id, at `max_new_tokens`, once `until` holds, or where the
+    logits are not finite."""
 
     tokenizer: Any
     stop_ids: set[int]
     max_new_tokens: int
-    until: str | Callable[[str], bool] | None = None
+    until: Until = None
 
     def text(self, ids: list[int]) -> str:
         """The text of new tokens, without special ones.
@@ -59,7 +88,7 @@ class Decoding:
 
     def ended(self, ids: list[int]) -> bool:
         """Whether no further token is wanted."""
-        if ids[-1] in self.stop_ids or len(ids) >= self.max_new_tokens:
+        if ids[-1] in self.stop_ids or ids[-1] == NOT_FINITE or len(ids) >= self.max_new_tokens:
             return True
         if self.until is None:
             return False
@@ -69,21 +98,35 @@ class Decoding:
 
 
 def check_greedy(settings: GenerationConfig | None) -> None:
-    """Raise a `VLMError` where a model's own generation settings change logits, as plain greedy
+    """Raise a `VLMError` where a model's own generation settings change a text, as plain greedy
     decoding does not.
 
     !!! example
 
         >>> check_greedy(GenerationConfig(repetition_penalty=1.0))
     """
-    for name, neutral in NEUTRAL.items():
-        value = getattr(settings, name, None)
-        if value not in (None, [], neutral):
-            raise VLMError(
-                f"The model's generation_config has {name}={value!r}, which greedy description "
-                f"does not apply. Set vlm.model.generation_config.{name} = {neutral!r} to "
-                "describe without it."
-            )
+    for name, value in settings_that_count(settings).items():
+        raise VLMError(
+            f"The model's generation_config has {name}={value}, which greedy description does not "
+            f"apply. Set vlm.model.generation_config.{name} = None, or take it out of "
+            "generation_config.json, to describe without it."
+        )
+
+
+def settings_that_count(settings: GenerationConfig | None) -> dict[str, str]:
+    """A model's own generation settings that change a greedy text, as they are written.
+
+    !!! example
+
+        >>> settings_that_count(GenerationConfig(num_beams=4, temperature=0.7))
+        {'num_beams': '4'}
+    """
+    values = {name: getattr(settings, name, None) for name in NEUTRAL}
+    return {
+        name: repr(value)
+        for name, value in values.items()
+        if value is not None and value not in NEUTRAL[name]
+    }
 
 
 @torch.no_grad()
@@ -156,7 +199,7 @@ def _speak(
     """What each arm says after its prompt, token by token; arms that have ended leave the batch."""
     said: dict[int, list[int]] = {arm: [] for arm in running}
     for step in count(1):
-        new = decoder.unembed(hidden).argmax(-1)
+        new = likeliest(decoder.logits(hidden))
         for arm, token in zip(running, new.tolist(), strict=True):
             said[arm].append(token)
         going = [row for row, arm in enumerate(running) if not decoding.ended(said[arm])]

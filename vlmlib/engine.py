@@ -13,7 +13,7 @@ from transformers.cache_utils import Cache
 
 from vlmlib.cache import KeysAndValues, kept, sharing
 from vlmlib.decoder import Decoder
-from vlmlib.hooks import Edit, before
+from vlmlib.hooks import Edit, before, hidden_in
 from vlmlib.interventions import Ablate, Arm, by_kind, first_affected
 from vlmlib.layout import Layout
 from vlmlib.masks import Masks
@@ -47,13 +47,13 @@ def next_token(
     clean, hidden = clean_run(decoder, stimulus, made.shared)
     rows: dict[int, Tensor] = {}
     if made.clean:
-        own: Tensor = decoder.unembed(hidden[:, -1:])[0, 0]
+        own = decoder.logits(hidden[:, -1:])[0, 0]
         rows |= dict.fromkeys(made.clean, own)
     for run in made.passes:
         prefix = max(run.starts)
         cache = sharing(clean, prefix, run.rows) if prefix else None
         last = suffixes(decoder, stimulus, [arms[arm] for arm in run.arms], run, cache)
-        rows |= dict(zip(run.arms, decoder.unembed(last), strict=True))
+        rows |= dict(zip(run.arms, decoder.logits(last), strict=True))
     return torch.stack([rows[arm] for arm in range(len(arms))])
 
 
@@ -74,6 +74,8 @@ def clean_run(
     """Keys and values of the first positions of the clean run, layer by layer, and their last
     hidden states.
 
+    Where a prefix by itself would leave other ones, all positions run.
+
     !!! example
 
         >>> clean, hidden = clean_run(vlm.decoder, stimulus, 10)
@@ -83,14 +85,16 @@ def clean_run(
     cache = DynamicCache()
     if not length:
         return [], stimulus.embeddings[None, :0]
+    ran = length if decoder.prefix_alone else len(stimulus.embeddings)
     output = decoder.stack(
-        inputs_embeds=stimulus.embeddings[None, :length],
-        position_ids=stimulus.position_ids[..., :length],
-        attention_mask=torch.ones(1, length, dtype=torch.long, device=stimulus.embeddings.device),
+        inputs_embeds=stimulus.embeddings[None, :ran],
+        position_ids=stimulus.position_ids[..., :ran],
+        attention_mask=torch.ones(1, ran, dtype=torch.long, device=stimulus.embeddings.device),
         past_key_values=cache,
         use_cache=True,
     )
-    return kept(cache), output.last_hidden_state
+    clean = [(keys[:, :, :length], values[:, :, :length]) for keys, values in kept(cache)]
+    return clean, output.last_hidden_state[:, :length]
 
 
 def suffixes(
@@ -136,7 +140,7 @@ def _changed(
             edit = _replacing(layout, ablations[layer])
             hooks.enter_context(before(decoder.layers[layer], edit))
         if not masks.are_the_models_own:
-            for layer, attention in enumerate(decoder.attentions):
+            for layer, attention in decoder.attending.items():
                 hooks.enter_context(before(attention, _masking(masks, layer)))
         yield
 
@@ -153,7 +157,7 @@ def _replaced(hidden: Tensor, layout: Layout, ablations: Sequence[Placed]) -> Te
     """Hidden states of a pass, in which every ablation's rows are overwritten."""
     for arm, each in ablations:
         row, columns = layout.at(arm, each.tokens)
-        hidden[row, columns] = each.value.to(hidden)
+        hidden[row, columns] = each.part(0, hidden.shape[-1]).to(hidden)
     return hidden
 
 
@@ -165,7 +169,11 @@ def _replacing(layout: Layout, ablations: Sequence[Placed]) -> Edit:
 
 
 def _masking(masks: Masks, layer: int) -> Edit:
-    return lambda args, kwargs: (args, {**kwargs, "attention_mask": masks.layer(layer)})
+    def edit(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        device = hidden_in(args, kwargs).device
+        return args, {**kwargs, "attention_mask": masks.layer(layer, device)}
+
+    return edit
 
 
 @contextmanager

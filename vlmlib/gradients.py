@@ -7,9 +7,11 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
+from vlmlib import oracle
 from vlmlib.checks import check_range
 from vlmlib.engine import positions_of, reading_the_last_position
-from vlmlib.errors import VLMError
+from vlmlib.errors import LackingError, VLMError
+from vlmlib.finite import check_finite
 from vlmlib.model import VLM
 from vlmlib.stimulus import Stimulus
 
@@ -48,16 +50,18 @@ def integrated_gradients(
 
     IG_i = (x_i - x'_i) * 1/n * sum_k dF(x' + a_k (x - x')) / dx_i for every number x_i of the
     visual tokens, with F the logit and x' the baseline in place of every visual token. All other
-    positions stay as they are.
+    positions stay as they are. Where arms cannot share work, every step is one pass of the whole
+    model, hooked, and its way back.
 
     **Arguments:** `token_id`: whose logit F is; `baseline`: the mean embedding, or zeros; `steps`:
     n; `rule`: "midpoint", a_k = (k - 1/2) / n for k = 1..n, or "ends", a_k = k / (n - 1) for k =
     0..n-1, the authors' variant; `max_tokens`: how many positions one forward pass may compute,
     which bounds memory.
 
-    **Raises:** `VLMError` for a model whose arms run one by one (`vlm.shares` is False), a token id
-    outside the vocabulary, a baseline of another width or not finite, another rule, and fewer than
-    1 step (2 for "ends").
+    **Raises:** `LackingError` for a model that adds more of the image later (`vlm.injects`);
+    `VLMError` for a token id outside the vocabulary, a baseline of another width or not finite,
+    another rule, fewer than 1 step (2 for "ends"), and where `torch.inference_mode` is or was on,
+    which leaves no gradients; `ImageError` for gradients that are not finite.
 
     !!! example
 
@@ -67,22 +71,29 @@ def integrated_gradients(
         (torch.Size([16]), True)
     """
     _check(vlm, token_id, baseline)
+    _check_recorded(vlm, stimulus)
     x = stimulus.embeddings[stimulus.visual].float()
     start = baseline.to(x).expand_as(x)
-    rows = max(1, max_tokens // len(stimulus.embeddings))
-    batches = _fractions(steps, rule).to(x).split(rows)
-    shown = None if len(batches) > 1 else True
-    total = torch.zeros_like(x)
-    for fractions in tqdm(
-        batches, desc="integrated gradients", unit="batch", leave=False, disable=shown
-    ):
-        points = start + fractions[:, None, None] * (x - start)
-        total += _gradients(vlm, stimulus, points, token_id)
+    fractions = _fractions(steps, rule).to(x)
+    shares = vlm.shares_on(stimulus)
+
+    def summed(tokens: int) -> Float[Tensor, "token d_model"]:
+        batches = fractions.split(max(1, tokens // len(stimulus.embeddings)) if shares else 1)
+        shown = None if len(batches) > 1 else True
+        total = torch.zeros_like(x)
+        bar = tqdm(batches, desc="integrated gradients", unit="batch", leave=False, disable=shown)
+        for some in bar:
+            points = start + some[:, None, None] * (x - start)
+            total += _gradients(vlm, stimulus, points, token_id)
+        return total
+
+    total = vlm.memory.within(summed, max_tokens, "gradients")
     contributions = (x - start) * total / steps
     with torch.no_grad():
         end, begin = (_logits(vlm, stimulus, each[None], token_id) for each in (x, start))
     absolute = contributions.abs().sum(-1)
     missing = (contributions.sum() - (end - begin)).abs()
+    check_finite("The integrated gradients", torch.cat([absolute, missing])[None], [[]])
     gap = float(missing / absolute.sum().clamp_min(torch.finfo(absolute.dtype).tiny))
     return Attributions(contributions.sum(-1), absolute, gap)
 
@@ -106,6 +117,9 @@ def _logits(
     rows, length, device = len(visual), len(stimulus.embeddings), visual.device
     embeddings = stimulus.embeddings.repeat(rows, 1, 1)
     embeddings[:, stimulus.visual] = visual.to(embeddings)
+    if not vlm.shares_on(stimulus):
+        alone = [oracle.logits_of(vlm.model, vlm.decoder, stimulus, row) for row in embeddings]
+        return torch.stack(alone)[:, token_id].float()
     with reading_the_last_position(vlm.decoder):
         output = vlm.decoder.stack(
             inputs_embeds=embeddings,
@@ -113,7 +127,7 @@ def _logits(
             attention_mask=torch.ones(rows, length, dtype=torch.long, device=device),
             use_cache=False,
         )
-    return vlm.decoder.unembed(output.last_hidden_state[:, -1])[:, token_id].float()
+    return vlm.decoder.logits(output.last_hidden_state[:, -1])[:, token_id].float()
 
 
 def _fractions(steps: int, rule: str) -> Float[Tensor, " step"]:
@@ -131,13 +145,13 @@ def _fractions(steps: int, rule: str) -> Float[Tensor, " step"]:
 
 
 def _check(vlm: VLM, token_id: int, baseline: Float[Tensor, " d_model"]) -> None:
-    if not vlm.shares:
-        raise VLMError(
-            "integrated_gradients runs the language model by itself, with a causal mask; this "
-            "model makes masks of its own (vlm.shares is False). "
-            "Rank its tokens by ablating them one at a time instead."
-        )
     check_range("integrated_gradients: token id", [token_id], vlm.decoder.vocab)
+    if vlm.injects:
+        raise LackingError(
+            f"{type(vlm.model).__name__} adds features of the image to its tokens after the "
+            "embeddings, which gradients of the embeddings do not see. Rank tokens otherwise on "
+            "this model."
+        )
     if baseline.shape != (vlm.d_model,):
         raise VLMError(
             f"integrated_gradients was given a baseline of shape {tuple(baseline.shape)}, but "
@@ -149,3 +163,18 @@ def _check(vlm: VLM, token_id: int, baseline: Float[Tensor, " d_model"]) -> None
             "integrated_gradients was given a baseline that is not finite. "
             "Look for NaN where it was made."
         )
+
+
+def _check_recorded(vlm: VLM, stimulus: Stimulus) -> None:
+    """Refuse tensors of `torch.inference_mode`, through which no gradient flows."""
+    made = {
+        "The stimulus was read": stimulus.embeddings.is_inference(),
+        "The model was loaded": any(each.is_inference() for each in vlm.model.parameters()),
+        "integrated_gradients was called": torch.is_inference_mode_enabled(),
+    }
+    for what, under_inference_mode in made.items():
+        if under_inference_mode:
+            raise VLMError(
+                f"{what} under torch.inference_mode, which leaves no gradients. Do it outside of "
+                "it; torch.no_grad does no harm."
+            )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 Edit = Callable[[tuple, dict], tuple[tuple, dict]]
 Look = Callable[[Any], None]
@@ -34,6 +34,28 @@ def before(module: nn.Module, edit: Edit) -> Iterator[None]:
 
 
 @contextmanager
+def instead(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+    """While the context lasts, this module returns what `forward` does.
+
+    !!! example
+
+        >>> module = torch.nn.Identity()
+        >>> with instead(module, lambda value: value + 1):
+        ...     print(module(3))
+        4
+    """
+    own = vars(module).get("forward")
+    module.forward = forward
+    try:
+        yield
+    finally:
+        if own is None:
+            del module.forward
+        else:
+            module.forward = own
+
+
+@contextmanager
 def after(module: nn.Module, look: Look) -> Iterator[None]:
     """While the context lasts, `look` is shown what this module returns.
 
@@ -49,3 +71,29 @@ def after(module: nn.Module, look: Look) -> Iterator[None]:
         yield
     finally:
         handle.remove()
+
+
+def hidden_in(args: tuple, kwargs: dict) -> Tensor:
+    """The hidden states that a module is called with: its first tensor, by place or by name.
+
+    !!! example
+
+        >>> hidden_in((torch.ones(1, 3, 4),), {"attention_mask": None}).shape
+        torch.Size([1, 3, 4])
+    """
+    return next(each for each in (*args, *kwargs.values()) if isinstance(each, Tensor))
+
+
+def with_hidden(args: tuple, kwargs: dict, hidden: Tensor) -> tuple[tuple, dict]:
+    """The same call with other hidden states.
+
+    !!! example
+
+        >>> with_hidden((1,), {"hidden_states": torch.ones(2)}, torch.zeros(2))
+        ((1,), {'hidden_states': tensor([0., 0.])})
+    """
+    for place, each in enumerate(args):
+        if isinstance(each, Tensor):
+            return (*args[:place], hidden, *args[place + 1 :]), kwargs
+    name = next(name for name, each in kwargs.items() if isinstance(each, Tensor))
+    return args, {**kwargs, name: hidden}

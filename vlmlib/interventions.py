@@ -57,15 +57,17 @@ def positions(tokens: Tokens) -> tuple[int, ...]:
 class Ablate:
     """Replace what enters a layer at some positions by a value (mean ablation, section 3).
 
-    E'_i = value for i in S, E'_i = E_i elsewhere. At layer 0, the paper's, E are the embeddings; at
-    a later layer they are hidden states, so that the hidden states of another stimulus as the value
-    make this activation patching.
+    E'_i = value for i in S, E'_i = E_i elsewhere. At layer 0, the paper's, E are the embeddings, as
+    the language model is given them; at a later layer they are hidden states, so that the hidden
+    states of another stimulus as the value make this activation patching.
 
     **Arguments:**
 
     - `tokens`: positions in the sequence, S.
     - `value`: `[d_model]` for all of them (the mean embedding, or zeros), or `[token, d_model]`,
-        one row per token in the order of `tokens`.
+        one row per token in the order of `tokens`. At layer 0 it may be `vlm.width` wide instead:
+        after the embedding follows what is added at each of `vlm.injects`, in place of what the
+        picture adds there. Otherwise nothing is.
     - `layer`: the 0-based decoder layer whose input is replaced.
 
     **Raises:** `VLMError` for a value of another shape, or one that is not finite.
@@ -103,6 +105,12 @@ class Ablate:
         object.__setattr__(self, "tokens", ascending)
         object.__setattr__(self, "value", value)
         object.__setattr__(self, "layer", layer)
+
+    def part(self, at: int, width: int) -> Float[Tensor, "*token d_model"]:
+        """The embedding (0), or what is added at the first place (1) or a later one where more of
+        the picture enters; zeros where the value has none."""
+        part = self.value[..., at * width : (at + 1) * width]
+        return part if part.shape[-1] else torch.zeros_like(self.value[..., :width])
 
     @property
     def is_empty(self) -> bool:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vlmlib.checks import check_range
 from vlmlib.errors import VLMError
+from vlmlib.finite import check_finite
 from vlmlib.interventions import Arm, Tokens, positions
 from vlmlib.model import VLM
 from vlmlib.stimulus import Stimulus
@@ -46,10 +47,11 @@ def logit_lens(
 ) -> Lens:
     """Decode hidden states as if each layer were the last one (logit lens, section 4.1).
 
-    p_l = softmax(W_U norm(h_l)), with the model's final norm and unembedding, and h_l what enters
-    layer l. What leaves the last layer is normed once, like all others, so that the last p_l is the
-    model's own. No more than `MAX_LOGITS` logits exist at a time, however many layers and positions
-    are read.
+    p_l = softmax(W_U norm(h_l)), with the model's final norm and unembedding, h_0 the embeddings
+    and h_l what enters layer l. Where the model's head does more than unembed (a soft cap), so does
+    the lens. What leaves the last layer is normed once, like all others, so that the last p_l is
+    the model's own. No more than `MAX_LOGITS` logits exist at a time, however many layers and
+    positions are read.
 
     **Arguments:** positions in the sequence; `k`: how many of the likeliest tokens to keep;
     `token_id`: a token whose rank (how many tokens have a larger logit) and probability to read;
@@ -57,8 +59,9 @@ def logit_lens(
 
     **Returns:** a `Lens` of `[layers + 1, token]`, probabilities in float32.
 
-    **Raises:** `VLMError` for a position outside the sequence, and a `k` or token id outside the
-    vocabulary.
+    **Raises:** `VLMError` for a model whose last layer does not decode to its own prediction, a
+    position outside the sequence, and a `k` or token id outside the vocabulary; `ImageError` for
+    hidden states or logits that are not finite.
 
     !!! example
 
@@ -81,6 +84,8 @@ def logit_lens(
     chunks = hidden.flatten(0, 1).split(max(1, MAX_LOGITS // vocab))
     decoded = [_decoded(vlm, chunk, k, token_id) for chunk in chunks]
     joined = [torch.cat(parts) for parts in zip(*decoded, strict=True)]
+    # logits of which one is NaN or the largest infinite have no probabilities
+    check_finite("The logits of the lens", joined[1][None], [arm])
     return Lens(at, *(each.unflatten(0, hidden.shape[:2]) for each in joined))
 
 
@@ -89,7 +94,7 @@ def _decoded(
 ) -> tuple[Tensor, ...]:
     """The likeliest tokens and their probabilities, and of a token its rank and probability, for
     each row."""
-    logits = vlm.decoder.unembed(vlm.decoder.norm(hidden)).float()
+    logits = vlm.head(vlm.decoder.norm(hidden)).float()
     probabilities = logits.softmax(-1)
     top_ids = logits.topk(k).indices
     top_probabilities = probabilities.gather(-1, top_ids)

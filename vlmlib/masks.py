@@ -50,14 +50,18 @@ class Masks:
         """Whether the model masks this pass by itself."""
         return self.layout.is_whole and not self.blocks
 
-    def layer(self, index: int) -> Mask:
+    def layer(self, index: int, device: torch.device | None = None) -> Mask:
         """The mask of one layer, `[row, head, query, key]`; rows or heads that do not differ are
-        one."""
+        one.
+
+        **Arguments:** the layer, and where it is, if not where the layout is.
+        """
         window = self.windows[index]
         active = [(arm, block) for arm, block in self.blocks if index in block.layers]
-        like = (window, tuple(id(block) for _, block in active))
+        like = (window, device, tuple(id(block) for _, block in active))
         if self._last is None or self._last[0] != like:
-            self._last = (like, self._typed(self._allowed(window, active)))
+            mask = typed(self._allowed(window, active), self.additive)
+            self._last = (like, mask.to(device or mask.device))
         return self._last[1]
 
     def _allowed(
@@ -80,8 +84,16 @@ class Masks:
         is_source[list(block.source)] = True
         return is_source[self.layout.keys]
 
-    def _typed(self, allowed: Bool[Tensor, "row head query key"]) -> Mask:
-        if self.additive is None:
-            return allowed
-        lowest = torch.finfo(self.additive).min
-        return torch.zeros_like(allowed, dtype=self.additive).masked_fill(~allowed, lowest)
+
+def typed(allowed: Bool[Tensor, "row head query key"], additive: torch.dtype | None = None) -> Mask:
+    """A mask as attention takes it: boolean (sdpa), or of a type to add to the scores (eager).
+
+    !!! example
+
+        >>> typed(torch.tensor([[[[True, False]]]]), torch.float16).tolist()
+        [[[[0.0, -65504.0]]]]
+    """
+    if additive is None:
+        return allowed
+    lowest = torch.finfo(additive).min
+    return torch.zeros_like(allowed, dtype=additive).masked_fill(~allowed, lowest)

@@ -1,8 +1,9 @@
 """The mean visual token over a set of images: what mean ablation puts in a token's place."""
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import sys
+import uuid
+from collections.abc import Iterable, Sized
 from pathlib import Path
 
 import torch
@@ -13,43 +14,76 @@ from safetensors.torch import save
 from torch import Tensor
 from tqdm import tqdm
 
-from vlmlib.errors import VLMError
+from vlmlib.errors import ImageError, VLMError
 from vlmlib.model import VLM
+from vlmlib.pictures import check_header, open_image, pictures_in
 
-PICTURES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+MOST_REFUSED = 0.01  # of the images of a mean; one may always be
 
 
 def mean_embedding(
-    vlm: VLM, images: str | Path | Iterable[Image.Image]
-) -> Float[Tensor, " d_model"]:
-    """The mean of all visual tokens of all images, at the input of the language model (section 3).
+    vlm: VLM,
+    images: str | Path | Iterable[Image.Image],
+    refused: list[ImageError] | None = None,
+) -> Float[Tensor, " width"]:
+    """The mean of all visual tokens of all images, at the input of the language model (section 3),
+    and of what a model adds to them of the picture at later layers.
 
     Images are read one after the other and summed in double precision, so any number of them fits
-    into memory.
+    into memory. One that the model cannot read (`ImageError`) is left out, and said.
 
     **Arguments:** a model; images (the paper took 50,000 of ImageNet's validation split), or a
     folder of them: every picture file under it, by its suffix, in the order of their paths.
+    `refused`: images that were left out before, as their errors, to which those are added that are
+    left out here.
 
-    **Returns:** `[d_model]`, in the type and on the device of the model.
+    **Returns:** `[vlm.width]`, in the type and on the device of the model: `[d_model]`, unless more
+    of the picture enters at later layers.
 
-    **Raises:** `VLMError` if there is no image, or one that cannot be read.
+    **Raises:** `VLMError` if there is no image, a file that is no picture, or more than a hundredth
+    of the images left out.
 
     !!! example
 
         >>> mean_embedding(vlm, [image, image]).shape[0] == vlm.d_model
         True
     """
-    total = torch.zeros(vlm.d_model, dtype=torch.float64)
-    count = 0
+    total = torch.zeros(vlm.width, dtype=torch.float64)
+    refused = [] if refused is None else refused
+    tokens = read = 0
     given = _pictures(Path(images)) if isinstance(images, str | Path) else images
-    for each in tqdm(given, desc="mean embedding", unit="image", leave=False, disable=None):
-        stimulus = vlm.read(_opened(each) if isinstance(each, Path) else each, "")
-        visual = stimulus.embeddings[stimulus.visual]
+    # of how many, one that only iterates does not tell: who hands it over shows how far it is
+    quiet = None if isinstance(given, Sized) else True
+    for each in tqdm(given, desc="mean embedding", unit="image", leave=False, disable=quiet):
+        image = open_image(each) if isinstance(each, Path) else each
+        try:
+            stimulus = vlm.read(image, "")
+        except ImageError as error:
+            refused.append(error)
+            continue
+        parts = [stimulus.embeddings, *stimulus.injected.values()]
+        visual = torch.cat([each[stimulus.visual] for each in parts], dim=-1)
         total += visual.double().sum(0).cpu()
-        count += len(visual)
-    if not count:
+        tokens += len(visual)
+        read += 1
+    if not read and not refused:
         raise VLMError("mean_embedding was given no image. Pass at least one.")
-    return (total / count).to(vlm.device, vlm.model.dtype)
+    _check_refused(refused, read)
+    return (total / tokens).to(vlm.device, vlm.model.dtype)
+
+
+def _check_refused(refused: list[ImageError], read: int) -> None:
+    """Say what is left out of a mean, and refuse where it is too much."""
+    if not refused:
+        return
+    asked = len(refused) + read
+    told = f"{len(refused)} of {asked} images of the mean token are left out, the first: "
+    if not read or len(refused) > max(1, MOST_REFUSED * asked):
+        raise VLMError(
+            f"{told}{refused[0]} At most {MOST_REFUSED:.0%} may be. Mend the images, or choose "
+            "others."
+        )
+    print(f"\n{told}{refused[0]}", file=sys.stderr)
 
 
 def save_mean(path: str | Path, mean: Float[Tensor, "..."], /, **made_from: object) -> None:
@@ -89,10 +123,48 @@ def save_mean(path: str | Path, mean: Float[Tensor, "..."], /, **made_from: obje
         unfinished.replace(path)
     except OSError as error:
         raise VLMError(
-            f"The mean embedding could not be written to {str(path)!r}: {error}."
+            f"The mean embedding could not be written to {str(path)!r}: {error}. Free the disk, or "
+            "choose a folder in which you may write."
         ) from error
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def publish_mean(
+    path: str | Path, mean: Float[Tensor, "..."], /, **made_from: object
+) -> Float[Tensor, " d_model"]:
+    """The mean embedding that stands in a file, which is written if there is none: of several
+    processes, on several machines, the first one's is everybody's.
+
+    This needs no lock: a file is linked to its name, which is given once.
+
+    **Arguments:** as `save_mean`.
+
+    **Returns:** what the file holds, whoever wrote it.
+
+    **Raises:** `VLMError` as `save_mean` and `load_mean`.
+
+    !!! example
+
+        >>> import tempfile
+        >>> path = f"{tempfile.mkdtemp()}/mean.safetensors"
+        >>> first, second = (publish_mean(path, torch.full([16], x), of=x) for x in (1.0, 2.0))
+        >>> torch.equal(first, second)
+        True
+    """
+    path = Path(path)
+    unfinished = path.with_name(f".{path.stem}-{uuid.uuid4().hex}{path.suffix}")
+    save_mean(unfinished, mean, **made_from)
+    try:
+        os.link(unfinished, path)
+    except FileExistsError:
+        pass  # another one was first
+    except OSError:  # no such links here: then whoever asks for a lock before is alone
+        if not path.exists():
+            unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return load_mean(path)
 
 
 def load_mean(path: str | Path) -> Float[Tensor, " d_model"]:
@@ -150,35 +222,10 @@ def made_from(path: str | Path) -> dict[str, str]:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    found = sorted(
-        path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file()
-    )
-    if not found:
-        what = "a folder without pictures" if folder.is_dir() else "no folder"
-        raise VLMError(
-            f"mean_embedding was given {str(folder)!r}, which is {what}. Pass a folder with files "
-            f"of the suffixes {', '.join(sorted(PICTURES))} in it, or the images themselves."
-        )
+    found = pictures_in(folder)
     for path in found:  # what is no picture at all is known before the long work begins
-        with _reading(path), Image.open(path):
-            pass
+        check_header(path)
     return found
-
-
-def _opened(path: Path) -> Image.Image:
-    with _reading(path), Image.open(path) as image:
-        return image.convert("RGB")
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        raise VLMError(
-            f"The picture {str(path)!r} could not be read: {error}. Mend it, or take it out of the "
-            "folder."
-        ) from error
 
 
 def _vector(path: Path, content: object) -> Float[Tensor, " d_model"]:

@@ -3,6 +3,7 @@ nothing else."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,7 +14,8 @@ from transformers import PreTrainedModel, StoppingCriteriaList
 from vlmlib.decoder import Decoder
 from vlmlib.decoding import Decoding
 from vlmlib.errors import VLMError
-from vlmlib.hooks import Edit, before
+from vlmlib.finite import NOT_FINITE
+from vlmlib.hooks import Edit, Look, after, before, hidden_in, with_hidden
 from vlmlib.interventions import Ablate, Arm, Block, by_kind
 from vlmlib.stimulus import Stimulus
 
@@ -28,44 +30,176 @@ def next_token(
         return model(**stimulus.inputs, use_cache=False, logits_to_keep=1).logits[0, -1]
 
 
+def logits_of(
+    model: PreTrainedModel,
+    decoder: Decoder,
+    stimulus: Stimulus,
+    embeddings: Float[Tensor, "seq d_model"],
+) -> Float[Tensor, " vocab"]:
+    """The logits at the last token position with other embeddings at the language model's input;
+    gradients flow through it."""
+    with before(decoder.stack, _embedding(embeddings)):
+        return model(**stimulus.inputs, use_cache=False, logits_to_keep=1).logits[0, -1]
+
+
+@torch.no_grad()
+def spoken(
+    model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus, arm: Arm, new_tokens: int
+) -> Float[Tensor, "step vocab"]:
+    """The logits from which the model's own greedy `generate` takes each new token under one
+    arm."""
+    with intervened(decoder, stimulus, arm):
+        out = model.generate(  # pyright: ignore
+            **stimulus.inputs,
+            do_sample=False,
+            max_new_tokens=new_tokens,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+    return torch.cat(out.logits)  # pyright: ignore
+
+
 @torch.no_grad()
 def describe(
     model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus, arm: Arm, decoding: Decoding
 ) -> list[int]:
     """The ids that one arm says: the model's own greedy `generate`, hooked while it reads the
     prompt."""
-    length = len(stimulus.embeddings)
+    length, finite = len(stimulus.embeddings), True
+
+    def look(output: Any) -> None:
+        nonlocal finite
+        finite = bool(output.logits[0, -1].isfinite().all())
 
     def ended(ids: Tensor, _scores: Any, **_: Any) -> Tensor:
-        return torch.tensor([decoding.ended(ids[0, length:].tolist())], device=ids.device)
+        over = not finite or decoding.ended(ids[0, length:].tolist())
+        return torch.tensor([over], device=ids.device)
 
-    with intervened(decoder, stimulus, arm):
+    with intervened(decoder, stimulus, arm), after(model, look):
         ids = model.generate(  # pyright: ignore
             **stimulus.inputs,
             do_sample=False,
             max_new_tokens=decoding.max_new_tokens,
             stopping_criteria=StoppingCriteriaList([ended]),  # pyright: ignore
         )
-    return ids[0, length:].tolist()
+    said = ids[0, length:].tolist()
+    return said if finite else [*said, NOT_FINITE]
 
 
 @torch.no_grad()
 def hidden_states(
     model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus, tokens: Sequence[int], arm: Arm
 ) -> Float[Tensor, "layer token d_model"]:
-    """What enters each decoder layer at some positions, and what the final norm is given, under one
-    arm."""
-    kept: list[Tensor] = []
+    """The embeddings at some positions, what enters each later decoder layer, and what the final
+    norm is given, under one arm.
 
-    def keep(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-        kept.append(args[0][0, list(tokens)])
-        return args, kwargs
+    A stack may multiply its embeddings, or add to them, before its first layer: they are taken
+    where `Ablate` puts them.
+    """
+    kept: dict[int, Tensor] = {}
+
+    def keeping(at: int) -> Edit:
+        def keep(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+            hidden = kwargs.get("inputs_embeds")
+            hidden = hidden_in(args, kwargs) if hidden is None else hidden
+            kept[at] = hidden[0, list(tokens)].to(stimulus.embeddings.device)
+            return args, kwargs
+
+        return keep
 
     with intervened(decoder, stimulus, arm), ExitStack() as hooks:
-        for module in (*decoder.layers, decoder.norm):
-            hooks.enter_context(before(module, keep))
+        # the last time counts: a stack may norm its embeddings by its final norm, too
+        for at, module in enumerate((decoder.stack, *decoder.layers[1:], decoder.norm)):
+            hooks.enter_context(before(module, keeping(at)))
         model(**stimulus.inputs, use_cache=False, logits_to_keep=1)
-    return torch.stack(kept)
+    return torch.stack([kept[at] for at in sorted(kept)])
+
+
+@torch.no_grad()
+def injecting(
+    model: PreTrainedModel, decoder: Decoder, one: Stimulus, other: Stimulus
+) -> list[int]:
+    """The layers that are given something of the picture beside what the layer before them, or the
+    embeddings, have of it: what is added there differs between two pictures of one size whose
+    visual tokens are all ablated."""
+    if not any(bool(each.any()) for each in _added(model, decoder, one)):
+        return []
+    blind = [Ablate(one.visual, one.embeddings[one.visual].mean(0))]
+    pairs = zip(
+        *(
+            _added(model, decoder, replace(each, embeddings=ablated(each.embeddings, blind)))
+            for each in (one, other)
+        ),
+        strict=True,
+    )
+    return [
+        layer
+        for layer, (first, second) in enumerate(pairs)
+        if float((first - second).abs().max()) > 1e-3 * float(first.abs().max())
+    ]
+
+
+def injected(
+    model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus, layers: Sequence[int]
+) -> dict[int, Float[Tensor, "seq d_model"]]:
+    """What a model adds to hidden states before some layers in the clean run."""
+    added = _added(model, decoder, stimulus) if layers else []
+    return {layer: added[layer].to(stimulus.embeddings.device) for layer in layers}
+
+
+@torch.no_grad()
+def leaving(
+    model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus, arm: Arm
+) -> list[Float[Tensor, "seq d_model"]]:
+    """What each layer gives under one arm."""
+    given: list[Tensor] = []
+    with intervened(decoder, stimulus, arm), ExitStack() as hooks:
+        for layer in decoder.layers:
+            hooks.enter_context(after(layer, _keeping(given)))
+        model(**stimulus.inputs, use_cache=False, logits_to_keep=1)
+    return given
+
+
+def _keeping(given: list[Tensor]) -> Look:
+    # a layer may be handed on in place: what it gave is kept as it was
+    return lambda output: given.append(
+        (output if isinstance(output, Tensor) else output[0])[0].clone()
+    )
+
+
+@torch.no_grad()
+def _added(
+    model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus
+) -> list[Float[Tensor, "seq d_model"]]:
+    """What each layer is given beside what the one before it gave, or beside the embeddings."""
+    entering: list[Tensor] = []
+    given: list[Tensor] = []
+
+    def enter(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        entering.append(hidden_in(args, kwargs)[0].clone())
+        return args, kwargs
+
+    with ExitStack() as hooks:
+        hooks.enter_context(before(decoder.stack, _embedding(stimulus.embeddings)))
+        for layer in decoder.layers:
+            hooks.enter_context(before(layer, enter))
+            hooks.enter_context(after(layer, _keeping(given)))
+        model(**stimulus.inputs, use_cache=False, logits_to_keep=1)
+    below = [_scaled(stimulus, entering[0]), *given]
+    return [into - out for into, out in zip(entering, below, strict=False)]
+
+
+def _scaled(stimulus: Stimulus, entering: Float[Tensor, "seq d_model"]) -> Tensor:
+    """The embeddings as the first layer is given them, if nothing were added: a stack may multiply
+    all of them by one number, which those of the text tell."""
+    is_text = torch.ones(len(entering), dtype=torch.bool, device=entering.device)
+    is_text[stimulus.visual] = False
+    words, given = stimulus.embeddings[is_text].double(), entering[is_text].double()
+    scale = (words * given).sum() / (words * words).sum()
+    # what differs by rounding alone is nothing that was added
+    scaled = (scale * stimulus.embeddings.double()).to(entering)
+    near = torch.isclose(scaled.double(), entering.double(), rtol=1e-2, atol=1e-4)
+    return torch.where(near.all(-1, keepdim=True), entering, scaled)
 
 
 @contextmanager
@@ -87,15 +221,20 @@ def _in_place(_arm: int, positions: Sequence[int]) -> tuple[int, list[int]]:
 def _edits(decoder: Decoder, stimulus: Stimulus, arm: Arm) -> Iterator[tuple[nn.Module, Edit]]:
     """Which modules' inputs an arm changes, and how."""
     ablations, blocks = by_kind(arm)
-    for layer, attention in enumerate(decoder.attentions):
+    for layer, module in enumerate(decoder.layers):
         replacing = [each for each in ablations if each.layer == layer]
+        blinded = [each for each in ablations if each.layer == 0 and layer in stimulus.injected]
+        if blinded:
+            at = 1 + list(stimulus.injected).index(layer)
+            yield module, _injecting(stimulus.injected[layer], blinded, at)
         if layer == 0:
             yield decoder.stack, _embedding(ablated(stimulus.embeddings, replacing))
         elif replacing:
-            yield decoder.layers[layer], _replacing(replacing)
+            yield module, _replacing(replacing)
+        attention = decoder.attentions[layer]
         blocking = [each for each in blocks if layer in each.layers]
-        if blocking:
-            removed = _removed(blocking, len(stimulus.embeddings), decoder.heads)
+        if blocking and attention is not None:
+            removed = removed_edges(blocking, len(stimulus.embeddings), decoder.heads)
             yield attention, _blocking(removed)
 
 
@@ -103,8 +242,8 @@ def _of_prompt(edit: Edit, length: int) -> Edit:
     """Later steps of a description hand over one new position each, which nothing intervenes on."""
 
     def edit_of_prompt(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-        given = [*args, kwargs.get("inputs_embeds"), kwargs.get("hidden_states")]
-        hidden = next(each for each in given if isinstance(each, Tensor))
+        hidden = kwargs.get("inputs_embeds")
+        hidden = hidden_in(args, kwargs) if hidden is None else hidden
         return edit(args, kwargs) if hidden.shape[1] == length else (args, kwargs)
 
     return edit_of_prompt
@@ -115,11 +254,30 @@ def _embedding(embeddings: Float[Tensor, "seq d_model"]) -> Edit:
 
 
 def _replacing(ablations: Sequence[Ablate]) -> Edit:
-    return lambda args, kwargs: ((ablated(args[0][0], ablations)[None], *args[1:]), kwargs)
+    def edit(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        return with_hidden(args, kwargs, ablated(hidden_in(args, kwargs)[0], ablations)[None])
+
+    return edit
+
+
+def _injecting(
+    injected: Float[Tensor, "seq d_model"], ablations: Sequence[Ablate], at: int
+) -> Edit:
+    """An ablated token's image features are replaced wherever they enter: by nothing, as a word has
+    none, or by that part of its value."""
+
+    def edit(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        hidden = hidden_in(args, kwargs).clone()
+        for each in ablations:
+            tokens, value = list(each.tokens), each.part(at, hidden.shape[-1])
+            hidden[0, tokens] += value.to(hidden) - injected[tokens].to(hidden)
+        return with_hidden(args, kwargs, hidden)
+
+    return edit
 
 
 def _blocking(removed: Bool[Tensor, "head query key"]) -> Edit:
-    return lambda args, kwargs: (args, _without_edges(kwargs, removed))
+    return lambda args, kwargs: (args, without_edges(hidden_in(args, kwargs), kwargs, removed))
 
 
 def ablated(
@@ -128,11 +286,13 @@ def ablated(
     """A copy of hidden states with every ablation's rows replaced."""
     result = hidden.clone()
     for each in ablations:
-        result[list(each.tokens)] = each.value.to(result)
+        result[list(each.tokens)] = each.part(0, result.shape[-1]).to(result)
     return result
 
 
-def _removed(blocks: Sequence[Block], length: int, heads: int) -> Bool[Tensor, "head query key"]:
+def removed_edges(
+    blocks: Sequence[Block], length: int, heads: int
+) -> Bool[Tensor, "head query key"]:
     """The edges that these blocks remove."""
     removed = torch.zeros(heads, length, length, dtype=torch.bool)
     for block in blocks:
@@ -145,15 +305,14 @@ def _removed(blocks: Sequence[Block], length: int, heads: int) -> Bool[Tensor, "
     return removed
 
 
-def _without_edges(kwargs: Mapping, removed: Bool[Tensor, "head query key"]) -> dict:
+def without_edges(hidden: Tensor, kwargs: Mapping, removed: Bool[Tensor, "head query key"]) -> dict:
     """A layer's arguments with a mask that lacks these edges, and is otherwise the one that the
     model passes.
 
     A blocked entry becomes False in a boolean mask (sdpa), the most negative number in an additive
     one (eager), where False would be 0 and change nothing.
     """
-    hidden, mask = kwargs["hidden_states"], kwargs.get("attention_mask")
-    length = hidden.shape[1]
+    length, mask = hidden.shape[1], kwargs.get("attention_mask")
     if mask is None:
         mask = torch.ones(length, length, dtype=torch.bool, device=hidden.device).tril()[None, None]
     is_boolean = mask.dtype == torch.bool

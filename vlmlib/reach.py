@@ -16,11 +16,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from vlmlib.checks import check
 from vlmlib.decoder import At, Decoder
-from vlmlib.errors import VLMError
+from vlmlib.errors import LackingError
 from vlmlib.hooks import Edit, after, before
-from vlmlib.interventions import Ablate, Arm, by_kind, first_affected
+from vlmlib.interventions import Ablate, Arm, by_kind, first_affected, is_empty
 from vlmlib.model import VLM
 from vlmlib.stimulus import Stimulus
 
@@ -58,8 +57,8 @@ def reach(vlm: VLM, stimulus: Stimulus, arms: Sequence[Arm]) -> list[Reach]:
 
     **Arguments:** a stimulus; arms, each a list of interventions.
 
-    **Raises:** `VLMError` for an arm that means nothing on this stimulus, and for blocks in a model
-    whose attention tells no weights.
+    **Raises:** `VLMError` for an arm that means nothing on this stimulus, and `LackingError` for
+    blocks in a model whose attention tells no weights.
 
     !!! example
 
@@ -68,8 +67,7 @@ def reach(vlm: VLM, stimulus: Stimulus, arms: Sequence[Arm]) -> list[Reach]:
         >>> nothing, blocked.reached, 0 < blocked.attention < 1
         (Reach(attention=None, reached=None), True, True)
     """
-    for arm in arms:
-        check(arm, len(stimulus.embeddings), vlm.decoder, causal=vlm.shares)
+    vlm.check(stimulus, arms)
     return Watching(vlm, stimulus, arms).reaches()
 
 
@@ -126,7 +124,7 @@ class Watching:
 
     def first_token(self, arms: Sequence[Arm]) -> list[float] | None:
         """Under each arm the probability of the token that the first of them says first; None if
-        one of them was not seen to its end.
+        one of them was not seen to its end, but for an arm that changes nothing, which runs now.
 
         !!! example
 
@@ -137,11 +135,14 @@ class Watching:
             >>> clean == blind
             False
         """
-        ends = [self._ends.get(key_of(arm)) for arm in arms]
-        found = [end for end in ends if end is not None]
-        if len(found) < len(ends):
+        unseen = [arm for arm in arms if key_of(arm) not in self._ends]
+        if not all(map(is_empty, unseen)):
             return None
-        probabilities = self.vlm.decoder.unembed(torch.cat(found)).float().softmax(-1)
+        seen = [self._ends[key_of(arm)] for arm in arms if key_of(arm) in self._ends]
+        logits = iter(self.vlm.head(torch.cat(seen)) if seen else ())
+        clean = self.vlm.next_token(self.stimulus, [[]])[0] if unseen else torch.empty(0)
+        every = [next(logits) if key_of(arm) in self._ends else clean for arm in arms]
+        probabilities = torch.stack(every).float().softmax(-1)
         return probabilities[:, probabilities[0].argmax()].tolist()
 
     @contextmanager
@@ -243,7 +244,7 @@ class CleanRun:
 
         with eager(decoder), ExitStack() as hooks:
             for layer in {layer for layer, _ in wanted}:
-                hooks.enter_context(after(decoder.attentions[layer], weighing(layer)))
+                hooks.enter_context(after(decoder.attending[layer], weighing(layer)))
             for layer, positions in places.items():
                 keep = _keeping(states, [(layer, (0, positions))])
                 hooks.enter_context(before(leaving(decoder, layer), keep))
@@ -346,7 +347,7 @@ def removed(
 def told_by(output: Any) -> Float[Tensor, "prompt head query key"]:
     """The attention weights in what an attention module returns: the output, then these.
 
-    **Raises:** `VLMError` if it returns none.
+    **Raises:** `LackingError` if it returns none.
 
     !!! example
 
@@ -355,7 +356,7 @@ def told_by(output: Any) -> Float[Tensor, "prompt head query key"]:
     """
     weights = output[1] if isinstance(output, tuple) and len(output) > 1 else None
     if weights is None:
-        raise VLMError(
+        raise LackingError(
             "What blocks remove is read from attention weights, and this model's attention returns "
             'none, not even with attn_implementation="eager". Ask `vlm.next_token` or '
             "`vlm.describe` for what the blocks do; they need no weights."

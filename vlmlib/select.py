@@ -4,19 +4,22 @@ in the sequence.
 The object's own tokens come from `Stimulus.tokens_of`.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from scipy.ndimage import binary_dilation
 from torch import Tensor
 
-from vlmlib.errors import VLMError
+from vlmlib.errors import LackingError, VLMError
+from vlmlib.geometry import centres
 from vlmlib.stimulus import Stimulus
 
 
 def buffer(stimulus: Stimulus, tokens: Int[Tensor, " token"], n: int) -> Int[Tensor, " selected"]:
     """The tokens and every token up to `n` rows and columns away (section 3, "object tokens with
-    buffer").
+    buffer"), in each view by itself.
 
     **Arguments:** visual tokens; `n`: how far the buffer reaches, on the grid with its 8 neighbours
     per token.
@@ -27,21 +30,42 @@ def buffer(stimulus: Stimulus, tokens: Int[Tensor, " token"], n: int) -> Int[Ten
         >>> len(buffer(stimulus, corner, 1))
         4
     """
-    region = _on_grid(stimulus, tokens)
+    regions = _on_grids(stimulus, tokens)
     if n > 0:
-        region = binary_dilation(region, structure=np.ones((3, 3)), iterations=n)
-    return _positions(stimulus, region)
+        square = np.ones((3, 3))
+        regions = [binary_dilation(each, structure=square, iterations=n) for each in regions]
+    return _positions(stimulus, regions)
 
 
 def last_row(stimulus: Stimulus) -> Int[Tensor, " selected"]:
-    """The last visual row (section 4.2, footnote 2): the bottom row of the grid.
+    """The last visual row (section 4.2, footnote 2): the bottom row of the grid; of several views,
+    of each that reaches down to the bottom of what is seen.
 
     !!! example
 
         >>> len(last_row(stimulus)) == stimulus.grid[1]
         True
     """
-    return stimulus.visual[-stimulus.grid[1] :]
+    views = stimulus.views
+    if len(views) == 1:
+        return views[0][-1]
+    places = centres(stimulus.image_processor, stimulus.image_size, stimulus.grids)
+    heights = [_cell_height(each, stimulus.image_size) for each in places]
+    ends = [np.nanmax(each[..., 0]) + high / 2 for each, high in zip(places, heights, strict=True)]
+    # what ends within half a cell of the bottom ends there
+    reaching = [max(ends) - end < high / 2 for end, high in zip(ends, heights, strict=True)]
+    return torch.cat([view[-1] for view, here in zip(views, reaching, strict=True) if here])
+
+
+def _cell_height(places: Float[np.ndarray, "row col axis"], size: tuple[int, int]) -> float:
+    """Of a token in a view, as a share of the image's height: from row to row or, where there is
+    but one, as wide as it is from column to column."""
+    rows, cols = places.shape[:2]
+    height, width = size
+    seen = np.ma.masked_invalid(places)
+    if rows > 1:
+        return float(np.diff(seen[..., 0], axis=0).mean())
+    return float(np.diff(seen[..., 1], axis=1).mean()) * width / height if cols > 1 else 1.0
 
 
 def complement(stimulus: Stimulus, tokens: Int[Tensor, " token"]) -> Int[Tensor, " selected"]:
@@ -52,7 +76,8 @@ def complement(stimulus: Stimulus, tokens: Int[Tensor, " token"]) -> Int[Tensor,
         >>> len(complement(stimulus, last_row(stimulus))) == len(stimulus.visual) - stimulus.grid[1]
         True
     """
-    return _positions(stimulus, ~_on_grid(stimulus, tokens))
+    _check_visual(stimulus, tokens)
+    return stimulus.visual[~torch.isin(stimulus.visual, tokens)]
 
 
 def register(
@@ -86,8 +111,8 @@ def top(
     **Arguments:** `scores`: one per visual token, in the order of `stimulus.visual`; of equal ones
     the earlier token is taken; `k`: how many, or a set of tokens of which to take as many.
 
-    **Raises:** `VLMError` for another number of scores, scores that are no numbers, and more tokens
-    than there are.
+    **Raises:** `VLMError` for another number of scores and scores that are no numbers;
+    `LackingError` for more tokens than there are.
 
     !!! example
 
@@ -114,7 +139,7 @@ def random(
     **Arguments:** `k`: how many, or a set of tokens of which to draw as many, such as this image's
     object's.
 
-    **Raises:** `VLMError` if the image has fewer visual tokens.
+    **Raises:** `LackingError` if the image has fewer visual tokens.
 
     !!! example
 
@@ -130,7 +155,7 @@ def shape_matched(
     stimulus: Stimulus, tokens: Int[Tensor, " token"], generator: np.random.Generator
 ) -> Int[Tensor, " token"] | None:
     """The control of a region: its own token shape moved elsewhere on the grid, sharing no token
-    with it.
+    with it; in each view by itself.
 
     Every shift that keeps the shape on the grid and apart from `tokens` is equally likely.
 
@@ -143,11 +168,19 @@ def shape_matched(
         >>> len(bottom) == stimulus.grid[1], bool(torch.isin(bottom, last_row(stimulus)).any())
         (True, False)
     """
-    region = _on_grid(stimulus, tokens)
-    at = np.argwhere(region)
-    if not len(at):
+    regions = _on_grids(stimulus, tokens)
+    if not any(each.any() for each in regions):
         return None
-    rows, cols = stimulus.grid
+    moved = [_moved(each, generator) if each.any() else each for each in regions]
+    placed = [each for each in moved if each is not None]
+    return _positions(stimulus, placed) if len(placed) == len(regions) else None
+
+
+def _moved(
+    region: Bool[np.ndarray, "row col"], generator: np.random.Generator
+) -> Bool[np.ndarray, "row col"] | None:
+    """A region elsewhere on its grid; None where there is no place."""
+    at, (rows, cols) = np.argwhere(region), region.shape
     (top, left), (bottom, right) = at.min(0), at.max(0)
     shifts = [
         (down, across)
@@ -161,20 +194,21 @@ def shape_matched(
     place = free[generator.integers(len(free))]
     moved = np.zeros_like(region)
     moved[place[:, 0], place[:, 1]] = True
-    return _positions(stimulus, moved)
+    return moved
 
 
 def _count(name: str, stimulus: Stimulus, k: int | Int[Tensor, " like"]) -> int:
     count = len(k) if isinstance(k, Tensor) else k
     if not 0 <= count <= len(stimulus.visual):
-        raise VLMError(
+        fault = VLMError if count < 0 else LackingError
+        raise fault(
             f"{name} was asked for {count} of {len(stimulus.visual)} visual tokens. "
             "Choose 0 up to all of them."
         )
     return count
 
 
-def _on_grid(stimulus: Stimulus, tokens: Int[Tensor, " token"]) -> Bool[np.ndarray, "row col"]:
+def _check_visual(stimulus: Stimulus, tokens: Int[Tensor, " token"]) -> None:
     on = torch.isin(stimulus.visual, tokens)
     if int(on.sum()) != len(tokens):
         stray = tokens[~torch.isin(tokens, stimulus.visual)]
@@ -184,8 +218,20 @@ def _on_grid(stimulus: Stimulus, tokens: Int[Tensor, " token"]) -> Bool[np.ndarr
         raise VLMError(
             f"A selection holds {what}. Start from stimulus.visual or stimulus.tokens_of(mask)."
         )
-    return on.cpu().numpy().reshape(stimulus.grid)
 
 
-def _positions(stimulus: Stimulus, region: Bool[np.ndarray, "row col"]) -> Int[Tensor, " selected"]:
-    return stimulus.visual[torch.from_numpy(region.ravel()).to(stimulus.visual.device)]
+def _on_grids(stimulus: Stimulus, tokens: Int[Tensor, " token"]) -> list[Bool[np.ndarray, "_ _"]]:
+    """Which places of each view's grid a selection has."""
+    _check_visual(stimulus, tokens)
+    return [torch.isin(view, tokens).cpu().numpy() for view in stimulus.views]
+
+
+def _positions(
+    stimulus: Stimulus, regions: Sequence[Bool[np.ndarray, "_ _"]]
+) -> Int[Tensor, " selected"]:
+    return torch.cat(
+        [
+            view[torch.from_numpy(region).to(view.device)]
+            for view, region in zip(stimulus.views, regions, strict=True)
+        ]
+    )

@@ -1,15 +1,16 @@
 """One prompt with one image, as the language model receives it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from transformers import BaseImageProcessor
 
-from vlmlib.errors import VLMError
-from vlmlib.geometry import covered_patches
+from vlmlib.errors import ImageError, LackingError
+from vlmlib.geometry import Grid, covered_patches
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,8 +21,12 @@ class Stimulus:
     - `inputs`: what the processor made of image and prompt, as the model is called with it.
     - `embeddings`: `[seq, d_model]`, text embeddings and the adapter's output.
     - `position_ids`: as the language model received them, a leading batch axis of one included.
-    - `visual`: `[token]`, positions of the visual tokens, in row-major order of the grid.
-    - `grid`: (rows, columns) of the visual tokens.
+    - `visual`: `[token]`, positions of the visual tokens, in row-major order of the grid, view by
+        view.
+    - `grids`: (rows, columns) of the visual tokens of each view; `unplaced`: why it is not known
+        where they are, "" where it is.
+    - `injected`: by layer what the model adds to the hidden states before it, beside what the layer
+        below gives: features of the image, in some models.
     - `image_size`: (height, width) of the original image, in pixels.
     """
 
@@ -30,9 +35,11 @@ class Stimulus:
     embeddings: Float[Tensor, "seq d_model"] = field(repr=False)
     position_ids: Int[Tensor, "*axes seq"] = field(repr=False)
     visual: Int[Tensor, " token"]
-    grid: tuple[int, int]
+    grids: Sequence[Grid]
     image_size: tuple[int, int]
-    image_processor: BaseImageProcessor = field(repr=False)
+    image_processor: Callable[..., Any] = field(repr=False)
+    unplaced: str = field(default="", repr=False)
+    injected: Mapping[int, Float[Tensor, "seq d_model"]] = field(default_factory=dict, repr=False)
 
     @property
     def input_ids(self) -> Int[Tensor, " seq"]:
@@ -44,19 +51,52 @@ class Stimulus:
         """The last token position, whose logits predict the next token."""
         return len(self.embeddings) - 1
 
+    @property
+    def views(self) -> list[Int[Tensor, "_ _"]]:
+        """The positions of the visual tokens of each view on its grid: of the picture, or of the
+        tiles that the model sees of it.
+
+        **Raises:** `LackingError` where it is not known where this model's visual tokens are.
+
+        !!! example
+
+            >>> [whole] = stimulus.views
+            >>> whole.shape
+            torch.Size([4, 4])
+        """
+        if self.unplaced:
+            raise LackingError(self.unplaced)
+        sizes = [rows * cols for rows, cols in self.grids]
+        parts = self.visual.split(sizes)
+        return [part.unflatten(0, grid) for part, grid in zip(parts, self.grids, strict=True)]
+
+    @property
+    def grid(self) -> Grid:
+        """(rows, columns) of the visual tokens of a picture that is seen in one view.
+
+        **Raises:** `LackingError` where there are several, and as `views`.
+        """
+        shapes = [tuple(view.shape) for view in self.views]
+        if len(shapes) != 1:
+            raise LackingError(
+                f"This image is seen in {len(shapes)} views, each with a grid of visual tokens of "
+                "its own. Ask for stimulus.views."
+            )
+        return self.grids[0]
+
     def tokens_of(self, mask: Bool[np.ndarray, "height width"]) -> Int[Tensor, " token"]:
         """The visual tokens that a region of the original image falls on.
 
-        The mask runs through the model's own image processor, so that resizing and cropping need no
-        second implementation; a token belongs to the region if some processed pixel of its patch is
-        at least half covered.
+        In every view that shows it. The mask runs through the model's own image processor, so that
+        resizing and cropping need no second implementation; a token belongs to the region if some
+        processed pixel of its patch is at least half covered.
 
         **Arguments:** `mask`: bool `[height, width]` of the original image.
 
         **Returns:** ascending positions in the sequence; none where the region was empty or cropped
         away.
 
-        **Raises:** `VLMError` if the mask is not of the image's size.
+        **Raises:** `VLMError` if the mask is not of the image's size, and as `views`.
 
         !!! example
 
@@ -66,10 +106,16 @@ class Stimulus:
             True
         """
         if mask.shape != self.image_size or mask.dtype != np.bool_:
-            raise VLMError(
+            raise ImageError(
                 f"tokens_of was given a mask of shape {mask.shape} and type {mask.dtype}; this "
                 f"image needs a boolean mask [height, width] of shape {self.image_size}, one "
                 "entry per pixel of the original image."
             )
-        covered = covered_patches(self.image_processor, mask, self.grid)
-        return self.visual[covered.ravel()]
+        views = self.views
+        covered = covered_patches(self.image_processor, mask, self.grids)
+        return torch.cat(
+            [
+                view[torch.from_numpy(part).to(view.device)]
+                for view, part in zip(views, covered, strict=True)
+            ]
+        )

@@ -27,11 +27,13 @@ class Answer:
 
     - `right`: whether it counts as right; None where a task has no right answer.
     - `probability`: of the right answer's first token; None where texts are compared.
+    - `lead`: by how much the likeliest token's logit is above the next one's; None for texts.
     """
 
     text: str
     right: bool | None = None
     probability: float | None = None
+    lead: float | None = None
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,11 @@ class Description:
     ) -> list[Answer]:
         """What the model says under every arm, up to where its answer is decided."""
         texts = vlm.describe(stimulus, arms, max_new_tokens, until=self.decided)
-        rights = self.correct(texts).tolist()
-        return [Answer(text, right) for text, right in zip(texts, rights, strict=True)]
+        return [self.answer(text) for text in texts]
+
+    def answer(self, text: str) -> Answer:
+        """A text as an answer."""
+        return Answer(text, bool(self.correct([text])))
 
     def decided(self, text: str) -> bool:
         """Whether a text names the category however it goes on: when to stop, for
@@ -104,6 +109,23 @@ class Description:
         return bool(
             re.search(rf"(?<!\w){re.escape(self.category)}{unless}{end}", text, re.IGNORECASE)
         )
+
+
+def describe_each(
+    vlm: VLM, asked: Sequence[tuple[Description, Stimulus]], max_new_tokens: int = 200
+) -> list[Answer]:
+    """What the model says about each of many stimuli, decoded in one batch, each up to where its
+    answer is decided.
+
+    !!! example
+
+        >>> task = Description("dog")
+        >>> describe_each(vlm, [(task, task.read(vlm, image))], max_new_tokens=5)[0].right
+        False
+    """
+    untils = [task.decided for task, _ in asked]
+    texts = vlm.describe_each([each for _, each in asked], max_new_tokens, untils)
+    return [task.answer(text) for (task, _), text in zip(asked, texts, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -203,7 +225,9 @@ def answers(
     """
     probabilities = logits.float().softmax(-1)[:, token].tolist()
     texts = [decoded(vlm, token) for token in logits.argmax(-1).tolist()]
-    return [Answer(*each) for each in zip(texts, rights, probabilities, strict=True)]
+    first, second = logits.float().topk(2).values.T
+    leads = (first - second).tolist()
+    return [Answer(*each) for each in zip(texts, rights, probabilities, leads, strict=True)]
 
 
 def decoded(vlm: VLM, token: int) -> str:

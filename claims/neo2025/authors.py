@@ -14,7 +14,16 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from claims.neo2025.protocol import Question, Text
-from vlmlib import VLM, Answer, Description, Polling, Stimulus, VLMError, integrated_gradients
+from vlmlib import (
+    VLM,
+    Answer,
+    Description,
+    ImageError,
+    LackingError,
+    Polling,
+    Stimulus,
+    integrated_gradients,
+)
 from vlmlib.architecture import PHI3_PROMPT
 from vlmlib.interventions import Arm
 from vlmlib.lens import Lens
@@ -27,7 +36,7 @@ class Authors(Text):
     """What the authors' code does where it departs from the text."""
 
     name: str = "authors"
-    most_images: int | None = 1000  # runs stop there
+    crowds: bool = True  # nothing looks at `iscrowd`
     vqa_gradients: bool = True  # LLaVA-Phi's script alone has them, see `asked_for_gradients`
 
     def painted_out(
@@ -49,7 +58,7 @@ class Authors(Text):
         towards the far edge, and polygons are cut by dropping the vertices outside the crop."""
         rows, cols = stimulus.grid
         if rows != cols:
-            raise VLMError(
+            raise LackingError(
                 "The authors' code knows square grids of visual tokens only. Use --vlm-protocol "
                 "text."
             )
@@ -57,7 +66,7 @@ class Authors(Text):
         side = min(height, width)
         left, top, patch = (width - side) // 2, (height - side) // 2, side // cols
         if patch == 0:
-            raise VLMError(
+            raise ImageError(
                 f"An image of {width} x {height} pixels has less than one pixel per visual token, "
                 "which the authors' code cannot place. Use --vlm-protocol text."
             )
@@ -121,7 +130,7 @@ class Authors(Text):
         assert lens.rank is not None
         assert lens.probability is not None
         hidden = vlm.hidden_states(stimulus, stimulus.visual, arm)[-1]
-        logits = vlm.decoder.unembed(vlm.decoder.norm(vlm.decoder.norm(hidden))).float()
+        logits = vlm.head(vlm.decoder.norm(vlm.decoder.norm(hidden))).float()
         probabilities = logits.softmax(-1)
         lens.top_ids[-1] = logits.argmax(-1)[:, None]
         lens.top_probabilities[-1] = probabilities.amax(-1)[:, None]
@@ -138,7 +147,7 @@ def _seen(stimulus: Stimulus, image: Image.Image) -> UInt8[np.ndarray, "side sid
     as_they_are = {"do_rescale": False, "do_normalize": False, "return_tensors": "np"}
     pixels = np.asarray(stimulus.image_processor(image, **as_they_are)["pixel_values"])
     if pixels.ndim != 4 or len(pixels) != 1 or pixels.shape[2] != pixels.shape[3]:
-        raise VLMError(
+        raise LackingError(
             f"The authors' code paints on one square picture; this model's processor makes pixel "
             f"values of shape {pixels.shape}. Use --vlm-protocol text."
         )

@@ -1,23 +1,36 @@
 """What the paper's claims are held against: the shipped model, the paper's own models, or those
 that --vlm-model names; recorded rows of any; and the paper's printed figures."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tqdm import tqdm
 
 from claimlib import Claim, ClaimError, Subject, Trial
+from claimlib.markdown import one_line
+from claimlib.plugin import claim_of
+from claimlib.plugin import subject_of as subject_of_item
+from claimlib.report import origins_section
 from claims.neo2025 import architectures, sample
-from claims.neo2025.pages import pages_of
+from claims.neo2025.forecast import Forecast
+from claims.neo2025.pages import images_told, origins_of, origins_together, pages_of
 from claims.neo2025.protocol import TEXT
 from claims.neo2025.published import Published
 from claims.neo2025.sensitivity import PROTOCOLS
-from claims.neo2025.study import Measured, Recorded, Study
+from claims.neo2025.speed import Speed
+from claims.neo2025.study import ASKED, Measured, Recorded, Study
+from fixtures.cluster import Cluster
 from fixtures.models import MODELS, SHIPPED, SHIPPED_DATA, STAND_IN, Models, Run, label_of
-from fixtures.plugin import RECORDING, data_of, handle_of, store_folder
-from vlmlib.study import Bench, MeanOf, Recording
+from fixtures.plugin import RECORDING, data_of, handle_of, store_folder, tell, uncaptured
+from fixtures.shards import SHARD, Gathering
+from vlmlib import VLM, VLMError
+from vlmlib.study import Bench, Recording, Store, coco
+from vlmlib.study.recording import Missing
 
 INFERRED = (
     "As published: verdicts from the paper's printed figures alone. It prints no sample sizes; "
@@ -34,7 +47,7 @@ LISTS = ("models", "published", "architectures")
 # On which images a claim means something: others than the paper's, its own, or all that there are.
 OTHERS, THE_PAPERS, ALL = IMAGES = "others", "the paper's", "all"
 SEED = 0
-MEAN_IMAGES = 200
+CLAIMS = pytest.StashKey[dict[Run, list[Claim]]]()  # that are held against a run by measuring it
 
 
 def pytest_claim_subjects(config: pytest.Config, claim: Claim) -> list[Subject]:
@@ -46,9 +59,13 @@ def pytest_claim_subjects(config: pytest.Config, claim: Claim) -> list[Subject]:
     if recording:
         asked = recorded_runs_of(claim, recording, named)
     else:
-        own = sample.are_the_papers(config.option.vlm_questions)
-        means_it = _speaks_of(claim, own, limited=config.option.vlm_limit is not None)
-        asked = runs_of(claim, named, protocols) if means_it else []
+        own, limited = sample.are_the_papers(config.option.vlm_questions), config.option.vlm_limit
+        asked = [
+            run
+            for run in runs_of(claim, named, protocols)
+            # the shipped model is asked about its own scenes, whatever others are asked
+            if _speaks_of(claim, own and not _on_shipped(run), limited is not None)
+        ]
     others = [run for run in runs_of(claim, None, list(PROTOCOLS)) if run not in asked]
     others += _not_printed(claim)
     known = (replace(subject_of(run, config), asked=False) for run in others)
@@ -58,7 +75,7 @@ def pytest_claim_subjects(config: pytest.Config, claim: Claim) -> list[Subject]:
 def check_subjects(claim: Claim) -> None:
     """**Raises:** `ClaimError` for an entry in `subjects` that means nothing here."""
     where = f"claims.toml, [{claim.id}]: subjects"
-    unknown = claim.subjects.keys() - {*LISTS, "models_only", "images"}
+    unknown = claim.subjects.keys() - {*LISTS, "models_only", "images", "asks"}
     if unknown:
         raise ClaimError(f"{where}: key {min(unknown)!r} is unknown.")
     only = claim.subjects.get("models_only", True)
@@ -70,13 +87,24 @@ def check_subjects(claim: Claim) -> None:
     if not claim.subjects.get("models") and not claim.subjects.get("architectures"):
         raise ClaimError(f"{where}: has neither models nor architectures; name what it speaks of.")
     for key in LISTS:
-        _check_names(f"{where}: {key}", claim.subjects.get(key, []))
+        for name in _names(f"{where}: {key}", claim.subjects.get(key, [])):
+            _check_models(f"{where}: {key}", name)
+    asks = _names(f"{where}: asks", claim.subjects.get("asks", []))
+    if bool(asks) != bool(claim.subjects.get("models")) or not {*asks} <= ASKED.keys():
+        raise ClaimError(
+            f"{where}: asks is {asks!r}; expected what its test asks of the models, of "
+            f"{', '.join(ASKED)}."
+        )
 
 
-def _check_names(where: str, names: Any) -> None:
+def _names(where: str, names: Any) -> list[str]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ClaimError(f"{where} is {names!r}; expected a list of names.")
-    for name in (part for each in names for part in each.split("+")):
+    return names
+
+
+def _check_models(where: str, names: str) -> None:
+    for name in names.split("+"):
         if name not in MODELS:
             raise ClaimError(f"{where}: model {name!r} is none of {', '.join(MODELS)}.")
 
@@ -95,9 +123,10 @@ def runs_of(claim: Claim, named: list[str] | None, protocols: list[str] | None) 
             raise ClaimError(f"--vlm-protocol {name}: expected one of {', '.join(PROTOCOLS)}.")
     models = _models_of(claim, named)
     published = [] if named else claim.subjects.get("published", [])
+    beside = tuple(named or ())
     return [
         *(Run(model, kind="published") for model in published),
-        *(Run(model, protocol) for model in models for protocol in protocols),
+        *(Run(model, protocol, beside=beside) for model in models for protocol in protocols),
     ]
 
 
@@ -106,6 +135,10 @@ def _not_printed(claim: Claim) -> list[Run]:
     printed = claim.subjects.get("published", [])
     models = [model for model in claim.subjects["models"] if model not in printed]
     return [Run(model, kind="published") for model in models]
+
+
+def _on_shipped(run: Run) -> bool:
+    return run.model == SHIPPED and run.kind == "measured"
 
 
 def _speaks_of(claim: Claim, own_images: bool, limited: bool = False) -> bool:
@@ -125,7 +158,7 @@ def _models_of(claim: Claim, named: Sequence[str] | None) -> list[str]:
 
 def recorded_runs_of(claim: Claim, recording: Recording, named: list[str] | None) -> list[Run]:
     """The runs in a recording to which a claim applies, of the models named or of all."""
-    wanted = [label_of(model) for model in named or []]
+    wanted = [label_of(model, named or ()) for model in named or []]
     sets = {data for _, data, _ in recording.subjects}
     by_setting: dict[tuple[str, str], list[str]] = {}
     for model, data, protocol in recording.subjects:
@@ -151,20 +184,36 @@ def subject_of(run: Run, config: pytest.Config) -> Subject:
             source = "the paper's printed figures"
             return Subject(run.label, run, source, INFERRED, group=PUBLISHED, missing="not printed")
         case "recorded":
-            source = f"recorded on {run.data}; rows: {config.option.vlm_rows}"
+            recording = config.stash[RECORDING]
+            source = f"recorded on {run.data}; rows: {', '.join(map(str, recording.paths))}"
+            missing = _missing(recording, run, config.option.vlm_limit or sample.MOST_IMAGES)
+            note = " ".join(filter(None, [note, _told(run, missing)]))
             known_as = Run(run.model, run.protocol).label
             group, beside = GROUPS["recorded"], _beside_recorded(run, config)
-            return Subject(run.label, run, source, note, known_as, beside, group, order=order)
+            return Subject(
+                run.label, run, source, note, known_as, beside, group, toy=shipped, order=order
+            )
     return Subject(
         label=run.label,
         value=run,
         source=_source(run, config),
         note=note,
-        beside="" if run.protocol == TEXT.name else Run(run.model).label,
+        toy=shipped,
+        beside="" if run.protocol == TEXT.name else replace(run, protocol=TEXT.name).label,
         group=SHIPPED_GROUP if shipped else GROUPS["measured"],
         marks=() if shipped else (pytest.mark.gpu,),
         order=order,
     )
+
+
+@cache
+def _missing(recording: Recording, run: Run, most: int) -> list[Missing]:
+    return Recorded(recording, (run.model, run.data, run.protocol), most=most).missing
+
+
+def _told(run: Run, missing: Sequence[Missing]) -> str:
+    """What is missing in a recording, in a note."""
+    return f"{run.label}: {' '.join(map(str, missing))}" if missing else ""
 
 
 def _beside_recorded(run: Run, config: pytest.Config) -> str:
@@ -193,35 +242,192 @@ def _source(run: Run, config: pytest.Config) -> str:
     return f"measured on {data}, seed {SEED}; rows: {store_folder(config) / 'rows.sqlite'}"
 
 
+@pytest.hookimpl(trylast=True)  # when it is known which claims are held against what
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Notes which claims are held against which run; of a shard those on one are one item, which
+    measures (see `Gathering`)."""
+    ours = [item for item in items if "study_of" in getattr(item, "fixturenames", ())]
+    asking: dict[Run, list[pytest.Item]] = {}
+    for item in ours:
+        for run in _measured_by(item):
+            asking.setdefault(run, []).append(item)
+    config.stash[CLAIMS] = {run: list(map(claim_of, asked)) for run, asked in asking.items()}
+    if config.stash[SHARD] is None:
+        return
+    items[:] = [item for item in items if item not in ours]
+    items += [Gathering.of(first, _gathering(run)) for run, (first, *_) in asking.items()]
+
+
+def _measured_by(item: pytest.Item) -> list[Run]:
+    """The runs that a test measures."""
+    subject = subject_of_item(item)
+    asks_a_model = {"subject", "subjects"} & {*getattr(item, "fixturenames", ())}
+    if subject and isinstance(subject.value, Run) and asks_a_model:
+        return subject.value.each() if subject.value.kind == "measured" else []
+    return []
+
+
+def asked_of(run: Run, config: pytest.Config) -> list[str]:
+    """What claims ask of a run, by the names of `ASKED`."""
+    asked = {name for claim in config.stash[CLAIMS][run] for name in claim.subjects["asks"]}
+    return [name for name in ASKED if name in asked]
+
+
+def _gathering(run: Run) -> Callable[..., None]:
+    def gather(study_of: Callable[[Run], Study], store: Store, pytestconfig: pytest.Config) -> None:
+        study = study_of(run)
+        assert isinstance(study, Measured)
+        found = study.gather(asked_of(run, pytestconfig))
+        if store.share[0] == 0 and store.shard:
+            number, count = store.shard
+            held = "; ".join(f"{name}: {len(images)}" for name, images in found.items())
+            print(f"\n{run.label}, shard {number + 1} of {count}, images: {held}", file=sys.stderr)
+
+    return gather
+
+
+def measured(
+    run: Run,
+    option: Any,
+    models: Models,
+    store: Callable[[], Store],
+    at_load: Callable[[VLM], None] | None = None,
+    at_filtered: Callable[[], None] | None = None,
+) -> Measured:
+    """What answers a run's questions by measuring, in whatever process.
+
+    **Arguments:** a run; the options; what loads models; what opens the store; what is to happen
+    once the model is loaded, and once filter 2 is known.
+    """
+    most = option.vlm_limit or sample.MOST_IMAGES
+    folder, limit = data_of(run.model, option)
+    protocol = PROTOCOLS[run.protocol]
+    questions = None if _on_shipped(run) else option.vlm_questions
+    common = {"limit": limit, "crowds": protocol.crowds, "most_bad": option.vlm_bad}
+    purpose = sample.IDENTIFICATION
+    images = sample.filter_1(folder, purpose, questions, store=store(), **common)
+    lens_images = sample.filter_1(folder, sample.LENS, store=store(), **common)
+    mean, averaged = sample.mean_of(option.vlm_mean, images, store())
+    handle = handle_of(run.model, option, models)
+    bench = Bench(
+        model=replace(handle, load=_once_loaded(handle.load, at_load)) if at_load else handle,
+        store=store(),
+        mean=mean,
+        data=images.data,
+        protocol=run.protocol,
+        seed=SEED,
+        label=run.label,
+        annotations=_annotations(folder, store()),
+        bad=sum(step.all_bad for step in (*images.steps, *lens_images.steps, averaged)),
+    )
+    images = replace(images, steps=[*images.steps, averaged])
+    return Measured(bench, images, lens_images, protocol, run.label, most, at_filtered)
+
+
+def _once_loaded(load: Callable[[], VLM], at_load: Callable[[VLM], None]) -> Callable[[], VLM]:
+    """What loads a model, and at the first time does something with it."""
+    tell = cache(at_load)
+
+    def loading() -> VLM:
+        vlm = load()
+        tell(vlm)
+        return vlm
+
+    return loading
+
+
 @pytest.fixture(scope="session")
-def study_of(request: pytest.FixtureRequest, models: Models) -> Callable[[Run], Study]:
+def study_of(
+    request: pytest.FixtureRequest, models: Models, workers: Cluster | None
+) -> Callable[[Run], Study]:
     """Makes what answers a run's questions, once; nothing is loaded or opened before it must be."""
-    option = request.config.option
+    config, option = request.config, request.config.option
+    most = option.vlm_limit or sample.MOST_IMAGES
+    told: list[list[str]] = []
 
     def recorded(run: Run) -> Study:
         subject = (run.model, run.data, run.protocol)
-        return Recorded(request.config.stash[RECORDING], subject, run.label)
+        return Recorded(config.stash[RECORDING], subject, run.label, most)
 
-    def measured(run: Run) -> Study:
-        folder, limit = data_of(run.model, option)
-        images = sample.filter_1(folder, sample.IDENTIFICATION, option.vlm_questions, limit)
-        lens_images = sample.filter_1(folder, sample.LENS, limit=limit)
-        bench = Bench(
-            model=handle_of(run.model, option, models),
-            store=request.getfixturevalue("store"),
-            mean=MeanOf(option.vlm_mean, images.others[:MEAN_IMAGES]),
-            data=images.data,
-            protocol=run.protocol,
-            seed=SEED,
-            label=run.label,
-        )
-        return Measured(bench, images, lens_images, PROTOCOLS[run.protocol], run.label)
+    def measuring(run: Run) -> Study:
+        foretelling = Foretelling(config, run)
+        store = partial(request.getfixturevalue, "store")
+        with uncaptured(config):
+            study = measured(run, option, models, store, foretelling.at_load, foretelling.again)
+        head = one_line(f"{label_of(run.model)} on {study.images.data}")
+        lines = images_told(head, study.images, study.lens_images)
+        if lines not in told:
+            told.append(lines)
+            tell(config, lines)
+        foretelling.begin(study)
+        if workers:
+            gather = partial(workers.gather, measured, run, study.bench, asked_of(run, config))
+            models.once(("measured", run), gather)
+        return study
 
     def published(run: Run) -> Study:
         return Published(run.model)
 
-    make = {"measured": measured, "recorded": recorded, "published": published}
+    make = {"measured": measuring, "recorded": recorded, "published": published}
     return cache(lambda run: make[run.kind](run))
+
+
+class Foretelling:
+    """Tells what a run will take: before it measures, once its model is loaded, and once more when
+    filter 2 has told how many images the rest is of."""
+
+    def __init__(self, config: pytest.Config, run: Run):
+        self.config, self.run = config, run
+        self.study: Measured | None = None
+        self.forecast: Forecast | None = None
+        self.speed: Speed | None = None
+
+    def begin(self, study: Measured) -> None:
+        """Tells how much there is to measure; nothing where there are no images, as the claims will
+        say."""
+        self.study, self.forecast = study, self._made(study)
+        if self.forecast:
+            tell(self.config, self.forecast.told(self.config.stash[CLAIMS][self.run]))
+
+    def at_load(self, vlm: VLM) -> None:
+        """Tells how long it will take, by how fast the model is; of several processes the first."""
+        if self.study is None or self.forecast is None or self.study.bench.store.share[0]:
+            return
+        images = [*self.study.images.examples, *self.study.lens_images.examples]
+        try:
+            self.speed = Speed.of(vlm, images[0])
+        except VLMError as error:  # such as an image that the model refuses, which is then left out
+            self._tell(f"{self.run.label}: how long it takes is not known: {error}")
+        else:
+            self._tell_time(self.forecast)
+
+    def again(self) -> None:
+        """The time once more, where filter 2 was not known."""
+        if self.study and self.speed and self.forecast and self.forecast.passing is not None:
+            self.forecast = self._made(self.study)
+            if self.forecast:
+                self._tell_time(self.forecast)
+
+    def _made(self, study: Measured) -> Forecast | None:
+        try:
+            return Forecast.of(study, asked_of(self.run, self.config))
+        except VLMError:
+            return None
+
+    def _tell_time(self, forecast: Forecast) -> None:
+        assert self.study
+        assert self.speed
+        self._tell(forecast.time(self.speed, self.study.bench.store.share[1]))
+
+    def _tell(self, line: str) -> None:
+        tqdm.write(f"\n{one_line(line)}", file=sys.stderr)  # beside a bar that is there
+
+
+def _annotations(folder: Path, store: Store) -> str:
+    """The hashes of the files that say what the pictures show."""
+    splits = (sample.IDENTIFICATION.split, sample.LENS.split)
+    files = dict.fromkeys(coco.annotation_file(folder, split) for split in splits)
+    return ", ".join(f"{file.name} {store.file_key(file)}" for file in files)
 
 
 @pytest.fixture
@@ -249,9 +455,18 @@ def printed(claim_subject: Subject) -> Published:
 
 
 @pytest.fixture
-def trial(request: pytest.FixtureRequest, trial: Trial) -> Iterator[Trial]:
+def trial(
+    request: pytest.FixtureRequest, trial: Trial, study_of: Callable[[Run], Study]
+) -> Iterator[Trial]:
     """The claim of this test; a page of each measurement that was made goes into the report."""
     made = request.node.funcargs  # which an interrupted test no longer has
     yield trial
     if "subject" in made:
-        trial.pages |= pages_of(made["subject"])
+        trial.origins |= origins_of(made["subject"])
+        how = origins_section(trial.origins)
+        trial.pages |= {name: page + how for name, page in pages_of(made["subject"]).items()}
+    elif "subjects" in made:
+        studies = list(map(study_of, trial.subject.value.each()))
+        for each in studies:
+            trial.origins |= origins_of(each)
+        trial.origins |= origins_together(trial.label, studies)

@@ -36,9 +36,9 @@ class MeasuredTable:
         """The names of all arms, further draws apart."""
         return [each for each in self.rows.arms if draw_of(each) == each]
 
-    def has(self, arm: str) -> bool:
-        """Whether the arm was run on any image."""
-        return self.rows.has(arm)
+    def has(self, arm: str, task: str = "") -> bool:
+        """Whether the arm was run on any image; on any that a task is asked about, or at all."""
+        return self.rows.has(arm, task)
 
     def lost(self, task: str, arm: str) -> Clustered:
         """On which images the arm takes the right answer away; as numbers, in what share of its
@@ -81,6 +81,10 @@ class MeasuredTable:
     def empty(self, task: str, arm: str) -> int:
         """On how many images the arm has nothing to change, and so was left out."""
         return self.rows.empty(task, arm)
+
+    def lacking(self, task: str, arm: str) -> tuple[int, str]:
+        """On how many images the arm could not be made, and why on the first."""
+        return self.rows.lacking.get((task, arm), (0, ""))
 
     def _draws(self, arm: str) -> list[str]:
         """An arm, and its further draws."""

@@ -86,4 +86,4 @@ class Foreign:
         """Run pytest, and read the pages that it writes."""
         folder = self.path / "report"
         self.run(*options, f"--claims-report={folder}")
-        return {file.name: file.read_text() for file in sorted(Path(folder).iterdir())}
+        return {file.name: file.read_text() for file in sorted(Path(folder).glob("*.md"))}

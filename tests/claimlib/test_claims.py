@@ -271,6 +271,22 @@ def test_a_file_that_is_missing_or_no_text_is_named(tmp_path: Path):
         load_claims(tmp_path / "claims.toml")
 
 
+@pytest.mark.parametrize("content", ["", " \n\n", "# soon", HEAD])
+def test_a_file_without_a_claim_is_told_what_one_is(tmp_path: Path, content):
+    (tmp_path / CLAIMS).write_text(content)
+    with pytest.raises(
+        ClaimError, match=r"claims\.toml' has no claim\. Write one as a table of its"
+    ):
+        load_claims(tmp_path / CLAIMS)
+
+
+@pytest.mark.parametrize("name", ["a\\nclaim", "a\\tclaim", "\\u001b[31m", "a\\u0000", "", " "])
+def test_an_id_that_is_more_than_a_line_is_refused(tmp_path: Path, name):
+    """It would tear reports and terminals apart."""
+    with pytest.raises(ClaimError, match=r"is no id of a claim\. Expected some text in one line"):
+        load(tmp_path, GOOD.replace("[a-claim]", f'["{name}"]'))
+
+
 @pytest.mark.parametrize(
     ("head", "message"),
     [

@@ -538,6 +538,48 @@ def test_only_an_error_that_says_so_is_told_without_a_traceback(foreign, told):
     assert any("raise CoinError" in line for line in result.outlines) is not told
 
 
+LACKING = """
+class NoCoin(Exception):
+    told, lacking = True, {lacking}
+
+def toss():
+    raise NoCoin("There is no coin.")
+
+@pytest.fixture
+def coin():
+    toss()
+"""
+
+
+@pytest.mark.parametrize("order", [("coin", "trial"), ("trial", "coin")])
+@pytest.mark.parametrize("lacking", [True, False])
+def test_a_claim_that_lacks_what_it_needs_is_left_out(foreign, lacking, order):
+    """In its test or in a fixture, with the reason; any other error fails."""
+    in_test = body_of("toss()", "a") + LACKING.format(lacking=lacking)
+    in_fixture = body_of("assert False", "b").replace("(trial)", f"({', '.join(order)})")
+    foreign.write(
+        claims_toml=paper(entry("a"), entry("b"), entry("c")),
+        known_refutations_toml='[a]\nhere = "Bent."',
+        test_a=in_test,
+        test_b=in_fixture + LACKING.format(lacking=lacking),
+        test_c=tossed(90, "c"),
+    )
+    result = foreign.run("-rs")
+    if not lacking:
+        assert result.parseoutcomes() == {"passed": 1, "failed": 1, "errors": 1}
+        return
+    assert (result.parseoutcomes(), result.ret) == ({"passed": 1, "undecided": 2}, 0)
+    reason = "Left out on here, as what they need is not there: a, b: There is no coin."
+    result.stdout.fnmatch_lines([reason])
+    page = foreign.report()["verdicts.md"]
+    assert page.count("undecided (left out)<br>not measured") == 2
+    assert foreign.run("--claims-strict").parseoutcomes() == {
+        "passed": 1,
+        "failed": 1,
+        "errors": 1,
+    }
+
+
 def test_an_error_of_another_test_keeps_its_traceback(foreign):
     foreign.write(
         test_other="from claimlib import ClaimError\ndef test_other(): raise ClaimError('No.')"

@@ -4,7 +4,9 @@ Fails if a verdict is missing or stands under another claim or subject, if the o
 hangs on which worker ended first, or if a note is lost or said twice.
 """
 
+import errno
 import json
+import os
 import re
 from functools import partial
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 from claimlib.claims import CLAIMS, Subject, Trial
 from claimlib.errors import ClaimError
 from claimlib.paired import greater
-from claimlib.report import lines, table, verdict_page, write
+from claimlib.report import lines, origins, origins_section, table, verdict_page, write
 from claimlib.report import row as row_of
 from claimlib.shares import exceeds
 from claimlib.verdicts import in_every_setting
@@ -32,8 +34,9 @@ def cells(page: str) -> list[list[str]]:
 def row(file: Path, claim: str, label: str, outcome: str = "supported", **more) -> dict:
     """A verdict as a run hands it to its report."""
     texts = ("note", "beside", "group", "line", "short", "reason", "on_average", "figures")
-    plain = dict.fromkeys(texts, "") | {"file": str(file), "position": 0, "parts": []}
-    plain |= {"known": {}, "required": "> 50%", "may_err": 0.05, "fragile": False}
+    texts += ("left_out",)
+    plain = dict.fromkeys(texts, "") | {"file": str(file), "position": 0, "parts": [], "data": {}}
+    plain |= {"known": {}, "required": "> 50%", "may_err": 0.05, "fragile": False, "origins": {}}
     return plain | {"claim": claim, "label": label, "outcome": outcome} | more
 
 
@@ -88,6 +91,30 @@ def test_notes_stand_once_below_in_the_order_of_the_subjects(on_coins):
     ]
     assert "|\n\nDrawn.\n\nSmall.\n\nIf each of these 4 claims" in verdict_page(rows)
     assert list(lines(rows))[-3:-1] == ["\nDrawn.", "\nSmall."]
+
+
+def test_claims_that_were_left_out_say_why_once_by_subject(on_coins):
+    """Below the table, and with nothing that is required of them."""
+    out = {"required": "", "reason": "left out", "figures": "not measured", "position": 1}
+    rows = [
+        on_coins("bent", "mine", "undecided", **out, left_out="It has no edge."),
+        on_coins("spun", "mine", "undecided", **out, left_out="It has no edge."),
+        on_coins("bent", "yours", "supported"),
+        on_coins("spun", "yours", "undecided", **out, left_out="It is glued."),
+    ]
+    page = verdict_page(rows)
+    mine, yours = (
+        f"Left out on {label}, as what they need is not there:" for label in ("mine", "yours")
+    )
+    assert f"\n{mine}\n\n- bent, spun: It has no edge.\n\n{yours}\n\n- spun: It is" in page
+    heading, _, *found = cells(page)
+    assert [each[3] for each in found] == ["> 50%", ""]
+    assert found[0][heading.index("mine")] == "undecided (left out)<br>not measured"
+    assert [line for line in lines(rows) if "Left out" in line] == [
+        f"\n{mine} bent, spun: It has no edge.",
+        f"\n{yours} spun: It is glued.",
+    ]
+    assert "Left out" not in verdict_page(rows[2:3])
 
 
 def test_groups_of_subjects_have_a_table_each(on_coins):
@@ -223,6 +250,133 @@ def test_two_papers_have_a_part_each_under_their_titles(tmp_path: Path):
         *("coins\n", "section 1"),
         *("dice\n", "section 1"),
     ]
+
+
+HTML = "<b>mine</b>"
+
+
+def test_names_are_escaped_wherever_they_stand(on_coins):
+    """In headings, cells, notes, groups, differences and reasons."""
+    names = {"group": HTML, "note": HTML, "beside": HTML, "figures": HTML, "required": HTML}
+    rows = [on_coins("bent", f"{HTML}|*", known={HTML: HTML}, **names), on_coins("bent", HTML)]
+    page = verdict_page([*rows, on_coins("spun", HTML, "refuted", group=HTML)])
+    assert page.replace(r"\<b>mine\</b>", "").count("<b>") == 0
+    assert page.count(r"\<b>mine\</b>") > 8
+    assert {len(line) for line in cells(page)} == {5, 6}  # a group has two subjects, one has one
+
+
+def test_findings_stay_in_one_line(on_coins):
+    rows = [on_coins("bent", "my\nmodel", line="one\n\x1b[2Jtwo", note="a\nb")]
+    assert "    my model: one �[2Jtwo" in list(lines(rows))
+    assert "\na b" in list(lines(rows))
+
+
+def known(table: str, images: int, aside: str = "", **facts: str) -> dict:
+    return {"table": table, "images": images, "facts": facts, "aside": {"suite": aside}}
+
+
+def test_a_report_says_how_each_subject_was_measured(on_coins, tmp_path):
+    rows = [
+        on_coins(
+            "bent", "a|b", origins={"a|b": [known("polling", 9, "c1", card="A100", seed="0")]}
+        ),
+        on_coins("spun", "b", origins={"b": [known("polling", 7, "c2", card="H100")]}, position=1),
+    ]
+    write(tmp_path, rows, {})
+    for name in ("verdicts.md", "findings.md"):
+        page = (tmp_path / name).read_text()
+        _, section = page.split("\n## How it was measured\n")
+        assert "not measured in one way" not in page
+        assert cells(section)[2:] == [
+            ["card", "A100", "H100"],
+            ["seed", "0", ""],
+            ["suite", "c1", "c2"],
+        ]
+        assert cells(section)[0] == ["", "a\\|b", "b"]
+
+
+def test_what_was_measured_in_several_ways_is_said(on_coins):
+    """What differs beside only stands in the table; the last test knows most."""
+    polling = [known("polling", 3, "c1", card="A100"), known("polling", 6, "c2", card="H100")]
+    later = [*polling, known("lens", 9, "c2", card="H100", torch="2.13")]
+    rows = [
+        on_coins("bent", "mine", origins={"mine": polling}),
+        on_coins("spun", "mine", origins={"mine": later}, position=1),
+    ]
+    told = (
+        "mine was not measured in one way: card: A100 (3 of polling), H100 (6 of polling; 9 of "
+        "lens)."
+    )
+    assert [line for line in lines(rows) if "one way" in line] == [f"\n{told}"]
+    section = origins_section(origins(rows))
+    assert told in section
+    assert ["suite", "c1 (3 of polling), c2 (6 of polling; 9 of lens)"] in cells(section)
+    assert ["torch", "2.13"] in cells(section)
+
+
+# --- writing
+
+
+@pytest.fixture
+def written(on_coins, tmp_path: Path) -> Path:
+    """A report that stands there, with a page."""
+    write(tmp_path / "report", [on_coins("bent", "mine")], {"mine.lens": "old"})
+    return tmp_path / "report"
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {file.name: file.read_text() for file in folder.iterdir()}
+
+
+def test_a_report_takes_the_place_of_the_last_one(written, on_coins):
+    write(written, [on_coins("bent", "mine", "refuted")], {"mine.lens": "new"})
+    assert contents(written).keys() == {
+        "verdicts.md",
+        "verdicts.json",
+        "findings.md",
+        "mine.lens.md",
+    }
+    assert contents(written)["mine.lens.md"] == "new"
+    assert "refuted" in contents(written)["verdicts.md"]
+
+
+FAULTS = {
+    "the disk is full": ("fsync", OSError(errno.ENOSPC, "No space left on device")),
+    "a quota is": ("fsync", OSError(errno.EDQUOT, "Disk quota exceeded")),
+    "the disk is broken": ("fsync", OSError(errno.EIO, "Input/output error")),
+    "it became read-only": ("replace", OSError(errno.EROFS, "Read-only file system")),
+    "a file may not be replaced": ("replace", PermissionError(errno.EPERM, "Not permitted")),
+}
+
+
+@pytest.mark.parametrize(("step", "error"), FAULTS.values(), ids=FAULTS)
+def test_a_report_that_cannot_be_written_leaves_the_last_one_whole(
+    written, on_coins, monkeypatch, step, error
+):
+    before, done = contents(written), []
+    original = getattr(os, step)
+
+    def fails(*given):
+        done.append(given)
+        if len(done) > (step == "fsync"):  # the first file still fits
+            raise error
+        return original(*given)
+
+    monkeypatch.setattr(os, step, fails)
+    with pytest.raises(
+        ClaimError, match=rf"could not be written to '{written}': .*{error.strerror}"
+    ):
+        write(written, [on_coins("bent", "mine", "refuted")], {"mine.lens": "new"})
+    assert contents(written) == before
+
+
+def test_a_name_that_no_file_can_have_is_written_all_the_same(on_coins, tmp_path):
+    pages = {"../up.lens": "1", "a\0b": "2", "x" * 300: "3", "CON": "4", "a/b": "5", "a-b": "6"}
+    write(tmp_path / "report", [on_coins("bent", "\udcff")], pages)
+    found = contents(tmp_path / "report")
+    assert set(pages.values()) < set(found.values())
+    assert len(found) == 9
+    assert [file.name for file in tmp_path.iterdir() if file.suffix == ".md"] == []
 
 
 def test_a_report_that_cannot_be_written_is_told_with_its_folder(on_coins, tmp_path: Path):

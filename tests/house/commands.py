@@ -13,6 +13,7 @@ from argparse import ArgumentError
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from glob import has_magic
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,16 +30,21 @@ from vlmlib.study import Store
 WHY_NOT_RUN = {
     "cd": "it leads into a clone that is not there",
     "git": "it needs a network",
+    "hf": "it needs a network",
     "make": "it takes minutes; CI runs the targets",
     "pip": "it needs a network; `make own-repo` builds and installs the wheel",
     "pyright": "`make test` runs it",
     "pytest": "it takes minutes, and some of it a GPU, a data set or a download",
     "python": "it takes a minute, and writes into the repository",
+    "ray": "it starts what does not end; a test runs such a cluster",
     "ruff": "`make test` runs it",
+    "sbatch": "it needs a queue; a test runs the script as one would",
     "sqlite3": "there is no store yet; the query is run on an empty one",
+    "unzip": "there is nothing downloaded",
+    "wget": "it needs a network",
 }
 MADE = {".vlm_store/rows.sqlite"}  # by a command before
-GIVEN = ("vlm_coco", "vlm_questions", "vlm_mean", "vlm_rows")  # options that name what is there
+GIVEN = ("vlm_coco", "vlm_questions", "vlm_mean")  # options that name what is there
 
 
 @dataclass(frozen=True)
@@ -72,13 +78,18 @@ class Shell:
         return {
             "cd": _nothing,
             "git": _git,
+            "hf": _nothing,
             "make": _make,
             "pip": _pip,
             "pyright": _paths,
             "pytest": self._pytest,
             "python": _python,
+            "ray": _ray,
             "ruff": _ruff,
+            "sbatch": self._sbatch,
             "sqlite3": _sqlite,
+            "unzip": _nothing,
+            "wget": _nothing,
         }
 
     def _pytest(self, arguments: list[str]) -> Iterator[str]:
@@ -90,12 +101,19 @@ class Shell:
         yield from (f"pytest has no option {each}" for each in unknown)
         for each in option.file_or_dir:
             yield from self._tests(each)
-        yield from _paths([getattr(option, name) for name in GIVEN])
+        rows = [each for each in option.vlm_rows or () if not has_magic(each)]
+        yield from _paths([*(getattr(option, name) for name in GIVEN), *rows])
         for each in option.vlm_model or ():
             yield from _model(each)
         for each in option.vlm_protocol or ():
             if each not in (TEXT.name, AUTHORS.name):
                 yield f"there is no protocol {each!r}"
+
+    def _sbatch(self, arguments: list[str]) -> Iterator[str]:
+        """A script, whose arguments are pytest's."""
+        script, *more = [each for each in arguments if not each.startswith("--array=")]
+        yield from _paths([script])
+        yield from self._pytest(more)
 
     def _tests(self, node: str) -> Iterator[str]:
         path, _, name = node.partition("::")
@@ -153,6 +171,11 @@ def _git(arguments: list[str]) -> Iterator[str]:
 def _make(arguments: list[str]) -> Iterator[str]:
     unknown = [each for each in arguments if each not in targets()]
     yield from (f"the Makefile has no target {each!r}" for each in unknown)
+
+
+def _ray(arguments: list[str]) -> Iterator[str]:
+    if arguments[:1] != ["start"]:
+        yield "of ray these pages know start alone"
 
 
 def _ruff(arguments: list[str]) -> Iterator[str]:

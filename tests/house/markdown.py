@@ -60,8 +60,8 @@ class Page:
 
     @property
     def shells(self) -> list[Block]:
-        """Blocks of commands."""
-        return [block for block in self.blocks if block.language == "sh"]
+        """Blocks of commands that show no file."""
+        return [block for block in self.blocks if block.language == "sh" and not block.file]
 
     @property
     def commands(self) -> list[tuple[str, str]]:

@@ -24,6 +24,7 @@ from tests.house.commands import WHY_NOT_RUN, Shell, is_placeholder
 from tests.house.markdown import Page
 from vlmlib.study import Store
 
+CODE = ("python", "sh")  # which is there to be run
 LANGUAGES = {"sh", "python", "toml", ""}  # "": what is printed, and drawings
 SECOND_PAPER = "claims/halves2026"  # which docs/a-second-paper.md has a person write
 PAPER = '[paper]\ntitle = "A page"\nurl = "https://example.org"\nversion = "1"\n'
@@ -111,7 +112,7 @@ def wrong_files(page: Page) -> Iterator[str]:
         if block.file and file.is_file():
             if block.text.strip("\n") not in file.read_text():
                 yield f"{block.where}: {block.file} does not say this"
-        elif block.file and block.language == "python" and not block.file.startswith(SECOND_PAPER):
+        elif block.file and block.language in CODE and not block.file.startswith(SECOND_PAPER):
             yield f"{block.where}: there is no {block.file}, and no test writes it"
 
 
@@ -330,6 +331,9 @@ def test_a_page_without_faults_is_found_to_have_none(text, shell, pytestconfig, 
         ("sqlite3 store.sqlite 'select 1'", "no 'store.sqlite'"),
         ("ruff lint .", "of ruff"),
         ("git push", "of git"),
+        ("ray down", "of ray"),
+        ("sbatch examples/none.sh", "no 'examples/none.sh'"),
+        ("sbatch --array=3 examples/slurm.sh --vlm-cocoa COCO", "no option --vlm-cocoa"),
         ("python -m claims.neo2025.pictures", "of python"),
         ("cd x && nano README.md", "'nano' is none of"),
         ("pytest 'claims/", "no shell reads it"),

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from claimlib.report import HOW
 from fixtures.models import SHIPPED
 from tests.pages import PageSnapshot, same_page
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("ablations", "knockouts", "lens", "verdicts")
+PAGES = ("images", "ablations", "knockouts", "lens", "verdicts")
 
 
 def test_the_shipped_model_gives_the_committed_tables(
@@ -80,6 +81,10 @@ PAGE = (
 )
 def test_pages_are_the_same_up_to_one_image(old, new, same):
     assert same_page(PAGE, PAGE.replace(old, new, 1)) is same
+
+
+def test_pages_of_two_machines_are_the_same():
+    assert same_page(f"{PAGE}\n{HOW}\n\n| card | H100 |", f"{PAGE}\n{HOW}\n\n| card | A100 |")
 
 
 def test_updating_snapshots_with_several_workers_is_refused(pytester: pytest.Pytester, monkeypatch):

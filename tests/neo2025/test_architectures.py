@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from claims.neo2025.architectures import CONFIGS, Parameters, build, parameters, visual_tokens
 from tests.tiny import tiny_qwen, tiny_vlm
 from vlmlib import VLMError
-from vlmlib.architecture import decoder_of
+from vlmlib.roles import decoder_of
 
 
 def linear(inputs: int, outputs: int) -> int:

@@ -40,6 +40,7 @@ from tests.tiny import picture, tiny_processor, tiny_qwen, tiny_vlm
 from vlmlib import VLM, Ablate, Block, Stimulus, VLMError, mean_embedding
 from vlmlib.interventions import touched
 from vlmlib.study import Example, Object, Scene
+from vlmlib.study.scene import made
 from vlmlib.windows import named
 
 FAMILIES = {"llava": tiny_vlm, "qwen": tiny_qwen}
@@ -78,7 +79,7 @@ def scene_of(
     embeddings[visual[:registers]] *= 50 if rows % 2 else 0
     positions = torch.arange(length)[None]
     grid = (rows, cols)
-    stimulus = Stimulus("", {}, embeddings, positions, visual, grid, grid, PROCESSOR)
+    stimulus = Stimulus("", {}, embeddings, positions, visual, [grid], grid, PROCESSOR)
     mask = np.zeros(rows * cols, bool)
     mask[[place % len(visual) for place in places]] = True
     target = Object("dog", mask.reshape(grid), grid)
@@ -119,10 +120,11 @@ def regions_of(scene: Scene) -> dict[str, set[int]]:
 
 
 def ablated(scene: Scene, protocol: Text = GIVEN) -> dict[str, set[int]]:
-    """What each arm of table 1 ablates, every one of them a single ablation at the embeddings, by
-    the mean."""
+    """What each arm of table 1 that the image has ablates, every one of them a single ablation at
+    the embeddings, by the mean."""
     found = {}
-    for name, arm in ablations(scene, protocol).items():
+    arms, _ = made(ablations(scene, protocol))
+    for name, arm in arms.items():
         [only] = arm
         assert isinstance(only, Ablate)
         assert only.layer == 0
@@ -149,12 +151,12 @@ def blocked(scene: Scene, window: str = "all") -> dict[str, set[tuple[int, int]]
 
 
 def test_the_arms_of_table_1_bear_its_rows_names_and_their_controls():
-    names = set(ablations(scene_of(24, 24, range(300, 304)), GIVEN))
+    names = set(ablated(scene_of(24, 24, range(300, 304))))
     fitted = {f"{kind} = {region}" for kind in ("gradient", "random") for region in REGIONS}
     elsewhere = {f"elsewhere {region}" for region in REGIONS}
     printed = {arm for _, arm in Published("llava-1.5-7b").ablations.cells}
     assert names == printed | fitted | elsewhere | {"random = register"}
-    with_register = set(ablations(scene_of(25, 24, range(300, 304)), GIVEN))
+    with_register = set(ablated(scene_of(25, 24, range(300, 304))))
     assert with_register == names | {"object = register"}
 
 
@@ -258,7 +260,7 @@ def test_a_shape_elsewhere_is_the_region_moved(scene):
 @given(scene=scenes)
 def test_an_image_has_the_same_arms_each_time(design, scene):
     first, again = (
-        {name: [repr(each) for each in arm] for name, arm in design(given, GIVEN).items()}
+        {name: [repr(each) for each in arm] for name, arm in made(design(given, GIVEN))[0].items()}
         for given in (scene, replace(scene))
     )
     assert first == again
@@ -456,7 +458,7 @@ def test_an_arm_touches_each_ablated_token_and_each_source_once():
 def test_a_design_that_needs_gradients_says_so_where_there_are_none():
     scene = scene_of(4, 4, [5], attributions=False)
     with pytest.raises(VLMError, match=r"integrated gradients on image 7.*knowing\(attributions="):
-        ablations(scene)
+        made(ablations(scene))
     assert knockouts(scene)
 
 
@@ -510,7 +512,7 @@ def test_every_arm_runs_and_changes_what_is_predicted(measured, design, cropped)
     if cropped:
         nothing = Object("dog", np.zeros((24, 24), bool), (24, 24))
         scene = replace(scene, example=replace(scene.example, objects=[nothing]))
-    arms = design(scene, protocol)
+    arms, _ = made(design(scene, protocol))
     clean, *logits = vlm.next_token(scene.stimulus, [[], *arms.values()])
     assert torch.isfinite(torch.stack(logits)).all()
     for (name, arm), found in zip(arms.items(), logits, strict=True):

@@ -111,6 +111,10 @@ def test_known_refutations_are_of_claims_that_there_are():
         ({"models": ["llava-phi-3"], "models_only": "no"}, "models_only is 'no'; expected true"),
         ({"model": ["llava-phi-3"]}, "key 'model' is unknown"),
         ({"models": ["llava-phi-3"], "images": "ours"}, "images is 'ours'; expected one of others"),
+        ({"models": ["llava-phi-3"]}, r"asks is \[\]; expected what its test asks of the models"),
+        ({"models": ["llava-phi-3"], "asks": ["lense"]}, r"asks is \['lense'\]; expected what"),
+        ({"models": ["llava-phi-3"], "asks": "lens"}, "asks is 'lens'; expected a list of names"),
+        ({"architectures": ["llava-phi-3"], "asks": ["lens"]}, r"asks is \['lens'\]; expected"),
     ],
 )
 def test_subjects_that_the_paper_has_not_are_refused(subjects, message):

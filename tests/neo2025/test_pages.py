@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from scipy.stats import beta
 
 from claimlib import Clustered
+from claimlib.report import mixed
 from claims.neo2025.arms import (
     COUNTS,
     REGIONS,
@@ -38,6 +39,8 @@ from claims.neo2025.pages import (
     ablation_page,
     knockout_page,
     lens_page,
+    origins_of,
+    origins_together,
     page,
     pages_of,
 )
@@ -48,6 +51,7 @@ from claims.neo2025.windows import RUN
 from fixtures.models import SHIPPED, STAND_IN
 from tests.neo2025.test_lens import image_of
 from vlmlib.study import Design, Finished, Row, Table, Task
+from vlmlib.study.store import Origins
 from vlmlib.windows import named
 
 DEPTH = 4
@@ -370,6 +374,24 @@ def test_an_image_that_has_no_place_for_an_arm_is_listed():
     assert idle(page) == ["- VQA, elsewhere object: no place for it on 1"]
 
 
+def test_an_arm_that_images_lack_is_listed_with_the_first_reason():
+    """Also where all of them do, of which it has no row; a further draw is not listed."""
+    has = Row("random 5", True, tokens=5, reached=True)
+    lacks = [Row.lacking("random 5", f"there are {count} of | 5") for count in (3, 4)]
+    none = Row.lacking("random 40", "there are 4")
+    images = [{"random 5": each, "random 40": none} for each in (has, *lacks)]
+    draw = {"draw": Row.lacking("draw 2 of random 40", "there are 4")}
+    table = with_arms(*({**each, **draw} for each in images))
+    page = ablation_page(table, table, None)
+    assert idle(page) == [
+        "- VQA, random 5: left out on 2: there are 3 of \\| 5",
+        "- VQA, random 40: left out on all 3: there are 4",
+    ]
+    assert [line[:20] for line in page.splitlines() if line.startswith("| random")] == [
+        "| random 5 (5.0)    "
+    ]
+
+
 def test_an_arm_of_several_draws_is_one_row_of_their_mean():
     draws = [("random 5", False), ("draw 2 of random 5", False), ("draw 3 of random 5", True)]
     image = {name: Row(name, right, tokens=5, reached=True) for name, right in draws}
@@ -419,6 +441,7 @@ class MadeUp:
     flips: float = 0.0
     own: bool = False
     visual_tokens: int = 16
+    origins: dict[str, Origins] = field(default_factory=dict)
 
     @property
     def made(self) -> list[str]:
@@ -430,6 +453,59 @@ class MadeUp:
 
 def study(name: str, label: str = "", **made: Any) -> MadeUp:
     return MadeUp(name, label or name, **made)
+
+
+def test_where_results_come_from_is_told_in_words():
+    """Versions one by one, as two measurements need not use the same libraries; what is not known,
+    as of rows that nothing has computed, is left out."""
+    stored = {
+        **{"model": "mine", "weights": "w1", "dtype": "float16", "device": "cuda", "card": None},
+        **{"attention": "sdpa", "mean": "m1", "data": "coco", "annotations": "", "seed": 0},
+        **{"protocol": "text", "libraries": '{"torch": "2.13"}', "system": "s", "suite": "1a2b"},
+    }
+    mine = study("mine", "mine, authors", origins={"polling, ablations": [(stored, 7)]})
+    assert origins_of(mine) == {
+        "mine, authors": [
+            {
+                "table": "polling, ablations",
+                "images": 7,
+                "facts": {
+                    **{"model": "mine", "weights or revision": "w1", "type": "float16"},
+                    **{"device": "cuda", "attention": "sdpa", "mean token": "m1", "data": "coco"},
+                    **{"protocol": "text", "seed": "0", "torch": "2.13"},
+                },
+                "aside": {"system": "s", "this suite": "1a2b"},
+            }
+        ]
+    }
+    assert origins_of(study("yours")) == {}
+
+
+def test_studies_that_one_claim_compares_are_told_together():
+    """What differs between them but the model itself is called out."""
+    of = {"weights": "w1", "mean": "m1", "dtype": "float16", "card": "A100", "libraries": "{}"}
+    mine, another = {**of, "model": "mine"}, of | {"weights": "w2", "mean": "m2", "card": "H100"}
+    studies = [
+        study("mine", origins={"polling": [(mine, 7)], "filter 2": [(mine, 5)]}),
+        study("yours", origins={"polling": [({**another, "model": "yours"}, 9)]}),
+    ]
+    assert mixed(origins_together("mine+yours", studies)) == [
+        "mine+yours was not measured in one way: card: A100 (7 of mine), H100 (9 of yours)."
+    ]
+    assert origins_together("a+b", [study("a"), study("b")]) == {}
+
+
+NASTY = "<i>a|b</i> `c` [d](e)\n# f"
+
+
+@pytest.mark.parametrize("measurement", TITLES)
+def test_a_name_breaks_no_page(measurement):
+    made = study(NASTY, ablations=ABLATIONS, knockouts=KNOCKOUTS, lens=LENS_RESULTS, data=NASTY)
+    plain = study("mine", ablations=ABLATIONS, knockouts=KNOCKOUTS, lens=LENS_RESULTS, data="data")
+    head, *rest = page(made, measurement).splitlines()
+    escaped = r"\<i>a\|b\</i> \`c\` [d\](e) # f"
+    assert head.startswith(f"# {escaped} on {escaped}: ")
+    assert rest == page(plain, measurement).splitlines()[1:]
 
 
 @pytest.mark.parametrize("name", ["llava-1.5-7b", "qwen2-vl-2b", SHIPPED, "mine"])

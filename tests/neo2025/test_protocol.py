@@ -58,7 +58,7 @@ def seen(height: int, width: int, grid=(4, 4)) -> Stimulus:
     visual = torch.arange(3, 3 + grid[0] * grid[1])
     length = len(visual) + 5
     embeddings, positions = torch.zeros(length, 2), torch.arange(length)[None]
-    return Stimulus("", {}, embeddings, positions, visual, grid, (height, width), IMAGES)
+    return Stimulus("", {}, embeddings, positions, visual, [grid], (height, width), IMAGES)
 
 
 def cells(stimulus: Stimulus, tokens: torch.Tensor) -> list[int]:
@@ -114,7 +114,6 @@ def test_the_two_protocols_go_by_their_names_and_have_the_same_windows():
         "authors": "authors",
     }
     assert TEXT.windows == AUTHORS.windows == windows.RUN
-    assert (TEXT.most_images, AUTHORS.most_images) == (None, 1000)
     assert {(each.steps, each.max_new_tokens) for each in BOTH.values()} == {(50, 200)}
 
 

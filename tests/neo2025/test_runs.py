@@ -9,12 +9,13 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from claims.neo2025 import sample
 from claims.neo2025.conftest import recorded_runs_of, runs_of, subject_of
-from fixtures.models import MODELS, SHIPPED, Run, label_of, source_of
+from fixtures.models import MODELS, SHIPPED, Run, label_of, pinned, source_of
 from fixtures.plugin import RECORDING
 from tests.neo2025 import NEO2025 as CLAIMS
 from vlmlib import VLMError
@@ -29,6 +30,31 @@ def test_a_model_is_a_name_a_folder_or_a_hub_id(tmp_path: Path):
     named = [label_of(each) for each in (SHIPPED, str(tmp_path), "me/my-llava")]
     assert named == [SHIPPED, tmp_path.name, "me/my-llava"]
     assert Path(MODELS[SHIPPED]).is_dir()
+
+
+def test_a_folder_is_told_from_others_of_its_name(tmp_path: Path):
+    """By as few of the folders above it as that takes; itself twice is one."""
+    names = ["one/a/llava", "one/b/llava", "two/b/llava", "two/other"]
+    folders = [str(tmp_path / name) for name in names]
+    for folder in folders:
+        Path(folder).mkdir(parents=True)
+    assert [label_of(each, folders) for each in folders] == [
+        "a/llava",
+        "one/b/llava",
+        "two/b/llava",
+        "other",
+    ]
+    assert label_of(folders[0], [folders[0], f"{tmp_path}/one/../one/a/llava", SHIPPED]) == "llava"
+    assert Run(folders[1], "authors", beside=tuple(folders)).label == "one/b/llava, authors"
+    assert Run(folders[1], beside=tuple(folders)) == Run(folders[1])
+
+
+def test_a_name_may_pin_a_version_of_its_model(tmp_path: Path):
+    folder = tmp_path / "llava@home"
+    folder.mkdir()
+    assert pinned(f"me/my-llava@{'a' * 40}") == ("me/my-llava", "a" * 40)
+    assert pinned("me/my-llava") == ("me/my-llava", None)
+    assert pinned(str(folder)) == (str(folder), None)
 
 
 @pytest.mark.parametrize("model", ["llama", "a/b/c", "./a/b", "~/a", "/a/b", ""])
@@ -121,10 +147,9 @@ def recorded(claim: str, *subjects: tuple[str, str, str], named: list[str] | Non
 def test_a_recorded_protocol_stands_beside_the_texts(protocol, recorded, beside):
     """By its label, if that was recorded, too."""
     subjects = [("mine", "coco", each) for each in recorded]
-    option = SimpleNamespace(vlm_rows="rows.sqlite")
-    config: Any = SimpleNamespace(
-        stash={RECORDING: SimpleNamespace(subjects=subjects)}, option=option
-    )
+    recording = Mock(subjects=subjects, paths=[], missing=lambda subject: [])
+    option = SimpleNamespace(vlm_limit=None)
+    config: Any = SimpleNamespace(stash={RECORDING: recording}, option=option)
     assert subject_of(Run("mine", protocol, "recorded", "coco"), config).beside == beside
 
 

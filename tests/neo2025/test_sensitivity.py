@@ -24,6 +24,7 @@ from tests.tiny import picture, tiny_qwen, tiny_vlm
 from vlmlib import Description, VLMError
 from vlmlib.interventions import touched
 from vlmlib.study import Example, Finished, Object, Row, Scene, Table
+from vlmlib.study.scene import made
 
 BY_NAME = {each.name: each for each in ONE_CHANGED}
 # What each changes, by the names of `answers`.
@@ -58,12 +59,12 @@ def answers(protocol: Text) -> dict[str, Any]:
     asked: list[Any] = [protocol.question(task, shown) for task in TASKS]
     stimuli = [protocol.read(vlm, question, shown.image) for question in asked]
     scene = Scene(vlm, stimuli[1], shown, stimuli[1].visual[:0], torch.ones(vlm.d_model))
-    made = arms.ablations(scene, protocol)
+    rows, _ = made(arms.ablations(scene, protocol))
     blocked = arms.knockouts(scene, replace(protocol, windows=TEXT.windows))
     said = ["It is a dogged day.", "A dog.", "A cat."]
     gradients = [protocol.asked_for_gradients(vlm, shown, task) for task in ("", "VQA")]
     painted = protocol.painted_out(stimuli[0], shown, np.random.default_rng(0))
-    ablated: Any = made["object"][0]
+    ablated: Any = rows["object"][0]
     return {
         "windows": protocol.windows,
         "draws": protocol.draws,
@@ -80,7 +81,7 @@ def answers(protocol: Text) -> dict[str, Any]:
         "most attributed": protocol.most_attributed(
             stimuli[0], np.arange(16.0).tolist(), 3
         ).tolist(),
-        "arms": {name: sorted(touched(arm)) for name, arm in (made | blocked).items()},
+        "arms": {name: sorted(touched(arm)) for name, arm in {**rows, **blocked}.items()},
         "ablated": ablated.value.tolist(),
     }
 

@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 import torch
 
+from claims.neo2025 import sample
 from claims.neo2025.arms import ablations, knockout, knockouts, sliding
 from claims.neo2025.authors import AUTHORS
 from claims.neo2025.protocol import FILTERED, TASKS, TEXT
@@ -43,6 +44,7 @@ from vlmlib.windows import named
 IMAGES = 6
 QUICK = replace(TEXT, steps=2)
 ALL = {"asked": IMAGES, "counted": IMAGES}
+QUARTER = [at for at in range(IMAGES) if sample.is_unfiltered(str(at))]
 
 
 @pytest.fixture(scope="module")
@@ -100,27 +102,30 @@ def test_what_filter_2_hides_is_seen_without_it(study_of):
     """On a model that says yes whatever it sees nothing is ever lost, and all images count; where
     the object is read, all pass it, and both tables are the same."""
     blind = study_of(planted.BLIND, protocol=QUICK, name="blind").ablations_unfiltered
-    assert blind.yields == dict.fromkeys(FILTERED, {"filter 1": IMAGES} | ALL)
+    asked = dict.fromkeys(("filter 1", "asked", "counted"), len(QUARTER))
+    assert blind.yields == dict.fromkeys(FILTERED, asked)
     for task in FILTERED:
-        assert blind.lost(task, "+2 buffer").values.tolist() == [False] * IMAGES
+        assert blind.lost(task, "+2 buffer").values.tolist() == [False] * len(QUARTER)
     local = study_of(planted.LOCAL, protocol=QUICK)
     for task in FILTERED:
         for arm in ("object", "random 20"):
             tables = local.ablations, local.ablations_unfiltered
-            mine, all_ = (each.lost(task, arm).values for each in tables)
-            np.testing.assert_array_equal(mine, all_)
+            mine, quarter = (each.lost(task, arm).values for each in tables)
+            np.testing.assert_array_equal(mine[QUARTER], quarter)
     assert local.ablations.lost("polling", "object").values.all()
 
 
 def test_both_tables_are_of_the_same_rows_each_measured_once(study_of):
-    study = study_of(planted.LOCAL, protocol=replace(QUICK, most_images=2), limit=4)
+    study = study_of(planted.LOCAL, protocol=QUICK, limit=4, most=2)
     kept = study.ablations.rows
     count = "SELECT count(*) FROM units"
     before = study.bench.store.database.execute(count).fetchall()
     unfiltered = study.ablations_unfiltered.rows
     assert study.bench.store.database.execute(count).fetchall() == before
     of_kept = unfiltered.rows.loc[unfiltered.rows["example"].isin(study.kept)]
-    mine = kept.rows.loc[kept.rows["task"].isin(FILTERED)]
+    among = kept.rows["task"].isin(FILTERED) & kept.rows["example"].map(sample.is_unfiltered)
+    mine = kept.rows.loc[among]
+    assert len(mine)
     pd.testing.assert_frame_equal(of_kept.reset_index(drop=True), mine.reset_index(drop=True))
 
 
@@ -160,11 +165,12 @@ def test_an_image_that_is_answered_wrong_does_not_count(study_of):
 
 
 def test_tables_say_how_many_images_passed_each_filter(study_of):
-    study = study_of(planted.LOCAL, limit=3, protocol=replace(QUICK, most_images=2))
+    study = study_of(planted.LOCAL, limit=3, protocol=QUICK, most=2)
     assert study.kept == study.reached == ["0", "1"]
-    filtered = {"filter 1": 3, "filter 2": 3, "asked": 2, "counted": 2}
-    unfiltered = {"filter 1": 3, "asked": 2, "counted": 2}
-    vqa = {"VQA": {"filter 1": 3, "asked": 3, "counted": 3}}
+    two = {"filter 1": 2, "asked": 2, "counted": 2}
+    filtered = two | {"filter 2": 2}
+    vqa = {"VQA": two}
+    unfiltered = dict.fromkeys(two, len([at for at in QUARTER if at < 2]))
     assert study.ablations.yields == dict.fromkeys(FILTERED, filtered) | vqa
     assert study.ablations_unfiltered.yields == dict.fromkeys(FILTERED, unfiltered)
     assert study.knockouts.yields == vqa
@@ -182,7 +188,7 @@ def test_the_tasks_name_says_of_which_images_it_is_asked(study_of):
 def test_the_mean_comes_from_images_that_the_filter_leaves_out(study_of):
     study = study_of(planted.LOCAL)
     vlm, others = study.bench.model.load(), study.images.others
-    read = [vlm.read(open_image(path), "") for path in others]
+    read = [vlm.read(open_image(each.path), "") for each in others]
     expected = torch.cat([each.embeddings[each.visual] for each in read]).mean(0)
     assert len(others) == planted.EMPTY_IMAGES
     torch.testing.assert_close(study.bench.mean_token(), expected)
@@ -463,14 +469,14 @@ def test_a_recording_tells_what_it_is_of_and_that_it_is_one(recorded):
     )
 
 
-def test_a_recording_keeps_as_many_images_as_its_protocol_does(recorded):
-    """The authors' runs stop at a thousand images that pass filter 2."""
+def test_a_recording_keeps_as_many_images_as_it_is_asked_for(recorded):
+    """A thousand that pass filter 2 by default, at which the authors' runs stop."""
     assert recorded.ablations.yields["polling"]["asked"] == IMAGES
-    assert recorded.protocol.most_images == {"text": None, "authors": 1000}[recorded.protocol.name]
+    assert recorded.most == 1000
     del recorded.ablations
-    recorded.protocol = replace(recorded.protocol, most_images=2)
+    recorded.most = 2
     yields = recorded.ablations.yields["polling"]
-    assert (yields["filter 2"], yields["asked"]) == (IMAGES, 2)
+    assert (yields["filter 2"], yields["asked"]) == (2, 2)
 
 
 @pytest.mark.parametrize("asked", ["ablations", "knockouts", "lens", "numbers", "visual_tokens"])

@@ -5,6 +5,7 @@ claims that its own figures do not contradict, or if claims at their bounds are 
 """
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,11 +21,14 @@ from benchmarks.verdicts import (
     dead_worlds,
     draw,
     of_interest,
+    outcome,
+    paper,
     paper_worlds,
     repeated_worlds,
 )
 from benchmarks.worlds import Drawn, World, mean_doubt
 from claims.neo2025.published import MODELS
+from claims.neo2025.study import ASKED
 
 # Contradicted by the paper's own figures, or so near to their bound that no sample of it decides.
 NOT_ASKED = {"object-buffer-70", "object-beats-gradient-20", "object-buffer-polling"}
@@ -97,3 +101,28 @@ def test_what_is_drawn_of_an_arm_does_not_hang_on_what_was_asked_before():
     other.tokens("object")
     assert {arm: other.lost("polling", arm).values.tolist() for arm in arms[::-1]} == first
     assert first["object"] != first["random 5"]
+
+
+class Watched:
+    """A study that remembers what it is asked for."""
+
+    def __init__(self, study: Any):
+        self.study, self.asked = study, set()
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked |= {FROM.get(name, name)} & ASKED.keys()
+        return getattr(self.study, name)
+
+
+# What a study tells of the rows of something else.
+FROM = {"visual_tokens": "ablations", "sliding_places": "knockouts", "windows": "knockouts"}
+
+
+@pytest.mark.parametrize("id_", [id_ for id_ in CLAIMS if "models" in CLAIMS[id_].subjects])
+def test_a_claim_asks_what_its_entry_says(id_):
+    """So that shards, and the forecast, know what a run needs."""
+    models = CLAIMS[id_].subjects["models"][0].split("+")
+    drawn = [paper(model, 100).draw(np.random.default_rng(0)) for model in models]
+    studies = [Watched(study) for study in drawn]
+    outcome(id_, studies[0], studies)
+    assert [study.asked for study in studies] == [{*CLAIMS[id_].subjects["asks"]}] * len(models)

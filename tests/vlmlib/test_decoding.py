@@ -184,5 +184,5 @@ def test_settings_that_are_not_greedy_are_refused_by_name(name, value):
 
 def test_no_arms_say_nothing_and_no_token_is_an_error(vlm, stimulus):
     assert vlm.describe(stimulus, []) == []
-    with pytest.raises(VLMError, match="asked for 0 new tokens"):
+    with pytest.raises(VLMError, match="0 new tokens were asked for"):
         vlm.describe(stimulus, [[]], max_new_tokens=0)

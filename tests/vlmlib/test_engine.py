@@ -153,6 +153,7 @@ def test_work_that_no_arm_changes_is_done_once(family, attention):
 
 
 def test_only_the_last_positions_are_unembedded(vlm, stimulus):
+    assert vlm.shares_on(stimulus)  # which is tried once of a length
     seen = []
     hook = vlm.decoder.unembed.register_forward_pre_hook(
         lambda _module, args: seen.append(args[0].shape[:-1].numel())

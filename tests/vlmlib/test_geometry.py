@@ -17,7 +17,7 @@ from transformers import LlavaImageProcessorPil
 
 from tests.tiny import PATCH, SIDE, picture, tiny_processor, tiny_qwen, tiny_vlm
 from vlmlib import VLM, VLMError
-from vlmlib.geometry import covered_patches
+from vlmlib.geometry import centres, covered_patches
 
 
 def padding_vlm() -> VLM:
@@ -200,6 +200,90 @@ def test_painting_a_token_changes_its_own_features_most():
             assert [int(moved.argmax())] == before.tokens_of(mask).tolist()
 
 
+def in_patches(by_row: bool, side: int = 2):
+    """An image processor of patches of 4 x 4, padded below and to the right to whole tokens of
+    side x side patches."""
+
+    class InPatches(type(CROPS.processor.image_processor)):
+        def __call__(self, picture, **_kwargs):
+            pixels = np.asarray(picture, np.float32).transpose(2, 0, 1) / 255
+            spare = [-each % (4 * side) for each in pixels.shape[1:]]
+            pixels = np.pad(pixels, [(0, 0), (0, spare[0]), (0, spare[1])], constant_values=0.5)
+            height, width = (each // (4 * side) for each in pixels.shape[1:])
+            parts = pixels.reshape(3, height, side, 4, width, side, 4)
+            order = (1, 2, 4, 5, 0, 3, 6) if by_row else (1, 4, 2, 5, 0, 3, 6)
+            return {"pixel_values": parts.transpose(order).reshape(-1, 3, 4, 4)}
+
+    return InPatches()
+
+
+@pytest.mark.parametrize("by_row", [True, False])
+@pytest.mark.parametrize("side", [1, 2, 3])
+@pytest.mark.parametrize("size", [(48, 48), (20, 56), (48, 12), (12, 48), (4, 41)])
+def test_patches_are_found_in_whatever_order_they_come(by_row, side, size):
+    rows, cols = grid = (-(-size[0] // (4 * side)), -(-size[1] // (4 * side)))
+    processor = in_patches(by_row, side)
+    [at] = centres(processor, size, [grid])
+    for row in range(rows):
+        for col in range(cols):
+            mask, cell = np.zeros(size, bool), 4 * side
+            mask[row * cell : (row + 1) * cell, col * cell : (col + 1) * cell] = True
+            [covered] = covered_patches(processor, mask, [grid])
+            assert np.argwhere(covered).tolist() == [[row, col]]
+            middle = [(each.min() + each.max() + 1) / 2 for each in mask.nonzero()]
+            assert at[row, col] * size == pytest.approx(middle, abs=0.5)
+
+
+def in_tiles(down: int, across: int):
+    """An image processor of the whole picture, and of down x across tiles of 16 pixels with the
+    picture in their middle."""
+
+    class InTiles(type(CROPS.processor.image_processor)):
+        def __call__(self, picture, **_kwargs):
+            whole = np.full((16 * down, 16 * across, 3), 0.5, np.float32)
+            top, left = (
+                (each - own) // 2
+                for each, own in zip(whole.shape[:2], picture.size[::-1], strict=True)
+            )
+            whole[top : top + picture.height, left : left + picture.width] = (
+                np.asarray(picture) / 255
+            )
+            tiles = whole.reshape(down, 16, across, 16, 3).swapaxes(1, 2).reshape(-1, 16, 16, 3)
+            small = np.asarray(picture.resize((16, 16)), np.float32) / 255
+            return {"pixel_values": np.stack([small, *tiles]).transpose(0, 3, 1, 2)[None]}
+
+    return InTiles()
+
+
+TILES = [(2, 2, 0, 0), (1, 3, 0, 0), (3, 1, 0, 0), (1, 1, 2, 0), (1, 1, 0, 2), (2, 3, 2, 0)]
+# 3 views, of which tokens of 4 x 4 may lie one below another or side by side
+TILES += [(2, 1, 4, 0), (1, 2, 0, 4), (4, 1, 0, 2), (2, 2, 0, 4)]
+
+
+@pytest.mark.parametrize(("down", "across", "rows_less", "cols_less"), TILES)
+def test_tiles_are_found_however_they_lie(down, across, rows_less, cols_less):
+    rows, cols = grid = (4 * down - rows_less, 4 * across - cols_less)
+    size, processor = (4 * rows, 4 * cols), in_tiles(down, across)
+    for row in range(rows):
+        for col in range(cols):
+            mask = box(*size, 4 * row, 4 * col, 4 * row + 4, 4 * col + 4)
+            _, covered = covered_patches(processor, mask, [(4, 4), grid])
+            assert np.argwhere(covered).tolist() == [[row, col]]
+
+
+def test_what_an_encoder_drops_at_the_end_is_in_no_token():
+    """18 pixels are four patches of 4, as 384 are 27 of 14."""
+
+    class Whole(type(CROPS.processor.image_processor)):
+        def __call__(self, picture, **_kwargs):
+            return {"pixel_values": np.asarray(picture, np.float32).transpose(2, 0, 1)[None] / 255}
+
+    [found] = centres(Whole(), (18, 18), [(4, 4)])
+    assert found[:, 0, 0] * 18 == pytest.approx([2, 6, 10, 14], abs=0.2)
+    [covered] = covered_patches(Whole(), box(18, 18, 16, 0, 18, 18), [(4, 4)])
+    assert not covered.any()
+
+
 @pytest.mark.parametrize("shape", [(1, 5, 3, 8, 8), (2, 3, 8, 8), (1, 3, 9, 8), (7, 24), (8,)])
 def test_a_layout_in_which_tokens_cannot_be_found_is_refused(shape):
     class Other(type(CROPS.processor.image_processor)):
@@ -208,9 +292,9 @@ def test_a_layout_in_which_tokens_cannot_be_found_is_refused(shape):
 
     with pytest.raises(
         VLMError,
-        match=r"makes pixel values of shape .* a grid of 2 x 4 visual tokens cannot be found",
+        match=r"pixel values of shape .* 1 grids of visual tokens, the first of 2 x 4, cannot be",
     ):
-        covered_patches(Other(), np.ones((16, 16), bool), (2, 4))
+        covered_patches(Other(), np.ones((16, 16), bool), [(2, 4)])
 
 
 def test_a_mask_of_another_shape_is_refused():

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from tests.texts import tiny_gemma3, tiny_paligemma2
 from tests.tiny import picture, tiny_qwen, tiny_vlm
 from vlmlib import VLM, Ablate, Stimulus, VLMError, mean_embedding
 from vlmlib.gradients import integrated_gradients
@@ -254,8 +255,95 @@ def test_what_cannot_be_integrated_is_refused_before_the_model_runs(change, mess
     hook.remove()
 
 
-def test_a_model_with_masks_of_its_own_is_refused():
+def text_alone(vlm: VLM, stimulus: Stimulus, rows: torch.Tensor) -> torch.Tensor:
+    """The logit with other visual tokens, by the model called with embeddings and no picture."""
+    kept = ("attention_mask", "token_type_ids")
+    inputs = {name: stimulus.inputs[name] for name in kept}
+    found = []
+    for row in rows:
+        embeddings = stimulus.embeddings.index_put((stimulus.visual,), row)[None]
+        # plain autograd: no hook, no stack called by itself
+        logits = vlm.model(**inputs, inputs_embeds=embeddings, use_cache=False).logits
+        found.append(logits[0, -1, TOKEN])
+    return torch.stack(found)
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot share work:UserWarning")
+@pytest.mark.parametrize("make", [tiny_gemma3, tiny_paligemma2])
+@pytest.mark.parametrize(("rule", "steps"), [("midpoint", 20), ("ends", 3)])
+def test_a_model_whose_tokens_see_later_ones_agrees_with_captum(make, rule, steps):
+    """And with plain autograd, one row at a time."""
+    vlm = make()
+    stimulus = vlm.read(picture(), "Is there a dog in this image?")
+    assert not vlm.shares
+    baseline = torch.linspace(-0.5, 0.5, 16)
+    x = stimulus.embeddings[stimulus.visual]
+    plain = lambda rows: text_alone(vlm, stimulus, rows)  # noqa: E731
+    ours = integrated_gradients(vlm, stimulus, TOKEN, baseline, steps, rule)
+    total = torch.zeros_like(x)
+    ends = torch.linspace(0, 1, steps)
+    middles = (torch.arange(steps) + 0.5) / steps
+    for fraction in ends if rule == "ends" else middles:
+        point = (baseline + fraction * (x - baseline)).requires_grad_()
+        total += torch.autograd.grad(plain(point[None])[0], point)[0]
+    close(ours.signed, ((x - baseline) * total / steps).sum(-1))
+    close(ours.absolute, ((x - baseline) * total / steps).abs().sum(-1))
+    if rule == "midpoint":
+        theirs = IntegratedGradients(plain).attribute(
+            x[None], baselines=baseline.expand_as(x)[None], n_steps=steps, method="riemann_middle"
+        )[0]
+        close(ours.signed, theirs.sum(-1).float())
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot share work:UserWarning")
+@pytest.mark.parametrize("make", [tiny_gemma3, tiny_paligemma2])
+def test_where_arms_run_alone_steps_close_the_gap_and_cost_a_pass_each(make):
+    vlm = make()
+    stimulus = vlm.read(picture(), "Is there a dog in this image?")
+    mean = mean_embedding(vlm, [picture(1)])
+    clean, ablated = vlm.next_token(stimulus, [[], [Ablate(stimulus.visual, mean)]])[:, TOKEN]
+    passes = []
+    hook = vlm.model.register_forward_pre_hook(lambda *_: passes.append(1))
+    few, many = (integrated_gradients(vlm, stimulus, TOKEN, mean, steps) for steps in (1, 200))
+    hook.remove()
+    assert len(passes) == 1 + 2 + 200 + 2
+    assert few.gap > 0.01 > many.gap
+    missing = (many.signed.sum() - (clean - ablated)).abs() / many.absolute.sum()
+    assert float(missing) == pytest.approx(many.gap, abs=1e-5)
+
+
+def test_a_model_that_may_share_work_gives_the_same_without():
     vlm = tiny_vlm()
+    stimulus, zeros = vlm.read(picture(), "Hi?"), torch.zeros(16)
+    shared = integrated_gradients(vlm, stimulus, TOKEN, zeros, 5)
     vlm.shares = False
-    with pytest.raises(VLMError, match="masks of its own"):
-        integrated_gradients(vlm, vlm.read(picture(), "Hi?"), TOKEN, torch.zeros(16))
+    close(integrated_gradients(vlm, stimulus, TOKEN, zeros, 5).signed, shared.signed)
+
+
+@torch.inference_mode()
+def read_without_gradients() -> tuple[VLM, Stimulus]:
+    """A model and what it reads, both made where no gradient is ever to flow."""
+    vlm = tiny_vlm()
+    return vlm, vlm.read(picture(), "Hi?")
+
+
+def test_what_inference_mode_made_says_so(vlm, stimulus, mean):
+    """Instead of torch's error from the middle of the way back."""
+    frozen, asked = read_without_gradients()
+    zeros = torch.zeros(frozen.d_model)
+    with pytest.raises(VLMError, match=r"^The stimulus was read under torch.inference_mode"):
+        integrated_gradients(tiny_vlm(), asked, TOKEN, zeros)
+    with pytest.raises(VLMError, match=r"^The model was loaded under torch.inference_mode"):
+        integrated_gradients(frozen, frozen.read(picture(), "Hi?"), TOKEN, zeros)
+    with (
+        torch.inference_mode(),
+        pytest.raises(VLMError, match=r"was called under torch.inference_mode.* no harm\.$"),
+    ):
+        integrated_gradients(vlm, stimulus, TOKEN, mean)
+
+
+def test_a_stimulus_read_without_gradients_has_them_all_the_same(vlm, mean):
+    with torch.no_grad():
+        asked = vlm.read(picture(), "Is there a dog in this image?")
+        attributions = integrated_gradients(vlm, asked, TOKEN, mean, steps=2)
+    assert float(attributions.absolute.sum()) > 0

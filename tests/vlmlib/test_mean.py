@@ -5,7 +5,9 @@ Fails if images are weighted otherwise, a broken picture is passed over, a file 
 written, or something else than one vector is taken from a file.
 """
 
+import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -13,8 +15,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from tests.tiny import picture, tiny_qwen
-from vlmlib import VLMError, mean_embedding
-from vlmlib.mean import load_mean, made_from, save_mean
+from vlmlib import VLM, ImageError, VLMError, mean_embedding
+from vlmlib.mean import load_mean, made_from, publish_mean, save_mean
 
 
 @pytest.fixture
@@ -68,7 +70,9 @@ def test_a_folder_is_every_picture_under_it(vlm, folder, kind):
 
 def test_a_folder_holds_one_picture_open_at_a_time(vlm, folder, monkeypatch):
     opened, really_open = [], Image.open
-    monkeypatch.setattr(Image, "open", lambda path: opened.append(really_open(path)) or opened[-1])
+    monkeypatch.setattr(
+        Image, "open", lambda path, **_: opened.append(really_open(path)) or opened[-1]
+    )
     really_read, files_at_hand = vlm.read, []
 
     def read(image, question):
@@ -93,14 +97,14 @@ def test_a_truncated_picture_is_named(vlm, folder, name, share):
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[: int(len(content) * share)])
     with pytest.raises(
-        VLMError, match=rf"The picture '.*{name}' could not be read: .*take it out of the folder"
+        VLMError, match=rf"The picture '.*{name}' cannot be read: .*take it out of the folder"
     ):
         mean_embedding(vlm, folder)
 
 
 def test_a_file_that_only_claims_to_be_a_picture_is_named(vlm, folder):
     (folder / "claims.jpg").write_text("I am a picture")
-    with pytest.raises(VLMError, match=r"The picture '.*claims\.jpg' could not be read"):
+    with pytest.raises(VLMError, match=r"The picture '.*claims\.jpg' cannot be read"):
         mean_embedding(vlm, folder)
 
 
@@ -269,5 +273,62 @@ def test_a_file_that_is_no_picture_is_found_before_any_image_is_read(vlm, tmp_pa
     picture().save(tmp_path / "a.png")
     (tmp_path / "b.png").write_text("no picture")
     monkeypatch.setattr(type(vlm), "read", lambda *_: pytest.fail("an image was read"))
-    with pytest.raises(VLMError, match=r"b\.png' could not be read"):
+    with pytest.raises(VLMError, match=r"b\.png' cannot be read"):
         mean_embedding(vlm, tmp_path)
+
+
+@pytest.fixture
+def refusing(vlm, monkeypatch):
+    """Makes the model refuse images of this width."""
+    read = VLM.read
+
+    def refuse(self, image, *more):
+        if image.width == 20:
+            raise ImageError("An image of 20 x 16 is too thin.")
+        return read(self, image, *more)
+
+    monkeypatch.setattr(VLM, "read", refuse)
+    return vlm
+
+
+def test_an_image_that_is_refused_is_left_out_and_said(refusing, capsys):
+    good, bad = [picture(0), picture(1)], picture(2, (20, 16))
+    assert torch.equal(
+        mean_embedding(refusing, [good[0], bad, good[1]]), mean_embedding(refusing, good)
+    )
+    assert "1 of 3 images of the mean token are left out, the first: An image" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(("good", "bad"), [(0, 1), (3, 2), (197, 3)])
+def test_too_many_that_are_refused_are_an_error(refusing, good, bad):
+    images = [picture(0)] * good + [picture(2, (20, 16))] * bad
+    with pytest.raises(VLMError, match=rf"{bad} of {good + bad} images of the .* At most 1% may"):
+        mean_embedding(refusing, images)
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+def test_the_first_mean_that_is_published_is_everybodys(tmp_path, monkeypatch, links):
+    """Also where the file system knows no hard links; nothing else is left behind."""
+
+    def refused(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refused)
+    path = tmp_path / "mean.safetensors"
+    found = [publish_mean(path, torch.full([4], float(x)), of=x) for x in (1, 2, 3)]
+    assert [each.tolist() for each in found] == [[1.0] * 4] * 3
+    assert made_from(path) == {"of": "1"}
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+def test_processes_that_publish_at_once_read_one_mean(tmp_path):
+    path = tmp_path / "mean.safetensors"
+    with ThreadPoolExecutor(8) as pool:
+        means = list(
+            pool.map(lambda x: publish_mean(path, torch.full([4], x), of=x), map(float, range(64)))
+        )
+    assert len({each[0].item() for each in means}) == 1
+    assert len(list(tmp_path.iterdir())) == 1

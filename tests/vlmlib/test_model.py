@@ -4,12 +4,15 @@ Fails if the captured embeddings, positions or visual span differ from the model
 run is not bit for bit the model's, or if an image that cannot be read passes.
 """
 
+import re
+import warnings
+
 import pytest
 import torch
 from PIL import Image
 
-from tests.tiny import picture, tiny_processor, tiny_qwen, tiny_vlm
-from vlmlib import VLM, Ablate, Block, VLMError
+from tests.tiny import ImageTextProcessor, picture, tiny_processor, tiny_qwen, tiny_vlm
+from vlmlib import VLM, Ablate, Block, ImageError, VLMError, VLMWarning
 
 
 def test_the_clean_run_is_bit_for_bit_the_models_own(vlm):
@@ -77,6 +80,123 @@ def test_a_processor_without_patch_size_is_completed(vlm):
     assert len(completed.read(picture(), "Hi?").visual) == 16
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda one: setattr(one, "patch_size", 8), "tokens: 4, features"),
+        (
+            lambda one: setattr(one.image_processor, "crop_size", {"height": 24, "width": 24}),
+            "tokens: 36, features|image size",
+        ),
+        (
+            lambda one: setattr(one, "vision_feature_select_strategy", "full"),
+            "tokens: 17, features",
+        ),
+        (lambda one: setattr(one, "image_token", "yes"), "'yes' has the id 584 .* has 583"),
+        (lambda one: one.tokenizer.add_tokens(["more"]), "has 587 tokens, .* embeddings of 586"),
+    ],
+)
+def test_a_processor_that_does_not_fit_the_model_is_told(vlm, change, message):
+    """How many tokens a picture has, and which, both must agree about."""
+    processor = tiny_processor()
+    change(processor)
+    with pytest.raises(VLMError, match=message) as error:
+        VLM(vlm.model, processor)
+    assert "saved with this model" in str(error.value)
+
+
+@pytest.mark.parametrize("part", ["tokenizer", "image_processor"])
+def test_what_is_no_processor_of_images_and_text_is_told(vlm, part):
+    with pytest.raises(VLMError, match=r"has no .*AutoProcessor.from_pretrained"):
+        VLM(vlm.model, getattr(vlm.processor, part))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda model: model.model.vision_tower.half(), "RuntimeError"),
+        (lambda model: model.model.language_model.layers[1].half(), "RuntimeError"),
+        (lambda model: setattr(model.config, "vision_feature_layer", 99), "IndexError"),
+    ],
+    ids=["an encoder of another type", "a layer of another type", "no such layer"],
+)
+def test_a_model_that_cannot_run_says_why(change, reason):
+    """Whatever torch raises, in the image encoder or in the language model."""
+    vlm = tiny_vlm()
+    change(vlm.model)
+    with pytest.raises(VLMError, match=rf"cannot run on .* \({reason}: .* in one type, on one"):
+        VLM(vlm.model, vlm.processor)
+
+
+def test_memory_that_ran_out_stays_an_error_of_its_own(vlm, monkeypatch):
+    """Smaller passes may mend it."""
+
+    def full(**_: object) -> None:
+        raise torch.OutOfMemoryError("full")
+
+    monkeypatch.setattr(vlm.model.model.vision_tower, "forward", lambda *_, **more: full(**more))
+    with pytest.raises(torch.OutOfMemoryError):
+        vlm.read(picture(), "Hi?")
+
+
+STEPS = {
+    "vlmlib.model.decoder_of": "finding its language model",
+    "vlmlib.architecture.image_token_of": "asking its processor for tokens and a prompt",
+    "vlmlib.architecture.grids_of": "reading a small picture",
+    "vlmlib.architecture.check_runs": "running it",
+    "vlmlib.sight.centres": "looking at pictures through it",
+    "vlmlib.selfcheck.engine.next_token": "running interventions on it",
+}
+
+
+@pytest.mark.parametrize(("broken", "step"), STEPS.items(), ids=STEPS.values())
+def test_what_is_raised_while_a_model_is_tried_names_the_step(monkeypatch, broken, step):
+    """A model that nobody knows, or a slip of ours: never a traceback alone."""
+    vlm = tiny_vlm()
+
+    def raising(*_: object, **__: object) -> None:
+        raise KeyError("rope_local")
+
+    monkeypatch.setattr(broken, raising)
+    message = rf"LlavaFor\w+ cannot be measured: {step} failed \(KeyError: 'rope_local'\)"
+    with pytest.raises(VLMError, match=message) as error:
+        VLM(vlm.model, vlm.processor)
+    assert isinstance(error.value.__cause__, KeyError)
+
+
+@pytest.mark.parametrize("kept", [VLMError("It is ours."), torch.OutOfMemoryError("full")])
+def test_an_error_of_our_own_stays_while_a_model_is_tried(monkeypatch, kept):
+    vlm = tiny_vlm()
+
+    def raising(*_: object, **__: object) -> None:
+        raise kept
+
+    monkeypatch.setattr("vlmlib.selfcheck.engine.next_token", raising)
+    with pytest.raises(type(kept)) as error:
+        VLM(vlm.model, vlm.processor)
+    assert error.value is kept
+
+
+def test_a_warning_that_is_an_error_stays_one_while_a_model_is_tried():
+    vlm = tiny_vlm()
+    vlm.model.register_forward_hook(
+        lambda _module, _args, output: setattr(output, "logits", output.logits.tanh())
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # which the suite does to none of vlmlib's own
+        with pytest.raises(VLMWarning, match="cannot share work"):
+            VLM(vlm.model, vlm.processor)
+
+
+def test_our_own_small_picture_is_at_fault_in_nothing(vlm):
+    """An image that fails alone would go uncounted where there is none."""
+    processor = tiny_processor()
+    processor.image_processor.size = {"shortest_edge": 0}
+    with pytest.raises(VLMError, match="could not be processed") as error:
+        VLM(vlm.model, processor)
+    assert type(error.value) is VLMError
+
+
 def test_no_hook_is_left_behind(vlm, stimulus):
     vlm.next_token(stimulus, [[]])
     assert not any(module._forward_pre_hooks for module in vlm.model.modules())
@@ -93,6 +213,24 @@ def test_a_prompt_needs_one_image_and_one_question(vlm, prompt):
 def test_a_question_may_not_hold_an_image_token(vlm):
     with pytest.raises(VLMError, match="must not hold an image token"):
         vlm.read(picture(), "What is <image>?")
+
+
+class Renaming(ImageTextProcessor):
+    """Writes the model's placeholders in place of another token."""
+
+    def __call__(self, images, text, return_tensors):
+        own = ImageTextProcessor(self.image_processor, self.tokenizer, "<|image_pad|>")
+        return own(images, text.replace(self.image_token, own.image_token), return_tensors)
+
+
+def test_a_question_may_not_hold_a_placeholder_of_the_models_own():
+    vlm = tiny_qwen()
+    parts = vlm.processor.image_processor, vlm.processor.tokenizer
+    vlm = VLM(vlm.model, Renaming(*parts, "<picture>"), "<image>{question}")
+    assert len(vlm.read(picture(), "What is this?").visual)
+    for token in ("<image>", "<picture>", "<|image_pad|>"):
+        with pytest.raises(ImageError, match=re.escape(f"must not hold an image token ({token})")):
+            vlm.read(picture(), f"What is {token}?")
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1"])

@@ -18,9 +18,17 @@ from transformers import (
     SiglipImageProcessorPil,
 )
 
-from tests.tiny import PATCH, SIDE, picture, randomised, tiny_processor, tiny_qwen, tiny_vlm
-from vlmlib import VLM, Ablate, Block, VLMError
-from vlmlib.architecture import ImageTextProcessor
+from tests.tiny import (
+    PATCH,
+    SIDE,
+    ImageTextProcessor,
+    picture,
+    randomised,
+    tiny_processor,
+    tiny_qwen,
+    tiny_vlm,
+)
+from vlmlib import VLM, Ablate, Block, VLMError, VLMWarning
 
 
 class PrefixProcessor(ImageTextProcessor):
@@ -72,7 +80,7 @@ def paligemma(seed: int = 0) -> tuple[PaliGemmaForConditionalGeneration, PrefixP
 @pytest.fixture(scope="module")
 def prefix_vlm() -> VLM:
     with pytest.warns(
-        UserWarning, match=r"PaliGemma.* cannot share work .* one forward pass of its own"
+        VLMWarning, match=r"PaliGemma.* cannot share work .* one forward pass of its own"
     ) as caught:
         vlm = VLM(*paligemma(), prompt="USER: <image>\n{question} ASSISTANT:")
     assert len(caught) == 1
@@ -109,7 +117,9 @@ def test_a_prefix_language_model_runs_one_arm_at_a_time_and_exactly(prefix_vlm):
 def test_a_prefix_language_model_is_known_by_its_masks(dtype, seed):
     """A prefix language model is known by its masks also in half precision."""
     model, processor = paligemma(seed)
-    with pytest.warns(UserWarning, match="positions attend to others than earlier ones in layer 0"):
+    with pytest.warns(
+        UserWarning, match="positions attend to others than all earlier ones in layer 0"
+    ):
         assert not VLM(
             model.to(dtype), processor, prompt="USER: <image>\n{question} ASSISTANT:"
         ).shares
@@ -165,6 +175,34 @@ def test_logits_that_are_scaled_after_the_unembedding_do_not_share_work():
         assert not VLM(model, tiny_processor()).shares
 
 
+@pytest.mark.parametrize("cap", [30.0, 64.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_soft_cap_of_less_than_a_rounding_is_seen(dtype, cap):
+    """One of 64 changes no logit of a small picture in half precision."""
+    model = tiny_vlm().model.to(dtype)
+    model.register_forward_hook(
+        lambda _module, _args, output: setattr(output, "logits", _capped(output.logits, cap))
+    )
+    with pytest.warns(VLMWarning, match="its logits are not just unembedded hidden states"):
+        vlm = VLM(model, tiny_processor())
+    stimulus = vlm.read(picture(), "Is there a dog in this image?")
+    own = model(**stimulus.inputs, logits_to_keep=1).logits[0, -1]
+    assert torch.equal(vlm.next_token(stimulus, [[]])[0], own)
+    assert (vlm.shares, vlm.head.plain, vlm.head.refusal) == (False, False, None)
+
+
+def _capped(logits: torch.Tensor, cap: float) -> torch.Tensor:
+    return cap * torch.tanh(logits / cap)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("make", [tiny_vlm, tiny_qwen])
+def test_models_in_half_precision_share_work_and_just_unembed(make, dtype):
+    plain = make()
+    vlm = VLM(plain.model.to(dtype), plain.processor)
+    assert (vlm.shares, vlm.head.plain) == (True, True)
+
+
 def test_a_model_whose_attention_ignores_masks_is_refused(monkeypatch):
     model = tiny_vlm().model
     for layer in model.model.language_model.layers:
@@ -212,6 +250,23 @@ def test_a_model_whose_visual_tokens_ignore_masks_is_refused(make, attention, mo
         VLM(model, vlm.processor)
 
 
+@pytest.mark.parametrize("prompt", [None, "<image>{question}"])
+def test_a_model_may_have_one_visual_token(prompt, monkeypatch):
+    plain = tiny_vlm(side=PATCH)
+    vlm = VLM(plain.model, plain.processor, prompt)
+    stimulus = vlm.read(picture(), "Hi?")
+    assert (len(stimulus.visual), vlm.shares) == (1, True)
+    for layer in plain.model.model.language_model.layers:
+        own = layer.self_attn.forward
+        monkeypatch.setattr(
+            layer.self_attn,
+            "forward",
+            lambda *args, own=own, **kwargs: own(*args, **{**kwargs, "attention_mask": None}),
+        )
+    with pytest.raises(VLMError, match="changes nothing"):
+        VLM(plain.model, plain.processor, prompt)
+
+
 def test_a_model_that_reads_the_image_through_cross_attention_is_refused():
     config = MllamaConfig(
         vision_config={
@@ -240,7 +295,7 @@ def test_a_model_that_reads_the_image_through_cross_attention_is_refused():
         image_token_index=5,
     )
     with pytest.raises(
-        VLMError, match=r"without self-attention \(the first is layer 1\).* cross-attention"
+        VLMError, match=r"\(the first is layer 1\) read the image through cross-attention"
     ):
         VLM(MllamaForConditionalGeneration(config), tiny_processor())
 
@@ -263,9 +318,7 @@ def test_a_model_without_placeholder_tokens_is_refused():
     model = BlipForConditionalGeneration(
         BlipConfig(text_config=text, vision_config={**part, "image_size": 16})
     )
-    with pytest.raises(
-        VLMError, match="no single causal language model that is fed by placeholder tokens"
-    ):
+    with pytest.raises(VLMError, match="it has no embedding of tokens, or no unembedding"):
         VLM(model, tiny_processor())
 
 

@@ -11,10 +11,13 @@ from vlmlib.study import coco
 from vlmlib.study.example import Example, Object
 from vlmlib.study.identity import Handle, checkpoint, loaded
 from vlmlib.study.measure import Bench, MeanOf, measure
+from vlmlib.study.recording import Recording
 from vlmlib.study.row import Row
 from vlmlib.study.run import is_right
 from vlmlib.study.scene import Design, Scene
-from vlmlib.study.store import Finished, Recording, Store
+from vlmlib.study.sound import Picture
+from vlmlib.study.steps import Step
+from vlmlib.study.store import Finished, Store
 from vlmlib.study.table import Table
 from vlmlib.study.task import Asking, Task, generative, polling, vqa
 
@@ -27,9 +30,11 @@ __all__ = [
     "Handle",
     "MeanOf",
     "Object",
+    "Picture",
     "Recording",
     "Row",
     "Scene",
+    "Step",
     "Store",
     "Table",
     "Task",

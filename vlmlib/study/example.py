@@ -1,6 +1,7 @@
 """What is measured on: a picture with what is known about it, of which a data set has many."""
 
 import hashlib
+import stat
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from PIL import Image
 from pycocotools import mask as run_length
 
 from vlmlib.errors import VLMError
+from vlmlib.pictures import archive_of, as_rgb, bytes_of, open_image
 
 Polygons = Sequence[Sequence[float | int]]
 Outline = Polygons | Mapping[str, Any] | Shaped[np.ndarray, "height width"]
@@ -25,6 +27,7 @@ class Object:
 
     - `outline`: polygons in pixels (x, y, x, y, ...), a run-length code as COCO has it, or a mask.
     - `size`: (height, width) of the picture. `area`: in square pixels, as annotated.
+    - `crowd`: whether these are several objects, annotated together.
 
     !!! example
 
@@ -37,6 +40,7 @@ class Object:
     outline: Outline
     size: tuple[int, int]
     area: float | int = 0.0
+    crowd: bool = False
 
     @property
     def mask(self) -> Bool[np.ndarray, "height width"]:
@@ -44,6 +48,13 @@ class Object:
         if isinstance(self.outline, np.ndarray):
             return self.outline.astype(bool)
         return run_length.decode(self._encoded()).astype(bool)
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels that are; it is counted without drawing them."""
+        if isinstance(self.outline, np.ndarray):
+            return int(self.mask.sum())
+        return int(run_length.area(self._encoded()))
 
     @property
     def polygons(self) -> tuple[tuple[float | int, ...], ...]:
@@ -63,7 +74,7 @@ class Object:
 class Example:
     """A picture with its objects, and what may be asked about it.
 
-    - `id`: of its own: two questions about one picture are two examples.
+    - `id`: of its own, in one line: two questions about one picture are two examples.
     - `source`: the picture, or its file, which is opened when it is needed.
     - `objects`: all that is annotated.
     - `category`: the target's, which tasks ask about; "" for none.
@@ -71,6 +82,8 @@ class Example:
     - `cluster`: what examples share that are no independent draws, the picture by default.
     - `known`: what was found out about it before, as plain values, such as integrated gradients;
       or another example that it is held against.
+
+    **Raises:** `VLMError` for an id that is empty or holds control characters.
 
     !!! example
 
@@ -88,6 +101,11 @@ class Example:
     known: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
+        if not self.id.strip() or not self.id.isprintable():
+            raise VLMError(
+                f"An example has the id {self.id!r}. Expected some text in one line: rows, reports "
+                "and locks are named by it."
+            )
         object.__setattr__(self, "cluster", self.cluster or self.id)
 
     @property
@@ -97,7 +115,7 @@ class Example:
         **Raises:** `VLMError` that names the file where it is missing or no picture.
         """
         if isinstance(self.source, Image.Image):
-            return self.source.convert("RGB")
+            return as_rgb(self.source)
         return open_image(self.source)
 
     @property
@@ -169,26 +187,6 @@ def joined(objects: Sequence[Object], example: Example) -> Bool[np.ndarray, "hei
     return np.logical_or.reduce([each.mask for each in objects])
 
 
-def open_image(path: Path) -> Image.Image:
-    """An image file in RGB.
-
-    **Raises:** `VLMError` that names the file where it is missing or no picture.
-
-    !!! example
-
-        >>> open_image(Path("fixtures/emoji_coco/eval/0026.png")).mode
-        'RGB'
-    """
-    try:
-        return Image.open(path).convert("RGB")
-    except OSError as error:
-        raise VLMError(
-            f"The image {str(path)!r}, which the annotations name, cannot be read ({error}). Put "
-            "the images beside the annotations folder, under the annotation file's own name "
-            "(instances_train2017.json: train2017/)."
-        ) from error
-
-
 def noise_in(
     image: Image.Image,
     mask: Bool[np.ndarray, "height width"],
@@ -220,7 +218,8 @@ def noise_in(
 
 
 def file_key(path: Path) -> str:
-    """The SHA-256 of a file's bytes, which are read again when its size or time has changed.
+    """The SHA-256 of a file's bytes, which are read again when its size or time has changed; of one
+    within a zip file, when that one's have.
 
     **Raises:** `VLMError` if it cannot be read.
 
@@ -230,8 +229,10 @@ def file_key(path: Path) -> str:
         64
     """
     try:
-        stat = path.stat()
-        return _hashed(path.absolute(), stat.st_size, stat.st_mtime_ns)
+        found = (archive_of(path) or path).stat()
+        if not stat.S_ISREG(found.st_mode):  # whoever opens a pipe would wait for ever
+            raise OSError("it is no regular file")
+        return _hashed(path.absolute(), found.st_size, found.st_mtime_ns)
     except OSError as error:
         raise VLMError(
             f"The file {str(path)!r} cannot be read ({error}). Check that it is whole and that you "
@@ -241,6 +242,8 @@ def file_key(path: Path) -> str:
 
 @cache
 def _hashed(path: Path, size: int, changed: int) -> str:
+    if archive_of(path):
+        return hashlib.sha256(bytes_of(path)).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

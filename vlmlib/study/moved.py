@@ -45,6 +45,25 @@ def moved(
     ]
 
 
+def near_ties(clean: Answer, repeats: Sequence[Answer], answers: Sequence[Answer]) -> int:
+    """How many answers have their two likeliest tokens no further apart than repeats of the clean
+    run move that distance: rounding may decide which of them is said. None are seen in texts.
+
+    !!! example
+
+        >>> clean, again, near, far = (Answer("dog", None, 0.5, lead) for lead in (3, 3.1, 0.05, 2))
+        >>> near_ties(clean, [again], [near, far])
+        1
+    """
+    leads = [each.lead for each in (clean, *repeats, *answers)]
+    known = [lead for lead in leads if lead is not None]
+    if len(known) < len(leads):
+        return 0
+    first, again, others = known[0], known[1 : len(repeats) + 1], known[len(repeats) + 1 :]
+    noise = max((abs(lead - first) for lead in again), default=0.0)
+    return sum(lead <= noise for lead in others)
+
+
 def _change(clean: Answer, answer: Answer) -> float | None:
     if clean.probability is None or answer.probability is None:
         return None

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+LACKS = "lacks"  # in the detail of a row that has nothing else: why
+
 
 @dataclass(frozen=True)
 class Row:
@@ -32,3 +34,19 @@ class Row:
     moved: bool | None = None
     attention: float | None = None
     reached: bool | None = None
+
+    @classmethod
+    def lacking(cls, arm: str, why: str) -> "Row":
+        """The row of an arm that could not be made on an example, with the reason.
+
+        !!! example
+
+            >>> Row.lacking("random 40", "there are 16 tokens").lacks
+            'there are 16 tokens'
+        """
+        return cls(arm, detail={LACKS: why})
+
+    @property
+    def lacks(self) -> str:
+        """Why the arm could not be made on this example; "" where it could."""
+        return self.detail.get(LACKS, "") if isinstance(self.detail, dict) else ""

@@ -2,22 +2,25 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vlmlib.checks import check
 from vlmlib.errors import VLMError
 from vlmlib.interventions import Arm, is_empty, touched
 from vlmlib.model import VLM
 from vlmlib.reach import Watching
 from vlmlib.stimulus import Stimulus
 from vlmlib.study.example import Example
-from vlmlib.study.moved import moved
+from vlmlib.study.moved import moved, near_ties
 from vlmlib.study.row import Row
-from vlmlib.study.scene import Design, Scene
+from vlmlib.study.scene import Design, Making, Scene, made
 from vlmlib.study.task import Task
+
+# In the clean row's detail: of how many arms' answers, and of how many in all (see `near_ties`).
+NEAR_TIES = "near ties"
 
 Keep = Callable[[Row], bool | None]
 
@@ -45,8 +48,9 @@ def run(
     """The rows of an example: the clean run, then every arm of the design.
 
     None where the task does not ask about it; the clean run alone where `keep` is false of that. An
-    arm that changes nothing is not run: it has a row without tokens and without an answer. Beside
-    the arms stand a few that change nothing, which tell what counts as a change.
+    arm that changes nothing is not run: it has a row without tokens and without an answer. Nor is
+    one that cannot be made on this example, whose row says why (see `made`). Beside the arms stand
+    a few that change nothing, which tell what counts as a change.
 
     **Raises:** `VLMError` for a design that calls an arm of its own "clean".
 
@@ -69,23 +73,37 @@ def run(
     if not keep(rows[0]):
         return rows
     tokens = stimulus.tokens_of(example.mask) if example.targets else stimulus.visual[:0]
-    arms = design(Scene(vlm, stimulus, example, tokens, mean, (seed, example.number)))
-    if "clean" in arms:
+    designed = design(Scene(vlm, stimulus, example, tokens, mean, (seed, example.number)))
+    if "clean" in designed:
         raise VLMError(
             f"The design of {task.name} has an arm 'clean', which is the name of the run that "
             "changes nothing. Give the arm another name."
         )
-    for arm in arms.values():
-        check(arm, len(stimulus.embeddings), vlm.decoder, causal=vlm.shares)
+    arms, lacking = made(
+        {name: partial(_checked, vlm, stimulus, arm) for name, arm in designed.items()}
+    )
     changing = {name: arm for name, arm in arms.items() if not is_empty(arm)}
-    found = _rows(vlm, example, task, stimulus, changing) if changing else {}
-    return rows + [found.get(name, Row(name, tokens=0, moved=False)) for name in arms]
+    if changing:
+        found, ties = _rows(vlm, example, task, stimulus, changing)
+        rows[0].detail[NEAR_TIES] = [ties, len(changing)]
+    else:
+        found = {}
+    found |= {name: Row.lacking(name, why) for name, why in lacking.items()}
+    return rows + [found.get(name, Row(name, tokens=0, moved=False)) for name in designed]
+
+
+def _checked(vlm: VLM, stimulus: Stimulus, arm: Arm | Making) -> Arm:
+    """An arm that means something on a stimulus."""
+    ready = arm() if callable(arm) else arm
+    vlm.check(stimulus, [ready])
+    return ready
 
 
 def _rows(
     vlm: VLM, example: Example, task: Task, stimulus: Stimulus, arms: Mapping[str, Arm]
-) -> dict[str, Row]:
-    """The rows of arms that change something, by name."""
+) -> tuple[dict[str, Row], int]:
+    """The rows of arms that change something, by name; and how many of their answers rounding may
+    decide."""
     watching = Watching(vlm, stimulus, list(arms.values()))
     asked = [[], *watching.repeats, *arms.values()]
     clean, *answers = task.ask(watching.model, example, stimulus, asked)
@@ -98,7 +116,7 @@ def _rows(
         said = [replace(clean, probability=each) for each in firsts]
         finer = moved(said[0], said[1 : count + 1], said[count + 1 :], rounding)
         moves = [text or first for text, first in zip(moves, finer, strict=True)]
-    return {
+    found = {
         name: Row(
             name,
             answer.right,
@@ -113,3 +131,4 @@ def _rows(
             arms.items(), answers, moves, watching.reaches(), strict=True
         )
     }
+    return found, near_ties(clean, repeats, answers)

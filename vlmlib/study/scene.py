@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vlmlib import select
+from vlmlib.errors import LackingError
 from vlmlib.interventions import Arm
 from vlmlib.model import VLM
 from vlmlib.stimulus import Stimulus
@@ -44,4 +45,30 @@ class Scene:
         return select.random(self.stimulus, k, self.generator(name))
 
 
-Design = Callable[[Scene], Mapping[str, Arm]]
+Making = Callable[[], Arm]
+Design = Callable[[Scene], Mapping[str, Arm | Making]]
+
+
+def made(arms: Mapping[str, Arm | Making]) -> tuple[dict[str, Arm], dict[str, str]]:
+    """The arms of a design, each by itself, and why there are not the others.
+
+    An arm may be a function that makes it: where that raises `LackingError`, as for more tokens
+    than an image has, the image lacks this arm alone.
+
+    !!! example
+
+        >>> def random(k):
+        ...     return [Ablate(select.random(stimulus, k, np.random.default_rng(0)), zero)]
+        >>> zero = torch.zeros(vlm.d_model)
+        >>> arms, lacking = made({"none": [], "5": lambda: random(5), "99": lambda: random(99)})
+        >>> [*arms], lacking["99"][:43]
+        (['none', '5'], 'random was asked for 99 of 16 visual tokens')
+    """
+    found: dict[str, Arm] = {}
+    lacking: dict[str, str] = {}
+    for name, arm in arms.items():
+        try:
+            found[name] = arm() if callable(arm) else arm
+        except LackingError as error:
+            lacking[name] = str(error)
+    return found, lacking

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Shaped
 
-from vlmlib.errors import VLMError
+from vlmlib.errors import LackingError, VLMError
 from vlmlib.study.row import Row
-from vlmlib.study.run import Keep, is_right
+from vlmlib.study.run import NEAR_TIES, Keep, is_right
 from vlmlib.study.store import Finished
 
 COLUMNS = ["task", "example", "cluster", "category", "visual"]
@@ -24,13 +24,20 @@ class Table:
     tokens an example has.
 
     An arm that changes nothing of an example, such as one without tokens, was not run on it. Its
-    row is empty: it is in `rows`, `empty` counts it, and everything else leaves it out.
+    row is empty: it is in `rows`, `empty` counts it, and everything else leaves it out. One that
+    could not be made on an example has no row of it: `lacking` counts those.
 
-    `counts` says, for each task, how many examples were asked and how many of them count.
+    `counts` says, for each task, how many examples were asked and how many of them count;
+    `near_ties` how many answers of those rounding may decide, and of how many (see `near_ties`);
+    `failed` why the model could not be asked about an example; `lacking`, by task and arm, on how
+    many of the examples that count an arm could not be made, and why on the first.
     """
 
     rows: pd.DataFrame
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    near_ties: dict[str, tuple[int, int]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    lacking: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, task: str, found: Sequence[Finished], keep: Keep = is_right) -> "Table":
@@ -52,26 +59,36 @@ class Table:
             [task, each.example, each.cluster, *_shown(each.rows[0]), *_figures(row)]
             for each in counted
             for row in each.rows
+            if not row.lacks
         ]
         rows = pd.DataFrame(lines, columns=pd.Index(COLUMNS))
-        return cls(rows, {task: {"asked": len(asked), "counted": len(counted)}})
+        ties = [each.rows[0].detail.get(NEAR_TIES, [0, 0]) for each in counted]
+        near, of = np.array(ties, int).reshape(-1, 2).sum(0).tolist()
+        counts = {"asked": len(asked), "counted": len(counted)}
+        failed = {each.example: each.failed for each in found if each.failed}
+        return cls(rows, {task: counts}, {task: (near, of)}, failed, _lacking(task, counted))
 
     @classmethod
     def joined(cls, tables: Sequence["Table"]) -> "Table":
         """Several tasks in one table."""
         counts = {task: count for table in tables for task, count in table.counts.items()}
+        ties = {task: count for table in tables for task, count in table.near_ties.items()}
         filled = [table.rows for table in tables if len(table.rows)]
         rows = pd.concat(filled, ignore_index=True) if filled else tables[0].rows
-        return cls(rows, counts)
+        failed = {each: why for table in tables for each, why in table.failed.items()}
+        lacking = {arm: each for table in tables for arm, each in table.lacking.items()}
+        return cls(rows, counts, ties, failed, lacking)
 
     @cached_property
     def arms(self) -> list[str]:
         """The names of all arms, as they were first measured."""
         return self.rows["arm"].unique().tolist()
 
-    def has(self, arm: str) -> bool:
-        """Whether any example has the arm, if only as an empty one."""
-        return arm in self.arms
+    def has(self, arm: str, task: str = "") -> bool:
+        """Whether any example has the arm, if only as an empty one; any of a task, or of all."""
+        if not task:
+            return arm in self.arms
+        return bool(((self.rows["task"] == task) & (self.rows["arm"] == arm)).any())
 
     def lost(self, task: str, arm: str) -> Bool[np.ndarray, " example"]:
         """On which of the examples that count the arm took the right answer away."""
@@ -88,7 +105,7 @@ class Table:
         """Lost (1.0) or not under several arms, on the examples on which all of them were run.
 
         **Raises:** `VLMError` for an arm that there is not, and for a task of which nothing is
-        right.
+        right; `LackingError` for an arm that could not be made on any of the examples.
         """
         return 1.0 - self._column("right", task, arms)
 
@@ -148,6 +165,10 @@ class Table:
         run, missing = self._all("arm", task), [arm for arm in arms if arm not in self.arms]
         if run.empty:
             return pd.DataFrame(columns=pd.Index(arms), dtype=float)
+        for arm in arms:
+            count, why = self.lacking.get((task, arm), (0, ""))
+            if count == len(run):
+                raise LackingError(f"No example has the arm {arm!r} for {task}. {why}")
         if missing:
             raise VLMError(
                 f"No example has the arm {missing[0]!r} for {task}. Measured were: "
@@ -190,6 +211,15 @@ class Table:
             labels = np.where(told, rows["category"], rows["cluster"])
             found[str(task)] = pd.Series(labels, index=pd.Index(rows["example"]))
         return found
+
+
+def _lacking(task: str, counted: Sequence[Finished]) -> dict[tuple[str, str], tuple[int, str]]:
+    """By task and arm, on how many examples the arm could not be made, and why on the first."""
+    found: dict[tuple[str, str], tuple[int, str]] = {}
+    for row in (row for each in counted for row in each.rows if row.lacks):
+        count, why = found.get((task, row.arm), (0, row.lacks))
+        found[task, row.arm] = count + 1, why
+    return found
 
 
 def _is_empty(rows: pd.DataFrame) -> Bool[np.ndarray, " row"]:

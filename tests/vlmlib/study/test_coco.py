@@ -141,19 +141,19 @@ CAPTION = '{"id": 1, "image_id": 1, "caption": ""}'
     ("content", "message"),
     [
         ("{broken", "cannot be read as JSON"),
-        ("[1]", "holds a JSON list"),
+        ("[1]", "Expected `object`, got `array`"),
         ('{"images": []}', "no list 'annotations'"),
         (
             '{"images": [{"id": 1}], "annotations": [], "categories": []}',
-            r"images\[0\] has no 'file_name'",
+            r"Bad: 1, has no 'file_name' \(images\[0\]\)",
         ),
         (
             f'{{"images": [], "annotations": [{CAPTION}], "categories": []}}',
-            r"annotations\[0\] has no 'area'",
+            r"Bad: 1, has no 'category_id' \(annotations\[0\]\)",
         ),
         (
             f'{{"images": [], "annotations": [{json.dumps(box(1, 1, 77))}], "categories": []}}',
-            "annotation 1 is of category 77, which is none of its categories",
+            r"Bad: 1, is of an image that is not listed \(annotation 1: 1\)",
         ),
     ],
 )
@@ -162,7 +162,40 @@ def test_a_file_that_is_not_coco_is_named_with_what_it_lacks(folder, content, me
     file.write_text(content)
     with pytest.raises(VLMError, match=message) as error:
         coco.read(folder)
-    assert str(file) in str(error.value)
+    assert file.name in str(error.value)
+
+
+def test_a_bad_image_is_left_out_and_counted(folder):
+    """All kinds: tests/neo2025/test_damage.py."""
+    for bad in (box(11, 3, 77), box(11, 3, side=90), box(11, 3) | {"area": None}):
+        written(folder, box(7, 1, 18, 20), box(9, 3, 20), bad)
+        data = coco.read(folder)
+        assert [each.id for each in data.examples] == ["1", "2"]
+        assert [step.all_bad for step in data.steps].count(1) == 1
+    written(folder, *(box(k, k, 77) for k in (1, 2)))
+    with pytest.raises(
+        VLMError, match=r"'images with sound annotations' 1 of 3 are left\. Bad: 2 "
+    ):
+        coco.read(folder)
+    assert len(coco.read(folder, most_bad=0.7).examples) == 1
+
+
+def test_a_file_without_annotations_is_one_of_pictures(folder):
+    written(folder)
+    assert [each.objects for each in coco.read(folder).examples] == [[], [], []]
+
+
+def test_blank_questions_are_none(folder):
+    (folder / "questions.json").write_text('{"1": ["", "  ", "What barks?", "\\n"], "2": [" "]}')
+    assert coco.questions_of(folder) == {"1": ["What barks?"], "2": []}
+
+
+@pytest.mark.parametrize("content", ["[]", "7", "{broken", '{"1": [7]}', '{"1": null}', '"text"'])
+def test_what_are_no_questions_is_told(folder, content):
+    file = folder / "asked.json"
+    file.write_text(content)
+    with pytest.raises(VLMError, match=r"asked\.json'"):
+        coco.questions_of(folder, file)
 
 
 def test_a_missing_picture_is_named_when_it_is_needed(folder):

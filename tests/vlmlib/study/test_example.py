@@ -98,7 +98,9 @@ def test_a_mask_is_what_coco_takes_it_for(outline):
     )
 )
 def test_any_polygons_are_what_coco_takes_them_for(polygons):
-    assert np.array_equal(Object("dog", polygons, SIZE).mask, by_pycocotools(polygons))
+    thing = Object("dog", polygons, SIZE)
+    assert np.array_equal(thing.mask, by_pycocotools(polygons))
+    assert thing.pixels == thing.mask.sum()
 
 
 @settings(max_examples=60, deadline=None)
@@ -107,10 +109,12 @@ def test_any_code_is_the_mask_that_was_encoded(pixels):
     mask = np.unpackbits(np.frombuffer(pixels, np.uint8)).reshape(SIZE).astype(bool)
     for outline in (compressed(mask), compressed(mask, as_text=False), uncompressed(mask)):
         assert np.array_equal(Object("dog", outline, SIZE).mask, mask)
+        assert Object("dog", outline, SIZE).pixels == mask.sum()
 
 
 def test_an_outline_may_be_a_mask_or_tuples():
     mask = Object("dog", region().astype(np.uint8), SIZE).mask
+    assert Object("dog", region(), SIZE).pixels == region().sum()
     assert mask.dtype == bool
     assert np.array_equal(mask, region())
     of_tuples = Object("dog", tuple(map(tuple, [square(3)])), SIZE)
@@ -155,6 +159,12 @@ def test_an_example_is_a_cluster_of_its_own_unless_it_says_otherwise():
     second = Example("7, question 2", picture(), cluster="7")
     assert (second.id, second.cluster) == ("7, question 2", "7")
     assert replace(Example("7", picture()), id="8").cluster == "7"
+
+
+@pytest.mark.parametrize("name", ["", " ", "7\n", "7\n8", "7\0", "\x1b[2J"])
+def test_an_id_is_text_in_one_line(name):
+    with pytest.raises(VLMError, match=r"Expected some text in one line"):
+        Example(name, picture())
 
 
 def test_the_number_of_an_example_comes_from_its_id_alone():
@@ -244,7 +254,8 @@ def test_a_files_bytes_are_its_key_and_a_missing_one_is_named(tmp_path):
     for name, content in (("a", b"1"), ("b", b"1"), ("c", b"2")):
         (tmp_path / name).write_bytes(content)
     assert file_key(tmp_path / "a") == file_key(tmp_path / "b") != file_key(tmp_path / "c")
-    for name in ("nothing", "."):
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("nothing", ".", "pipe"):
         with pytest.raises(VLMError, match=rf"{tmp_path.name}.*cannot be read"):
             file_key(tmp_path / name)
 

@@ -6,8 +6,11 @@ days again.
 """
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,9 +22,11 @@ from tokenizers import processors
 
 from tests.tiny import tiny_qwen, tiny_vlm
 from vlmlib import VLM, VLMError
-from vlmlib.study import Store, checkpoint, identity, loaded
+from vlmlib import hub as hub_module
+from vlmlib.hub import commit_of
+from vlmlib.study import Store, checkpoint, loaded
 from vlmlib.study.example import file_key
-from vlmlib.study.identity import commit_of, model_key
+from vlmlib.study.identity import model_key
 
 FAMILIES = {"llava": tiny_vlm, "qwen": tiny_qwen}
 families = pytest.mark.parametrize("make", FAMILIES.values(), ids=FAMILIES)
@@ -176,6 +181,18 @@ def test_where_a_description_ends_is_in_the_key():
     assert model_key(plain) != model_key(changed)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("repetition_penalty", 1.2), ("num_beams", 2), ("stop_strings", ["dog"])]
+)
+def test_what_changes_a_greedy_text_is_in_the_key(name, value):
+    """Of the generation settings, and what does not is not in it."""
+    plain, changed = tiny_vlm(), tiny_vlm()
+    changed.model.generation_config.temperature = 0.1
+    assert model_key(plain) == model_key(changed)
+    setattr(changed.model.generation_config, name, value)
+    assert model_key(plain) != model_key(changed)
+
+
 def test_one_checkpoint_has_one_key_wherever_it_lies(tmp_path):
     vlm = tiny_vlm()
     for part in (vlm.model, vlm.processor):
@@ -309,6 +326,44 @@ def test_the_key_of_a_folder_is_kept_by_a_store(folder, tmp_path, monkeypatch):
     store.close()
 
 
+def test_workers_of_one_run_hash_a_folder_once(folder, tmp_path, monkeypatch):
+    """One reads its large files, the others wait for what it found."""
+    read, keys = [], []
+
+    def slow(path: Path) -> str:
+        read.append(path.name)
+        time.sleep(0.05)
+        return file_key(path)
+
+    def worker() -> None:
+        with closing(Store(tmp_path / "store")) as store:
+            keys.append(checkpoint(str(folder)).weights(store.file_key))
+
+    monkeypatch.setattr("vlmlib.study.store.LARGE", 1)
+    monkeypatch.setattr("vlmlib.study.store.file_key", slow)
+    workers = [Thread(target=worker) for _ in range(3)]
+    for each in workers:
+        each.start()
+    for each in workers:
+        each.join()
+    assert sorted(read) == sorted(file.name for file in folder.iterdir())
+    assert len(keys) == 3
+    assert len(set(keys)) == 1
+
+
+def test_a_folder_is_hashed_once_in_a_run(folder):
+    """However many measurements ask for its key, and whatever happens to its files meanwhile."""
+    read, handle = [], checkpoint(str(folder))
+
+    def counted(path: Path) -> str:
+        read.append(path.name)
+        return file_key(path)
+
+    keys = [handle.weights(counted) for _ in range(3)]
+    assert sorted(read) == sorted(file.name for file in folder.iterdir())
+    assert len(set(keys)) == 1
+
+
 def test_a_folder_goes_by_its_own_name_unless_it_has_another(folder, monkeypatch):
     monkeypatch.chdir(folder)
     assert [checkpoint(str(each)).name for each in (folder, ".")] == ["my-llava"] * 2
@@ -365,12 +420,12 @@ class Hub:
 def hub(tmp_path, monkeypatch) -> Iterator[Hub]:
     hub = Hub(tmp_path / "hub")
 
-    def model_info(_, source: str):
+    def model_info(_, source: str, revision: str | None, timeout: float):
         hub.asked.append(source)
         return SimpleNamespace(sha=hub.says(source))
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(hub.cache))
-    monkeypatch.setattr(identity.HfApi, "model_info", model_info)
+    monkeypatch.setattr(hub_module.HfApi, "model_info", model_info)
     commit_of.cache_clear()
     yield hub
     commit_of.cache_clear()
@@ -386,6 +441,17 @@ def test_an_id_is_known_by_the_commit_that_is_on_this_machine(hub):
     handle.load()
     options = {"device": "cpu", "dtype": "float16", "revision": COMMIT}
     assert loads.calls == [("some/model", options)]
+
+
+def test_a_version_of_an_id_is_the_one_that_is_loaded(hub):
+    """A branch or tag by the commit that it stands for, a commit by itself."""
+    hub.says = lambda source: NEWER
+    for revision in ("v1", NEWER):
+        loads = Loads()
+        handle = checkpoint("some/model", load=loads, revision=revision)
+        handle.load()
+        assert handle.weights(file_key) == NEWER
+        assert loads.calls[0][1]["revision"] == NEWER
 
 
 def test_an_id_that_is_not_on_this_machine_is_looked_up_once(hub):

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, ModuleType
 
 import numpy as np
 import pytest
@@ -111,6 +111,13 @@ def test_what_was_computed_so_far_is_not_in_the_key(tmp_path):
         assert key(design) == before
 
 
+@pytest.fixture
+def in_a_notebook(monkeypatch):
+    """There `__main__` is the cells' own, and not a runner's, as under `python -m pytest`."""
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
+
+
+@pytest.mark.usefixtures("in_a_notebook")
 def test_a_design_of_a_notebook_counts_by_its_code():
     """Cells have no file; in an `exec` not even a module has a name."""
     keys = set()
@@ -122,6 +129,7 @@ def test_a_design_of_a_notebook_counts_by_its_code():
     assert len(keys) == 6
 
 
+@pytest.mark.usefixtures("in_a_notebook")
 def test_a_class_of_a_notebook_counts_by_its_code():
     found = set()
     for factor in (2, 3):

@@ -21,8 +21,21 @@ import torch
 from torch import Tensor
 
 from tests.tiny import picture, tiny_qwen, tiny_vlm
-from vlmlib import VLM, Ablate, Answer, Block, Polling, Stimulus, VLMError, load_mean, save_mean
+from vlmlib import (
+    VLM,
+    Ablate,
+    Answer,
+    Block,
+    ImageError,
+    Polling,
+    Stimulus,
+    VLMError,
+    load_mean,
+    made_from,
+    save_mean,
+)
 from vlmlib.interventions import Arm, touched
+from vlmlib.mean import publish_mean
 from vlmlib.study import (
     Asking,
     Bench,
@@ -38,6 +51,7 @@ from vlmlib.study import (
     Store,
     Table,
     Task,
+    identity,
     loaded,
     measure,
     polling,
@@ -581,6 +595,14 @@ def test_the_instruments_code_and_libraries_are_in_what_is_measured(measured, mo
     assert measured() == 0
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_torchvision_is_known_where_it_makes_pictures_smaller(there, monkeypatch):
+    monkeypatch.setattr(identity, "find_spec", lambda name: there or None)
+    monkeypatch.setattr(identity, "version", lambda name: f"{name} 9")
+    _, libraries = identity.instrument.__wrapped__()
+    assert libraries.get("torchvision") == ("torchvision 9" if there else None)
+
+
 def test_an_example_of_which_anything_is_another_is_measured_anew(measured, tmp_path):
     first, second = examples(1, 2)
     file = tmp_path / "picture.png"
@@ -610,6 +632,81 @@ def test_of_an_example_that_was_changed_the_last_is_shown(measured):
     assert [[row.arm for row in each.rows] for each in found] == [["clean", "nothing"]] * 2
 
 
+# Where rows come from.
+
+
+def origins(store: Store) -> list[tuple[str, ...]]:
+    return store.database.execute(
+        "SELECT card, attention, suite, annotations FROM origins"
+    ).fetchall()
+
+
+def test_rows_are_stored_with_what_computed_them(counted, store, monkeypatch):
+    monkeypatch.setattr(module, "card_of", lambda device: "H100")
+    monkeypatch.setattr(module, "suite", lambda: "1a2b")
+    bench = Bench(counted.handle, store, ZERO, data="noise", annotations="a1")
+    bench.measure(examples(1, 2), Planted(), regions)
+    assert origins(store) == [("H100", counted.vlm.model.config._attn_implementation, "1a2b", "a1")]
+    [(made, count)] = bench.made["planted, regions"]
+    assert count == 2
+    weights = counted.handle.weights(store.file_key)
+    told = {"card": "H100", "suite": "1a2b", "data": "noise", "seed": 0, "device": "cpu"}
+    assert made.items() >= {**told, "model": "tiny", "weights": weights}.items()
+    assert counted.loads == 1
+
+
+@pytest.mark.parametrize("fact", ["card_of", "suite", "system"])
+def test_another_card_commit_or_machine_is_no_reason_to_measure_again(
+    counted, store, monkeypatch, fact
+):
+    """But is recorded with what it computes, and told."""
+    bench = Bench(counted.handle, store, ZERO)
+    bench.measure(examples(1, 2), Planted(), regions)
+    runs = counted.runs
+    monkeypatch.setattr(module, fact, lambda *_: "another")
+    bench.measure(examples(1, 2), Planted(), regions)
+    assert counted.runs == runs
+    bench.measure(examples(1, 2, 3), Planted(), regions)
+    assert [count for _, count in bench.made["planted, regions"]] == [2, 1]
+
+
+def test_another_annotation_file_is_none_either(counted, store):
+    """An example counts by its own picture and outlines."""
+    for file in ("a1", "a2"):
+        Bench(counted.handle, store, ZERO, annotations=file).measure(
+            examples(1), Planted(), regions
+        )
+    assert [each[-1] for each in origins(store)] == ["a1"]
+
+
+def test_progress_tells_the_model_the_table_and_what_was_left_out(vlm, store, pictures, capsys):
+    bench = Bench(loaded(vlm, "tiny"), store, MeanOf(pictures=pictures), label="mine", bad=3)
+    bench.measure(examples(1, 2), Planted(), regions)
+    told = capsys.readouterr().err.splitlines()
+    ends = [line for line in told if "image 3 of 3" in line or "image 2 of 2" in line]
+    assert [line.split(":")[0] for line in ends] == ["mine, mean token", "mine, planted, regions"]
+    assert all(line.endswith(", 3 bad images left out") for line in ends)
+
+
+def test_a_gpus_memory_is_told(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (64.1e9, 80e9))
+    assert module.memory_of("cuda:1") == "GPU 15.9 of 80.0 GB"
+    assert module.memory_of("auto: cuda:0, cuda:1") == "GPU 15.9 of 80.0, 15.9 of 80.0 GB"
+    assert module.memory_of("cpu") == ""
+
+
+def test_a_card_goes_by_its_name(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"NVIDIA {device.index}")
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    assert module.card_of(torch.device("cuda:1")) == "NVIDIA 1, CUDA 12.8"
+    assert module.card_of(torch.device("mps")) == "mps"
+    both = [torch.device("cuda:0"), torch.device("cuda:1")]
+    assert module.cards_of(both) == "NVIDIA 0, CUDA 12.8 and NVIDIA 1, CUDA 12.8"
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA")
+    assert module.cards_of(both) == "2 x NVIDIA, CUDA 12.8"
+
+
 # The mean token.
 
 
@@ -626,10 +723,10 @@ def made(monkeypatch) -> list[int]:
     """Of how many pictures a mean was computed, each time."""
     counts, mean_embedding = [], module.mean_embedding
 
-    def counting(vlm, images):
+    def counting(vlm, images, refused):
         given = list(images)
         counts.append(len(given))
-        return mean_embedding(vlm, given)
+        return mean_embedding(vlm, given, refused)
 
     monkeypatch.setattr(module, "mean_embedding", counting)
     return counts
@@ -685,15 +782,30 @@ def test_a_mean_of_other_pictures_is_measured_with_anew(measured, pictures):
 
 
 def test_a_damaged_mean_is_named_and_a_lost_one_is_made_again(vlm, store, pictures, made):
-    bench = Bench(loaded(vlm), store, MeanOf(pictures=pictures))
-    mean = bench.mean_token().clone()  # the file lies under it
+    def read() -> Tensor:
+        return Bench(loaded(vlm), store, MeanOf(pictures=pictures)).mean_token()
+
+    mean = read().clone()  # the file lies under it
     [file] = store.path.parent.glob("mean-*.safetensors")
-    file.write_bytes(file.read_bytes()[:-4])
-    with pytest.raises(VLMError, match=file.name):
-        bench.mean_token()
+    whole = file.read_bytes()
+    for damage in (whole[:-4], b"", b"no tensor"):
+        file.write_bytes(damage)
+        with pytest.raises(VLMError, match=rf"{file.name}', a mean .*Delete it: it is made again"):
+            read()
     file.unlink()
-    assert torch.equal(bench.mean_token(), mean)
+    save_mean(file, torch.zeros(7), model="another")
+    with pytest.raises(VLMError, match=r"it has 7 numbers for 16\. Delete it: it is made again"):
+        read()
+    file.unlink()
+    assert torch.equal(read(), mean)
     assert made == [3, 3]
+
+
+def test_a_mean_of_nothing_says_what_to_give(vlm, store):
+    bench = Bench(loaded(vlm), store, MeanOf(), data="noise")
+    with pytest.raises(VLMError, match=r"no picture of 'noise' .*Give MeanOf pictures, or a file"):
+        bench.mean_token()
+    assert not list(store.path.parent.glob("mean-*"))
 
 
 def test_a_mean_of_ones_own_is_taken_as_it_is(vlm, store, tmp_path):
@@ -706,10 +818,13 @@ def test_a_mean_of_ones_own_is_taken_as_it_is(vlm, store, tmp_path):
 
 def test_a_mean_in_a_file_counts_by_its_content(measured, tmp_path):
     file = tmp_path / "mine.safetensors"
-    save_mean(file, torch.zeros(16), model="tiny")
+    save_mean(file, torch.ones(16), model="tiny")
     assert measured(mean=MeanOf(file)) == 2
     assert measured(mean=MeanOf(file.rename(tmp_path / "moved.safetensors"))) == 0
-    save_mean(file, torch.ones(16), model="tiny")
+    save_mean(file, torch.ones(16), model="said to be another")
+    assert measured(mean=MeanOf(file)) == 0
+    assert measured(mean=torch.ones(16)) == 0
+    save_mean(file, torch.full([16], 2.0), model="tiny")
     assert measured(mean=MeanOf(file)) == 2
 
 
@@ -724,20 +839,24 @@ def test_a_mean_of_another_width_is_refused_and_its_file_named(vlm, store, tmp_p
     save_mean(file, torch.zeros(17), model="another")
     bench = Bench(loaded(vlm, "tiny"), store, MeanOf(file))
     message = (
-        r"mean token has 17 numbers \(.*wide\.safetensors\), but tiny has .* width 16\. Pass one"
+        r"mean token has 17 numbers \(.*wide\.safetensors\), but tiny's visual tokens have 16\. "
+        "Pass one"
     )
     for call in (bench.mean_token, lambda: bench.measure(examples(1), Planted(), regions)):
         with pytest.raises(VLMError, match=message):
             call()
-    with pytest.raises(VLMError, match="has 15 numbers, but tiny has"):
+    with pytest.raises(VLMError, match="has 15 numbers, but tiny's visual tokens have 16"):
         replace(bench, mean=torch.zeros(15)).mean_token()
     assert units(store) == 0
 
 
 def test_a_mean_is_made_by_one_process_for_all(vlm, store, pictures, made):
     """The others wait for its file."""
-    bench = Bench(loaded(vlm), store, MeanOf(pictures=pictures))
-    mean = bench.mean_token()
+
+    def read() -> Tensor:
+        return Bench(loaded(vlm), store, MeanOf(pictures=pictures)).mean_token()
+
+    mean = read().clone()
     [file] = store.path.parent.glob("mean-*.safetensors")
     content = file.read_bytes()
     file.unlink()
@@ -753,6 +872,94 @@ def test_a_mean_is_made_by_one_process_for_all(vlm, store, pictures, made):
         thread = threading.Thread(target=making)
         thread.start()
         held.wait()
-        assert torch.equal(bench.mean_token(), mean)
+        assert torch.equal(read(), mean)
         thread.join()
     assert made == [3]
+
+
+def test_a_mean_is_everybodys_who_comes_later_also_without_locks(counted, store, pictures, capsys):
+    """As between machines whose file system does not lock: the bits of the first are all's."""
+    benches = [
+        Bench(counted.handle, store, MeanOf(pictures=pictures), seed=seed) for seed in (0, 1)
+    ]
+    file = benches[0].mean_file
+    assert file is not None
+    publish_mean(file, torch.full([16], 0.5), model="another card's")
+    means = [bench._make(file, pictures) for bench in benches]
+    assert [each.tolist() for each in means] == [[0.5] * 16] * 2
+    assert list(store.path.parent.glob("*mean*")) == [file]
+
+
+def test_a_mean_that_is_lost_is_made_again_and_its_rows_found(counted, store, pictures, capsys):
+    """Those of another mean stay, which is said."""
+
+    def measure_once() -> int:
+        before = units(store)
+        bench = Bench(counted.handle, store, MeanOf(pictures=pictures))
+        bench.measure(examples(1, 2), Planted(), regions)
+        file = bench.mean_file
+        assert file is not None
+        file.unlink()
+        return units(store) - before
+
+    assert [measure_once() for _ in range(2)] == [2, 0]
+    assert "another mean token" not in capsys.readouterr().err
+    file = Bench(counted.handle, store, MeanOf(pictures=pictures)).mean_file
+    assert file is not None
+    publish_mean(file, torch.full([16], 0.5), model="another card's")
+    assert measure_once() == 2
+    assert "another mean token" not in capsys.readouterr().err  # it was there
+    assert measure_once() == 0
+    assert f"{file.name} was not there and was made. Rows that were" in capsys.readouterr().err
+
+
+def test_a_store_that_is_only_read_makes_no_mean(counted, store, pictures, monkeypatch):
+    monkeypatch.setattr(store, "read_only", True)
+    with pytest.raises(VLMError, match=r"mean-\w+\.safetensors', the mean token of tiny.* Put it"):
+        measure(counted.handle, examples(1), Planted(), regions, store, MeanOf(pictures=pictures))
+    assert counted.loads == 0
+
+
+def test_pictures_that_cannot_be_opened_are_left_out_of_the_mean(
+    counted, store, pictures, monkeypatch, capsys
+):
+    opened = module.open_image
+
+    def refusing(path: Path):
+        if path == pictures[1]:
+            raise ImageError("It is too thin.")
+        return opened(path)
+
+    monkeypatch.setattr(module, "open_image", refusing)
+    bench = Bench(counted.handle, store, MeanOf(pictures=pictures))
+    mean = bench.mean_token()
+    assert "1 of 3 images of the mean token are left out, the first: It is too" in (
+        capsys.readouterr().err
+    )
+    assert bench.mean_file is not None
+    told = made_from(bench.mean_file)
+    assert (told["count"], told["left_out"]) == ("2", "1")
+    without = Bench(counted.handle, store, MeanOf(pictures=[pictures[0], pictures[2]]))
+    assert torch.equal(without.mean_token(), mean)
+
+
+def test_a_picture_that_is_lost_before_its_turn_fails_alone(
+    counted, store, pictures, tmp_path, monkeypatch
+):
+    """And is measured once it is there again."""
+    monkeypatch.setattr("vlmlib.study.store.MOST_FAILED", 1)
+    objects = [Object("dog", region(), SIZE)]
+    asked = [Example(str(at), path, objects, "dog") for at, path in enumerate(pictures)]
+    lost = pictures[1].rename(tmp_path / "elsewhere.png")
+
+    def run_all() -> list[str]:
+        bench = Bench(counted.handle, store, ZERO)
+        return [each.failed for each in bench.run(asked, Planted(), regions, every)]
+
+    first, failed, third = run_all()
+    assert (first, third) == ("", "")
+    assert str(pictures[1]) in failed
+    assert run_all() == [first, failed, third]
+    lost.rename(pictures[1])
+    asked = [replace(each) for each in asked]  # of another run
+    assert run_all() == ["", "", ""]

@@ -19,9 +19,10 @@ from tests.tiny import picture, tiny_qwen, tiny_vlm
 from vlmlib import VLM, Ablate, Answer, Block, Description, VLMError, engine, reach
 from vlmlib.interventions import Arm
 from vlmlib.masks import Masks
-from vlmlib.study import Asking, Example, Row, Scene, Store, Task, measure, polling, vqa
-from vlmlib.study.moved import moved
+from vlmlib.study import Asking, Example, Row, Scene, Store, Table, Task, measure, polling, vqa
+from vlmlib.study.moved import moved, near_ties
 from vlmlib.study.run import run
+from vlmlib.study.store import Finished
 
 
 @dataclass(frozen=True)
@@ -228,3 +229,54 @@ def test_other_texts_are_no_move_where_a_repeats_text_is_another():
     clean, other = Answer("A dog."), Answer("A cat.")
     assert moved(clean, [clean], [other, clean], rounding=1e-7) == [True, False]
     assert moved(clean, [clean, other], [other, clean], rounding=1e-7) == [False, False]
+
+
+def leads(*leads: float | None) -> list[Answer]:
+    return [Answer("a", None, 0.5, lead) for lead in leads]
+
+
+@pytest.mark.parametrize(
+    ("clean", "repeats", "arms", "near"),
+    [
+        (3.0, [3.0, 3.0], [0.0, 1e-9, 2.0], 1),  # nothing moves: an exact tie alone
+        (3.0, [3.1, 2.8], [0.19, 0.21, 0.2 - 1e-9], 2),
+        (3.0, [], [0.0, 0.1], 1),
+        (3.0, [3.5], [], 0),
+    ],
+)
+def test_answers_closer_than_a_repeat_moves_them_are_near_ties(clean, repeats, arms, near):
+    [first] = leads(clean)
+    assert near_ties(first, leads(*repeats), leads(*arms)) == near
+
+
+def test_texts_have_no_near_ties():
+    [clean] = leads(None)
+    assert near_ties(clean, leads(None), leads(None, None)) == 0
+
+
+@pytest.mark.parametrize(("noise", "near"), [(0.0, 0), (1e3, 2)], ids=["exact", "noisy"])
+def test_a_run_counts_its_near_ties(noise, near, vlm, monkeypatch):
+    """Of all arms that change something, where a repeat's logits are moved by so much."""
+    example = Example("7", picture(), category="dog")
+    asked = VLM.next_token
+
+    def noisy(self, stimulus, arms, *args):
+        logits = asked(self, stimulus, arms, *args)
+        is_arms = len(arms) > 1
+        logits[1:3] += noise * is_arms * torch.linspace(0, 1, logits.shape[-1])
+        return logits
+
+    monkeypatch.setattr(VLM, "next_token", noisy)
+
+    def design(scene):
+        one, two = ([Ablate(scene.stimulus.visual[at : at + 3], scene.mean)] for at in (2, 4))
+        return {"none": [], "one": one, "two": two}
+
+    mean = torch.zeros(vlm.d_model)
+    rows = run(vlm, mean, example, polling, design, lambda clean: True, seed=0)
+    assert rows[0].detail["near ties"] == [near, 2]
+    table = Table.of("polling", [Finished("7", "7", rows)], lambda clean: True)
+    assert Table.joined([table, Table.of("VQA", [])]).near_ties == {
+        "polling": (near, 2),
+        "VQA": (0, 0),
+    }

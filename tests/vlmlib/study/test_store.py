@@ -34,10 +34,11 @@ from hypothesis import strategies as st
 
 import vlmlib.study.store as store_module
 from vlmlib import VLMError
+from vlmlib.study.origin import Origin
+from vlmlib.study.recording import Recording
 from vlmlib.study.store import (
     Compute,
     Measurement,
-    Recording,
     Row,
     Store,
     Unit,
@@ -211,7 +212,7 @@ def test_ten_thousand_units_are_read_with_one_statement(store):
     with store.database as database:
         database.execute("BEGIN")
         database.executemany(
-            "INSERT INTO units VALUES (?, 'm', ?, ?, ?, '', '')",
+            "INSERT INTO units VALUES (?, 'm', ?, ?, ?, '', '', '')",
             [astuple(unit) for unit in many[:-1]],
         )
         database.executemany(
@@ -223,7 +224,7 @@ def test_ten_thousand_units_are_read_with_one_statement(store):
     assert store.read(many) == {unit.key: [Row("a")] for unit in many[:-1]}
     assert len(statements) == 1
     assert collected(store, many[:-1], Asked(fails_on=0)).keys() == {unit.key for unit in many[:-1]}
-    assert len(statements) == 2
+    assert len(statements) == 3
 
 
 # --- what comes back
@@ -313,7 +314,8 @@ def with_field(part: Any, field: str, value: Any) -> Any:
 
 def test_a_person_can_read_the_results_with_sql(store):
     answer = Row("clean", True, 0.5, 3, "a dog", {"é": [1, None]}, True, 0.25, False)
-    collected(store, units(7), lambda unit: [answer])
+    origin = Origin("H100", "sdpa", "Linux", "1a2b", "a1")
+    store.collect(FIRST, units(7), lambda unit: [answer], "polling", lambda: origin)
     with closing(sqlite3.connect(store.path)) as database:
         cursor = database.execute("SELECT * FROM results")
         found = dict(
@@ -331,7 +333,8 @@ def test_a_person_can_read_the_results_with_sql(store):
         **{"arm": "clean", "right": 1, "probability": 0.5, "tokens": 3, "answer": "a dog"},
         **{"detail": '{"é": [1, null]}', "moved": 1, "attention": 0.25, "reached": 0},
         **{"seed": 0, "weights": "w1", "dtype": "float32"},
-        **{"device": "cpu", "code": "c1", "libraries": "{}", "run": ""},
+        **{"device": "cpu", "code": "c1", "libraries": "{}", "run": "", "card": "H100"},
+        **{"attention_backend": "sdpa", "system": "Linux", "suite": "1a2b", "annotations": "a1"},
     }
 
 
@@ -556,7 +559,7 @@ def test_a_recording_can_be_read_where_nothing_may_be_written():
         for path in (folder / "rows.sqlite", folder, Path(name)):
             path.chmod(0o444 if path.is_file() else 0o555)
         code = """
-from vlmlib.study.store import Recording
+from vlmlib.study.recording import Recording
 if os.getuid() == 0:
     os.setuid(65534)  # root may write anywhere
 assert not os.access(folder, os.W_OK)
@@ -589,9 +592,9 @@ def test_a_recording_that_is_no_database_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("script", "message"),
     [
-        ("CREATE TABLE theirs (x)", "schema version 0 and no results; expected 3"),
-        ("PRAGMA user_version = 3", "schema version 3 and no results; expected 3"),
-        ("PRAGMA user_version = 2; CREATE VIEW results AS SELECT 1", "version 2; expected 3"),
+        ("CREATE TABLE theirs (x)", "schema version 0 and no 'measurements'; expected version 4"),
+        ("PRAGMA user_version = 4", "schema version 4 and no 'measurements'; expected version 4"),
+        (f"{store_module.SCHEMA}; PRAGMA user_version = 3", "schema version 3; expected version 4"),
     ],
 )
 def test_a_recording_of_another_schema_is_named(tmp_path, script, message):
@@ -943,12 +946,46 @@ def test_a_process_finishes_the_share_of_one_that_dies(tmp_path):
 
 def test_what_is_made_beside_the_rows_is_made_by_one_process_at_a_time(store):
     with another(store) as other, store.alone("mean"):
+        [made] = (path for path in other.path.parent.glob("locks/*") if path.stem != "creation")
         with pytest.raises(filelock.Timeout):
-            other.alone("mean").acquire(timeout=0)  # pyright: ignore
+            filelock.FileLock(made).acquire(timeout=0)
         with other.alone("another mean"):
             pass
     with another(store) as other, other.alone("mean"):
         pass
+
+
+def test_what_is_remembered_is_computed_once_by_whoever_asks_first(store):
+    made = []
+
+    def compute() -> dict[str, Any]:
+        made.append(len(made))
+        return {"outline": [[0.5, 2, -0.0]], "name": "a\ud800\n", "none": None}
+
+    with another(store) as other:
+        found = [each.remember("table", compute) for each in (store, store, other)]
+    assert made == [0]
+    assert found[0] == found[1] == found[2] == compute()
+    assert store.remember("another table", lambda: [1]) == [1]
+    with another(store, "fresh run") as later:  # it is keyed by all that it depends on
+        assert later.remember("table", lambda: 0) == found[0]
+
+
+def test_what_waits_for_another_process_does_not_compute_it_again(store):
+    with another(store) as other, other.alone("table"):
+        other.database.execute("INSERT INTO remembered VALUES ('table', '7')")
+        assert store.remember("table", lambda: 8) == 7
+    code = 'print(Store(folder).remember("slow", lambda: (time.sleep(0.3), print(1), 1)[2]))'
+    children = [child(store.path.parent, code) for _ in range(2)]
+    assert sorted(map(ended, children), key=len) == [[1], [1, 1]]
+
+
+def test_what_could_not_be_computed_or_kept_is_not_remembered(store):
+    with pytest.raises(ZeroDivisionError):
+        store.remember("table", lambda: 1 / 0)
+    with pytest.raises(ValueError, match="JSON compliant"):
+        store.remember("table", lambda: math.nan)
+    assert store.remember("table", lambda: 1) == 1
 
 
 # --- fresh runs
@@ -1037,7 +1074,7 @@ def test_a_file_that_is_no_database_is_named_and_left_alone(tmp_path):
 
 @pytest.mark.parametrize(
     "script",
-    ["PRAGMA user_version = 1", "CREATE TABLE theirs (x)", "PRAGMA user_version = 3"],
+    ["PRAGMA user_version = 1", "CREATE TABLE theirs (x)", "PRAGMA user_version = 4"],
     ids=["version", "foreign", "no tables"],
 )
 def test_a_database_of_another_schema_is_named_and_left_alone(tmp_path, monkeypatch, script):
@@ -1045,10 +1082,13 @@ def test_a_database_of_another_schema_is_named_and_left_alone(tmp_path, monkeypa
     with closing(sqlite3.connect(file)) as database:
         database.executescript(script)
     content, connection = file.read_bytes(), sqlite3.connect(file, isolation_level=None)
-    monkeypatch.setattr(sqlite3, "connect", lambda *given, **named: connection)
+    connect = sqlite3.connect
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda path, **named: connection if path == file else connect(path)
+    )
     with pytest.raises(
         VLMError,
-        match=r"rows\.sqlite' has schema version [013] and no results; expected 3\. .*move the",
+        match=r"rows\.sqlite' has schema version [014] and no 'measurements'; expected .*move the",
     ):
         Store(tmp_path)
     assert file.read_bytes() == content
@@ -1134,7 +1174,15 @@ def test_the_bar_counts_what_is_left_and_says_what_came_from_the_store(store, mo
     collected(store, units(1, 2, 3, 4, 5), Asked(), "emoji-llava, polling")
     last = terminal.getvalue().split("\r")[-1]
     assert last.startswith("emoji-llava, polling (3 from the store): 100%")
-    assert "2/2" in last
+    assert "5/5" in last
+
+
+def test_several_processes_say_which_they_are_and_what_is_noted(tmp_path, capsys):
+    with closing(Store(tmp_path, share=(1, 4))) as store:
+        store.collect(FIRST, units(1), Asked(), "polling", note=lambda: "2 bad images left out")
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("process 2 of 4: polling: image 0 of 1")
+    assert last.endswith("left, 2 bad images left out")
 
 
 # --- keys

@@ -1,0 +1,162 @@
+"""A run's verdicts as data that other tools read: verdicts.json, which verdicts.schema.json
+describes."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from claimlib.claims import Claim, Trial, load_claims
+from claimlib.verdicts import POINTS, Verdict
+
+Row = Mapping[str, Any]
+SCHEMA = Path(__file__).parent / "verdicts.schema.json"
+FORMAT = "claimlib verdicts, 1"
+# What boards of reproductions call it.
+BOARD = {"supported": "verified", "refuted": "falsified", "undecided": "inconclusive"}
+# Numbers from 0 to 1, and from -1 to 1, whatever reports print.
+UNITS = {"%": "share", POINTS: "difference of shares"}
+TOY = "toy"  # whatever came out, of a subject that is a stand-in
+NOT_RUN = "not run"
+
+
+def entry(trial: Trial, verdict: Verdict) -> dict[str, Any]:
+    """A verdict with all that is known of it, as plain JSON.
+
+    Shares, and differences of shares, are numbers from 0 to 1; what is not finite is null.
+
+    !!! example
+
+        >>> from claimlib import Subject, counted_above
+        >>> from claimlib.claims import Paper
+        >>> paper = Paper("On coins", "https://example.org", "1", Path("claims.toml"))
+        >>> texts = ["heads", "More heads.", "1", "table 1", "exceeds", "the text", "none"]
+        >>> trial = Trial(Claim(*texts, paper), Subject("here"))
+        >>> told = entry(trial, counted_above(0.7, 0.5))
+        >>> told["outcome"], told["board"], told["estimate"], told["unit"]
+        ('supported', 'verified', 0.7, 'share')
+    """
+    claim, outcome = trial.claim, str(verdict.outcome)
+    return {
+        "claim": claim.id,
+        "section": claim.section,
+        "statement": claim.statement,
+        "paper": claim.paper.title,
+        "subject": trial.label,
+        "group": trial.subject.group,
+        "outcome": outcome,
+        "board": TOY if trial.subject.toy else BOARD[outcome],
+        **_figures(verdict),
+        "on_average": _figures(verdict.on_average) if verdict.on_average else None,
+        "parts": [{"part": name, **_figures(part)} for name, part in verdict.parts],
+        "decided_by": verdict.decided_by,
+        "sentence": str(verdict),
+        "note": trial.subject.note,
+    }
+
+
+def document(rows: Iterable[Row], measured: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
+    """The whole of verdicts.json.
+
+    **Arguments:** rows as `report.row` makes them; by subject how it was measured, as
+    `report.origins` tells it.
+
+    !!! example
+
+        >>> [*document([], {})]
+        ['format', 'papers', 'verdicts', 'not_run', 'measured']
+    """
+    found = sorted(rows, key=lambda row: row["position"])
+    papers = {
+        file: list(load_claims(Path(file)).values())
+        for file in dict.fromkeys(each["file"] for each in found)
+    }
+    return {
+        "format": FORMAT,
+        "papers": [_paper(Path(file), claims) for file, claims in papers.items()],
+        "verdicts": [each["data"] for each in found],
+        "not_run": [
+            each
+            for file, claims in papers.items()
+            for each in _not_run(claims, [row for row in found if row["file"] == file])
+        ],
+        "measured": {subject: [*known] for subject, known in measured.items()},
+    }
+
+
+def as_json(rows: Iterable[Row], measured: Mapping[str, Sequence[Row]]) -> str:
+    """verdicts.json, as it is written.
+
+    !!! example
+
+        >>> json.loads(as_json([], {}))["verdicts"]
+        []
+    """
+    return json.dumps(document(rows, measured), indent=1, allow_nan=False) + "\n"
+
+
+def _figures(verdict: Verdict) -> dict[str, Any]:
+    """The outcome with its numbers."""
+    return {
+        "outcome": str(verdict.outcome),
+        "reason": verdict.reason,
+        "why": verdict.why,
+        "kind": verdict.kind,
+        "estimate": _finite(verdict.estimate),
+        "interval": [_finite(each) for each in verdict.interval],
+        "level": verdict.level,
+        "unit": UNITS.get(verdict.unit, verdict.unit),
+        "n": verdict.n,
+        "worth": _finite(verdict.n if verdict.effective is None else verdict.effective),
+        "bound": None if verdict.threshold is None else _finite(verdict.threshold),
+        "required": verdict.required,
+        "p": verdict.p,
+        "p_against": verdict.p_against,
+        "alpha": verdict.alpha,
+        "sampled": verdict.sampled,
+        "control": verdict.control,
+        "fragile": verdict.fragile,
+        "did_nothing": verdict.dead,
+    }
+
+
+def _finite(number: float | int) -> float | int | None:
+    return number if math.isfinite(number) else None
+
+
+def _paper(file: Path, claims: Sequence[Claim]) -> dict[str, Any]:
+    paper = claims[0].paper
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    return {
+        "title": paper.title,
+        "url": paper.url,
+        "version": paper.version,
+        "claims": len(claims),
+        "claims_sha256": digest,
+    }
+
+
+def _not_run(claims: Sequence[Claim], rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """What has no verdict, and why: of each claim on each subject of the run."""
+    known: dict[str, dict[str, str]] = {}
+    for each in rows:
+        known.setdefault(each["claim"], {}).update(each["known"])
+    labels = dict.fromkeys(each["label"] for each in rows)
+    judged = {(each["claim"], each["label"]) for each in rows}
+    return [
+        {"claim": claim.id, "paper": claim.paper.title, "subject": label, "board": NOT_RUN}
+        | {"reason": _why(claim, label, known.get(claim.id))}
+        for claim in claims
+        for label in dict.fromkeys([*labels, *known.get(claim.id, ())])
+        if (claim.id, label) not in judged
+    ]
+
+
+def _why(claim: Claim, label: str, known: Mapping[str, str] | None) -> str:
+    if label in claim.not_on:
+        return claim.not_on[label]
+    if known is None:
+        return "its test was not selected, or is of other subjects"
+    return known.get(label, "not applicable")

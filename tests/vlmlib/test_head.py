@@ -1,0 +1,154 @@
+"""What stands around the stack of layers: a head that does more than unembed, and what happens to
+embeddings before layer 0.
+
+Fails if the last layer of the lens is not the model's own prediction, if a head that cannot be had
+apart is decoded all the same, or if hidden states that are put back where they were read change
+anything and are not refused.
+"""
+
+from typing import Any
+
+import pytest
+import torch
+
+from tests import texts
+from tests.tiny import picture, tiny_qwen, tiny_vlm
+from vlmlib import VLM, Ablate, VLMError, logit_lens
+from vlmlib.reach import Watching
+
+QUESTION = "Is there a dog in this image?"
+quiet = pytest.mark.filterwarnings("ignore:.*cannot share work:UserWarning")
+
+MAKE = {
+    "llava": tiny_vlm,
+    "qwen2-vl": tiny_qwen,
+    "granite": lambda: texts.llava_around(texts.MULTIPLIED),
+    "gemma2": lambda: texts.llava_around(texts.CAPPED, "eager"),
+    "gemma3": texts.tiny_gemma3,
+    "paligemma2": texts.tiny_paligemma2,
+}
+
+
+@quiet
+@pytest.mark.parametrize("name", MAKE)
+def test_the_last_layer_of_the_lens_is_the_models_own_softmax(name):
+    vlm = MAKE[name]()
+    stimulus = vlm.read(picture(), QUESTION)
+    every = range(stimulus.last + 1)
+    lens = logit_lens(vlm, stimulus, every, k=vlm.decoder.vocab)
+    own = vlm.model(**stimulus.inputs).logits[0].softmax(-1)
+    seen = torch.zeros_like(own).scatter(-1, lens.top_ids[-1], lens.top_probabilities[-1])
+    torch.testing.assert_close(seen, own, rtol=1e-4, atol=1e-7)
+    assert vlm.head.plain == (name != "paligemma2")
+
+
+@quiet
+def test_a_soft_cap_is_in_every_layer_and_not_unembedding_alone():
+    vlm = texts.tiny_paligemma2(cap=0.5)
+    stimulus = vlm.read(picture(), QUESTION)
+    hidden = vlm.hidden_states(stimulus, stimulus.last)[1]
+    normed = vlm.decoder.norm(hidden)
+    plain = vlm.decoder.unembed(normed)
+    capped = 0.5 * torch.tanh(plain / 0.5)
+    torch.testing.assert_close(vlm.head(normed), capped)
+    seen = logit_lens(vlm, stimulus, stimulus.last, k=3).top_probabilities[1, 0]
+    torch.testing.assert_close(seen, capped.softmax(-1).topk(3).values[0])
+    assert (seen - plain.softmax(-1).topk(3).values[0]).abs().max() > 1e-3
+
+
+@quiet
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_lens_is_capped_in_half_precision(dtype):
+    """A cap that bends the largest logits by as much as rounding may."""
+    plain = texts.tiny_paligemma2(cap=100.0)
+    model = plain.model.to(dtype)
+    with torch.no_grad():
+        model.lm_head.weight.data = 4 * model.lm_head.weight.data
+    vlm = VLM(model, plain.processor, plain.prompt)
+    stimulus = vlm.read(picture(), QUESTION)
+    lens = logit_lens(vlm, stimulus, stimulus.last)
+    own = model(**stimulus.inputs, logits_to_keep=1).logits[0, -1].float().softmax(-1)
+    assert not vlm.head.plain
+    assert torch.equal(lens.top_probabilities[-1, 0], own[lens.top_ids[-1, 0]])
+
+
+@quiet
+def test_what_a_watch_says_of_the_first_token_is_the_models_own():
+    vlm = texts.tiny_paligemma2(cap=0.5)
+    stimulus = vlm.read(picture(), QUESTION)
+    arms = [[], [Ablate(stimulus.visual, torch.zeros(16))]]
+    watching = Watching(vlm, stimulus, arms[1:])
+    watching.model.next_token(stimulus, arms)
+    own = vlm.next_token(stimulus, arms).softmax(-1)
+    assert watching.first_token(arms) == pytest.approx(own[:, own[0].argmax()].tolist(), rel=1e-4)
+
+
+@quiet
+@pytest.mark.parametrize("planted", [True, False])
+def test_a_lens_that_cannot_be_right_is_refused(planted):
+    model = tiny_vlm().model
+    if planted:
+        own = model.model.forward
+
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            output = own(*args, **kwargs)
+            output.last_hidden_state = 3 * output.last_hidden_state
+            return output
+
+        model.model.forward = forward
+    vlm = VLM(model, tiny_vlm().processor)
+    stimulus = vlm.read(picture(), QUESTION)
+    if not planted:
+        assert vlm.head.refusal is None
+        return
+    with pytest.raises(VLMError, match=r"cannot be decoded: .* not its own prediction \(off by"):
+        logit_lens(vlm, stimulus, stimulus.last)
+    logits = vlm.model(**stimulus.inputs).logits[0, -1]
+    torch.testing.assert_close(vlm.next_token(stimulus, [[]])[0], logits)
+
+
+@quiet
+@pytest.mark.parametrize("name", MAKE)
+def test_putting_back_what_enters_a_layer_changes_nothing(name):
+    vlm = MAKE[name]()
+    stimulus = vlm.read(picture(), QUESTION)
+    every = range(stimulus.last + 1)
+    hidden = vlm.hidden_states(stimulus, every)
+    assert torch.equal(hidden[0], stimulus.embeddings)
+    assert not vlm.decoder.closed
+    arms = [[Ablate(every, hidden[layer], layer)] for layer in vlm.layers]
+    clean, *back = vlm.next_token(stimulus, [[], *arms])
+    for logits in back:
+        torch.testing.assert_close(logits, clean, rtol=1e-4, atol=1e-5)
+
+
+def test_embeddings_are_multiplied_after_they_are_replaced():
+    """So the mean token, which is read at the same place, is multiplied as they are."""
+    vlm = texts.llava_around(texts.MULTIPLIED)
+    stimulus = vlm.read(picture(), QUESTION)
+    entering: list[torch.Tensor] = []
+    hook = vlm.decoder.layers[0].register_forward_pre_hook(
+        lambda _module, args: entering.append(args[0])
+    )
+    ones = [Ablate(stimulus.visual, torch.ones(16))]
+    states = vlm.hidden_states(stimulus, stimulus.visual, ones)
+    hook.remove()
+    assert torch.equal(states[0], torch.ones(16, 16))
+    assert torch.equal(entering[-1][0, stimulus.visual], torch.full((16, 16), 6.0))
+
+
+@quiet
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_layer_whose_input_cannot_be_put_back_is_closed(at):
+    model = tiny_vlm().model
+    layer = model.model.language_model.layers[at]
+    own, generator = layer.forward, torch.Generator().manual_seed(0)
+
+    def forward(hidden: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        return own(hidden + torch.randn(hidden.shape, generator=generator), *args, **kwargs)
+
+    layer.forward = forward
+    vlm = VLM(model, tiny_vlm().processor)
+    stimulus = vlm.read(picture(), QUESTION)
+    with pytest.raises(VLMError, match=rf"cannot replace what enters layer {at} .* moves what it"):
+        vlm.next_token(stimulus, [[Ablate([3], torch.zeros(16), layer=at)]])

@@ -1,0 +1,155 @@
+"""The parts of a language model, found by what they do and not by what they are called."""
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from vlmlib.decoder import Decoder
+from vlmlib.errors import VLMError
+
+# What a part of a layer takes that reads the image beside the sequence.
+CROSSING = {"cross_attention_states", "encoder_hidden_states", "vision_hidden_states"}
+
+
+def decoder_of(model: PreTrainedModel) -> Decoder:
+    """The parts of a model's language model.
+
+    The stack is the smallest module that holds the token embedding and as many layers as the
+    configuration says; its final norm is the last of its parts with one weight for each number of a
+    hidden state, or with none that gives the same of a multiple; a layer's attention is the part
+    that takes a mask of edges.
+
+    **Raises:** `VLMError` that says what is missing.
+
+    !!! example
+
+        >>> len(decoder_of(vlm.model).attentions)
+        2
+    """
+    text: Any = model.config.get_text_config()
+    embed, unembed = model.get_input_embeddings(), model.get_output_embeddings()
+    if getattr(model.config, "is_encoder_decoder", False):
+        raise _refusal(model, "it has an encoder and a decoder of text, and no single sequence")
+    if unembed is None or embed is None:
+        raise _refusal(model, "it has no embedding of tokens, or no unembedding")
+    stack = _stack(model, embed, text.num_hidden_layers)
+    if stack is None:
+        raise _refusal(
+            model,
+            f"no part of it holds its token embedding and {text.num_hidden_layers} layers",
+        )
+    layers = _layers(stack, text.num_hidden_layers)
+    crossing = [
+        at
+        for at, layer in enumerate(layers)
+        if any(CROSSING & _parameters(part) for part in _parts(layer))
+    ]
+    if crossing:
+        raise _refusal(
+            model,
+            f"its layers (the first is layer {crossing[0]}) read the image through "
+            "cross-attention, so that its sequence has no visual tokens",
+        )
+    return Decoder(
+        stack=stack,
+        embed=embed,
+        unembed=unembed,
+        layers=layers,
+        attentions=[_attention(layer) for layer in layers],
+        norm=_norm(model, stack, text.hidden_size),
+        last_mlp=getattr(layers[-1], "mlp", None),
+        windows=_windows(text, len(layers)),
+        heads=text.num_attention_heads,
+        d_model=text.hidden_size,
+    )
+
+
+def _refusal(model: PreTrainedModel, reason: str) -> VLMError:
+    name = f"{type(model).__name__} (model type {model.config.model_type!r})"
+    return VLMError(
+        f"{name} cannot be intervened on: {reason}. Use a model whose one language model reads "
+        "visual tokens in its sequence."
+    )
+
+
+def _stack(model: PreTrainedModel, embed: nn.Module, count: int) -> nn.Module | None:
+    """The smallest module that has the token embedding and the layers."""
+    holding = [
+        module
+        for module in model.modules()
+        if _layers(module, count) and any(each is embed for each in module.modules())
+    ]
+    return holding[-1] if holding else None
+
+
+def _layers(module: nn.Module, count: int) -> list[nn.Module]:
+    """A module's own list of so many parts that attend."""
+    for child in module.children():
+        if isinstance(child, nn.ModuleList) and len(child) == count and _attends(child):
+            return list(child)
+    return []
+
+
+def _attends(layers: nn.ModuleList) -> bool:
+    return any(_attention(layer) is not None for layer in layers)
+
+
+def _attention(layer: nn.Module) -> nn.Module | None:
+    """The part of a layer in which positions attend to earlier ones, by a mask of edges; None of a
+    layer without such a part, as a convolution or a recurrence is."""
+    return next((part for part in _parts(layer) if _takes_edges(part)), None)
+
+
+def _takes_edges(module: nn.Module) -> bool:
+    return hasattr(module, "is_causal") and "attention_mask" in _parameters(module)
+
+
+def _parts(layer: nn.Module) -> Iterator[nn.Module]:
+    """What a layer is made of, from the outside in."""
+    yield from (each for each in layer.modules() if each is not layer)
+
+
+def _parameters(module: nn.Module) -> set[str]:
+    return {*inspect.signature(type(module).forward).parameters}
+
+
+def _norm(model: PreTrainedModel, stack: nn.Module, width: int) -> nn.Module:
+    norms = [child for child in stack.children() if _is_norm(child, width)]
+    if not norms:
+        raise _refusal(model, "its language model has no norm after its last layer")
+    return norms[-1]
+
+
+def _is_norm(module: nn.Module, width: int) -> bool:
+    weights = [tuple(each.shape) for each in module.parameters()]
+    return all(each == (width,) for each in weights) if weights else _norms(module, width)
+
+
+@torch.no_grad()
+def _norms(module: nn.Module, width: int) -> bool:
+    """Whether a module without weights makes the same of rows and of their multiples, and not of
+    others."""
+    rows = torch.linspace(-1, 1, 2 * width).square().reshape(1, 2, width)
+    try:
+        once, twice = module(rows), module(2 * rows)
+    except Exception:  # it takes something else than hidden states
+        return False
+    return (
+        isinstance(once, Tensor)
+        and once.shape == rows.shape
+        and torch.allclose(once, twice, atol=1e-3)
+        and not torch.allclose(once[0, 0], once[0, 1], atol=1e-3)
+    )
+
+
+def _windows(text: Any, layers: int) -> list[int | None]:
+    """For each layer how many positions, itself included, a position attends to; None for all."""
+    window = getattr(text, "sliding_window", None)
+    kinds = getattr(text, "layer_types", None)
+    if not kinds:
+        return [window] * layers
+    return [window if kind == "sliding_attention" else None for kind in kinds]
