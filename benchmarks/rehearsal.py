@@ -16,7 +16,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
@@ -35,6 +35,7 @@ from vlmlib import VLM, Description, engine, mean_embedding
 from vlmlib import model as handle
 from vlmlib.decoding import Decoding
 from vlmlib.sharing import Sharing
+from vlmlib.sparse import Sparse
 from vlmlib.study import Example, Row
 from vlmlib.study.run import run
 
@@ -187,9 +188,12 @@ def count(step: Step, *vlms: VLM, timed: bool = False) -> Counted:
     return Counted(step, passes, kept, measured)
 
 
-def _every_length_known() -> AbstractContextManager[Any]:
+@contextmanager
+def _every_length_known() -> Iterator[None]:
     asked = ("on", "prefix_alone", "in_texts", "in_batch")
-    return mock.patch.multiple(Sharing, **dict.fromkeys(asked, lambda *_: True))
+    all_shared = mock.patch.multiple(Sharing, **dict.fromkeys(asked, lambda *_: True))
+    with all_shared, mock.patch.object(Sparse, "on", return_value={}):
+        yield
 
 
 def _measured(run: Callable[[], Any]) -> Measured:

@@ -77,7 +77,10 @@ def vlm_like(model: str, whole: bool = False, device: str = "cpu", layers: int =
         )
     # nothing ends a text but its length, which is assumed
     made.generation_config.eos_token_id = None
-    return VLM(made, processor, PROMPTS[model])
+    vlm = VLM(made, processor, PROMPTS[model])
+    # what is asked of a model once, of its pictures and of its texts, is no image's
+    vlm.describe(vlm.read(Image.new("RGB", PICTURE), ""), [[]], max_new_tokens=1)
+    return vlm
 
 
 def _processor(model: str) -> Any:
