@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from claimlib.cases import Case
     from claimlib.claims import Claim, Paper, Subject, Trial, load_claims
     from claimlib.controls import (
         beside_another,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     )
     from claimlib.curves import above_another, increases, near, peaks, within, within_factor
     from claimlib.errors import ClaimError, ClaimRefuted, ClaimUndecided, ClaimWarning
+    from claimlib.figures import Figure
     from claimlib.kinds import KINDS, Kind
     from claimlib.paired import greater, minor, no_more
     from claimlib.samples import Clustered, Mean, Totals, pooled
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     )
 
 _MODULES = {
+    "cases": ("Case",),
     "claims": ("Claim", "Paper", "Subject", "Trial", "load_claims"),
     "controls": (
         "beside_another",
@@ -45,6 +48,7 @@ _MODULES = {
     ),
     "curves": ("above_another", "increases", "near", "peaks", "within", "within_factor"),
     "errors": ("ClaimError", "ClaimRefuted", "ClaimUndecided", "ClaimWarning"),
+    "figures": ("Figure",),
     "kinds": ("KINDS", "Kind"),
     "paired": ("greater", "minor", "no_more"),
     "samples": ("Clustered", "Mean", "Totals", "pooled"),
@@ -62,12 +66,14 @@ _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "KINDS",
+    "Case",
     "Claim",
     "ClaimError",
     "ClaimRefuted",
     "ClaimUndecided",
     "ClaimWarning",
     "Clustered",
+    "Figure",
     "Kind",
     "Mean",
     "Outcome",

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from claimlib.cases import Case
 from claimlib.errors import ClaimError, ClaimRefuted, ClaimUndecided
+from claimlib.figures import Figure
 from claimlib.kinds import KINDS, LEVEL, Bound, Kind
 from claimlib.verdicts import Outcome, Verdict, left_out
 
@@ -100,7 +102,9 @@ class Subject:
 class Trial:
     """A claim on a subject: the place where a test hands in its verdict.
 
-    `pages`: result pages that go into the report beside the verdicts, as Markdown by name.
+    `pages`: result pages that go into the report beside the verdicts, as Markdown by name;
+    `figures`: pictures with their numbers, by name; `files`: texts that go there as they are, by
+    their paths in the folder; `cases`: images behind the verdict, for whoever doubts it.
 
     `origins`: by subject where its results come from, which reports tell: a list of
     `{"table": name of a measurement, "images": how many, "facts": {...}, "aside": {...}}` of plain
@@ -111,6 +115,9 @@ class Trial:
     subject: Subject
     verdicts: list[Verdict] = field(default_factory=list)
     pages: dict[str, str] = field(default_factory=dict)
+    figures: dict[str, Figure] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    cases: list[Case] = field(default_factory=list)
     origins: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     @property

@@ -28,7 +28,7 @@ POSITION = pytest.StashKey[int]()
 FOUND = pytest.StashKey["Found"]()
 # Of a test, for the report of its end, which travels between processes.
 ROWS = pytest.StashKey[list[dict[str, Any]]]()
-PAGES = pytest.StashKey[dict[str, str]]()
+SHOWN = pytest.StashKey[dict[str, Any]]()
 NO_CLAIM = "asks for trial but tests no claim: mark it with @pytest.mark.claim(id)"
 NO_TRIAL = "tests a claim but does not ask for the fixture trial, to which it hands its verdict"
 NO_VERDICT = "The test of a claim handed in no verdict: end it with trial.check(verdict)."
@@ -49,19 +49,19 @@ class Hooks:
 
 
 class Found:
-    """Verdicts and pages of a run, gathered where they are reported (with pytest-xdist: from all
-    workers)."""
+    """Verdicts of a run and what is shown beside them, gathered where they are reported (with
+    pytest-xdist: from all workers)."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
-        self.pages: dict[str, str] = {}
+        self.shown: list[dict[str, Any]] = []
         self.told: list[str] = []  # lines of the terminal's summary
         self.error = ""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "teardown":
             self.rows += getattr(report, "claim_rows", [])
-            self.pages |= getattr(report, "claim_pages", {})
+            self.shown += filter(None, [getattr(report, "claim_shown", None)])
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -148,12 +148,13 @@ def claim_subject(request: pytest.FixtureRequest) -> "Subject":
 def trial(request: pytest.FixtureRequest, claim_subject: "Subject") -> "Iterator[Trial]":
     """The claim of this test on its subject, to hand the verdict to."""
     from claimlib.claims import Trial
+    from claimlib.report import shown
 
     node = request.node
     trial = Trial(claim_of(node), claim_subject)
     yield trial
     _hand_over(node, trial)
-    node.stash[PAGES] = trial.pages
+    node.stash[SHOWN] = shown(trial)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -189,7 +190,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
     report = yield
     if report.when == "teardown":
         report.claim_rows = item.stash.get(ROWS, [])
-        report.claim_pages = item.stash.get(PAGES, {})
+        report.claim_shown = item.stash.get(SHOWN, None)
     error = call.excinfo.value if call.excinfo else None
     if error is None or not _is_claim(item):
         return report
@@ -222,7 +223,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int | pytest.ExitC
         if folder and exitstatus == pytest.ExitCode.INTERRUPTED:
             found.told.append(f"\nreport: none, the run was interrupted; {folder} is as it was")
         elif folder:
-            write(folder, found.rows, found.pages)
+            write(folder, found.rows, found.shown)
             found.told.append(f"\nreport: {folder}")
     except ClaimError as error:
         found.error = str(error)

@@ -1,5 +1,6 @@
 """What a run says at its end: verdicts by section in the terminal, and as pages of Markdown."""
 
+import base64
 import os
 import re
 import tempfile
@@ -55,6 +56,18 @@ def row(trial: Trial, verdict: Verdict, position: int, known: Mapping[str, str])
     }
 
 
+def shown(trial: Trial) -> dict[str, Any]:
+    """What a report shows beside the verdicts of a trial, as plain data."""
+    return {
+        "claim": trial.claim.id,
+        "label": trial.label,
+        "pages": trial.pages,
+        "figures": {name: figure.plain for name, figure in trial.figures.items()},
+        "files": trial.files,
+        "cases": [case.plain for case in trial.cases],
+    }
+
+
 def lines(rows: Iterable[Row], full: bool = True) -> Iterator[str]:
     """The findings, grouped by paper, section and claim: whole sentences, or a short line each."""
     papers = by_paper(rows)
@@ -80,12 +93,15 @@ def verdict_page(rows: Iterable[Row]) -> str:
     return "\n".join(f"## {text(each)}\n\n{page}" for each, page in zip(titles, pages, strict=True))
 
 
-def write(folder: Path, rows: Sequence[Row], pages: Mapping[str, str]) -> None:
-    """Write verdicts.md, findings.md, verdicts.json and the result pages of tests: each appears
-    whole, or what stood there stays.
+def write(folder: Path, rows: Sequence[Row], shown: Sequence[Row] = ()) -> None:
+    """Write verdicts.md, findings.md, verdicts.json and what tests show: result pages, figures with
+    their numbers, and files. Each appears whole, or what stood there stays.
+
+    **Arguments:** rows and what is shown, as `row` and `shown` make them.
 
     **Raises:** `ClaimError` where a file cannot be written, and for a page of these names.
     """
+    pages = _all_of(shown, "pages")
     findings = "\n".join(f"    {line}" for line in lines(rows))
     how = origins_section(origins(rows))
     texts = {
@@ -98,7 +114,11 @@ def write(folder: Path, rows: Sequence[Row], pages: Mapping[str, str]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _put(
-            folder, _by_file(texts | dict(pages)) | {"verdicts.json": as_json(rows, origins(rows))}
+            folder,
+            _by_file(texts | pages)
+            | {"verdicts.json": as_json(rows, origins(rows))}
+            | _figure_files(_all_of(shown, "figures"))
+            | _all_of(shown, "files"),
         )
     except OSError as error:
         raise ClaimError(
@@ -106,6 +126,21 @@ def write(folder: Path, rows: Sequence[Row], pages: Mapping[str, str]) -> None:
             "it was. Make room, or choose a folder in which you may write, and run the same "
             "command again."
         ) from error
+
+
+def _all_of(shown: Sequence[Row], what: str) -> dict[str, Any]:
+    """What all tests show of one kind, by name."""
+    return {name: each for one in shown for name, each in one[what].items()}
+
+
+def _figure_files(figures: Mapping[str, Row]) -> dict[str, str | bytes]:
+    """Each figure as a picture of lines and one of pixels, and its numbers."""
+    found: dict[str, str | bytes] = {}
+    for name, each in figures.items():
+        stem = f"figures/{file_name(name)}"
+        found |= {f"{stem}.svg": each["svg"], f"{stem}.csv": each["csv"]}
+        found[f"{stem}.png"] = base64.b64decode(each["png"])
+    return found
 
 
 def origins(rows: Iterable[Row]) -> dict[str, list[Row]]:
@@ -185,17 +220,26 @@ def _by_file(pages: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _put(folder: Path, texts: Mapping[str, str]) -> None:
-    """Files, each written whole before any takes the place of an older one."""
+def _put(folder: Path, contents: Mapping[str, str | bytes]) -> None:
+    """Files by their paths within a folder, each written whole before any takes the place of an
+    older one.
+
+    **Raises:** `ClaimError` for a path that leads out of the folder.
+    """
+    for name in contents:
+        if not (folder / name).resolve().is_relative_to(folder.resolve()):
+            raise ClaimError(f"The report's file {name!r} would lie outside of it. Rename it.")
     with tempfile.TemporaryDirectory(
         prefix=".report-", dir=folder, ignore_cleanup_errors=True
     ) as beside:
-        for name, content in texts.items():
-            with open(Path(beside) / name, "w", encoding="utf-8", newline="\n") as file:
-                file.write(content)
+        for name, content in contents.items():
+            (Path(beside) / name).parent.mkdir(parents=True, exist_ok=True)
+            with open(Path(beside) / name, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
                 file.flush()
                 os.fsync(file.fileno())  # a full disk may show no earlier
-        for name in texts:
+        for name in contents:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(Path(beside) / name, folder / name)
 
 

@@ -40,6 +40,11 @@ def row(file: Path, claim: str, label: str, outcome: str = "supported", **more) 
     return plain | {"claim": claim, "label": label, "outcome": outcome} | more
 
 
+def showing(**pages: str) -> list[dict]:
+    """What a test hands to a report that shows these pages alone."""
+    return [{"pages": pages, "figures": {}, "files": {}, "cases": []}]
+
+
 @pytest.fixture
 def on_coins(tmp_path: Path) -> partial:
     """Makes verdicts on the claims of a paper on coins."""
@@ -153,7 +158,7 @@ def test_where_subjects_ask_for_other_bounds_each_cell_says_its_own(on_coins):
 @pytest.mark.parametrize("name", ["verdicts", "findings"])
 def test_a_page_does_not_take_the_place_of_the_reports_own(on_coins, tmp_path, name):
     with pytest.raises(ClaimError, match=f"named '{name}', as the report's own"):
-        write(tmp_path / "report", [on_coins("bent", "mine")], {name: "mine"})
+        write(tmp_path / "report", [on_coins("bent", "mine")], showing(**{name: "mine"}))
     assert not (tmp_path / "report").exists()
 
 
@@ -282,7 +287,7 @@ def test_a_report_says_how_each_subject_was_measured(on_coins, tmp_path):
         ),
         on_coins("spun", "b", origins={"b": [known("polling", 7, "c2", card="H100")]}, position=1),
     ]
-    write(tmp_path, rows, {})
+    write(tmp_path, rows)
     for name in ("verdicts.md", "findings.md"):
         page = (tmp_path / name).read_text()
         _, section = page.split("\n## How it was measured\n")
@@ -320,7 +325,7 @@ def test_what_was_measured_in_several_ways_is_said(on_coins):
 @pytest.fixture
 def written(on_coins, tmp_path: Path) -> Path:
     """A report that stands there, with a page."""
-    write(tmp_path / "report", [on_coins("bent", "mine")], {"mine.lens": "old"})
+    write(tmp_path / "report", [on_coins("bent", "mine")], showing(**{"mine.lens": "old"}))
     return tmp_path / "report"
 
 
@@ -329,7 +334,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def test_a_report_takes_the_place_of_the_last_one(written, on_coins):
-    write(written, [on_coins("bent", "mine", "refuted")], {"mine.lens": "new"})
+    write(written, [on_coins("bent", "mine", "refuted")], showing(**{"mine.lens": "new"}))
     assert contents(written).keys() == {
         "verdicts.md",
         "verdicts.json",
@@ -366,24 +371,44 @@ def test_a_report_that_cannot_be_written_leaves_the_last_one_whole(
     with pytest.raises(
         ClaimError, match=rf"could not be written to '{written}': .*{error.strerror}"
     ):
-        write(written, [on_coins("bent", "mine", "refuted")], {"mine.lens": "new"})
+        write(written, [on_coins("bent", "mine", "refuted")], showing(**{"mine.lens": "new"}))
     assert contents(written) == before
 
 
 def test_a_name_that_no_file_can_have_is_written_all_the_same(on_coins, tmp_path):
     pages = {"../up.lens": "1", "a\0b": "2", "x" * 300: "3", "CON": "4", "a/b": "5", "a-b": "6"}
-    write(tmp_path / "report", [on_coins("bent", "\udcff")], pages)
+    write(tmp_path / "report", [on_coins("bent", "\udcff")], showing(**pages))
     found = contents(tmp_path / "report")
     assert set(pages.values()) < set(found.values())
     assert len(found) == 9
     assert [file.name for file in tmp_path.iterdir() if file.suffix == ".md"] == []
 
 
+def test_figures_and_files_stand_in_folders_of_their_own(on_coins, tmp_path):
+    drawn = {"title": "Heads", "tells": "", "svg": "<svg/>", "png": "AAEC", "csv": "heads\n7\n"}
+    [shown] = showing()
+    shown |= {"figures": {"mine/heads": drawn}, "files": {"lens/7.html": "<p>7</p>"}}
+    write(tmp_path, [on_coins("bent", "mine")], [shown])
+    found = {file.name: file.read_bytes() for file in (tmp_path / "figures").iterdir()}
+    expected = {"svg": b"<svg/>", "png": bytes(range(3)), "csv": b"heads\n7\n"}
+    assert found == {f"mine-heads.{suffix}": each for suffix, each in expected.items()}
+    assert (tmp_path / "lens" / "7.html").read_text() == "<p>7</p>"
+
+
+@pytest.mark.parametrize("path", ["../out.html", "/tmp/out.html", "lens/../../out.html"])
+def test_a_file_outside_of_the_report_is_refused(path, on_coins, tmp_path):
+    [shown] = showing()
+    shown["files"] = {path: "1"}
+    with pytest.raises(ClaimError, match=r"would lie outside of it"):
+        write(tmp_path / "report", [on_coins("bent", "mine")], [shown])
+    assert contents(tmp_path / "report") == {}
+
+
 def test_a_report_that_cannot_be_written_is_told_with_its_folder(on_coins, tmp_path: Path):
     blocked = tmp_path / "blocked"
     blocked.write_text("no folder")
     with pytest.raises(ClaimError, match=r"could not be written to '.*blocked'"):
-        write(blocked, [on_coins("bent", "mine")], {})
+        write(blocked, [on_coins("bent", "mine")])
 
 
 def test_a_line_end_in_a_cell_begins_no_other_row():
