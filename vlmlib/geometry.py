@@ -11,6 +11,7 @@ from PIL import Image
 from vlmlib.errors import LackingError
 
 Grid = tuple[int, int]  # rows, columns of the visual tokens of one view
+WHOLE = 0.98  # from which on a processed pixel shows the image alone, and no padding
 
 
 def covered_patches(
@@ -65,6 +66,32 @@ def centres(
     return _centres(made, grids, _order(image_processor, size, grids))
 
 
+def rectangles(
+    image_processor: Callable[..., Any], size: tuple[int, int], grids: Sequence[Grid]
+) -> list[Float[np.ndarray, "_ _ side"]]:
+    """Which part of the image the patches of each view show: from the middle of the first of their
+    pixels to that of the last, as left, top, right and bottom, from 0 to 1; NaN for what shows only
+    padding.
+
+    **Arguments:** the processor; (height, width) of the image; the grids of its views.
+
+    **Raises:** `LackingError` if the processor makes no such views of the image.
+
+    !!! example
+
+        >>> [found] = rectangles(vlm.processor.image_processor, (64, 64), [(4, 4)])
+        >>> (100 * found[0, 1]).astype(int).tolist()
+        [25, 0, 49, 24]
+    """
+    made = _made_of_places(image_processor, size)
+    order = _order(image_processor, size, grids)
+    shown, down, across = (_by_token(each, grids, order) for each in made)
+    return [
+        np.stack([each for end in ("min", "max") for each in _ends(x, y, part, end)], axis=-1)
+        for part, y, x in zip(shown, down, across, strict=True)
+    ]
+
+
 def _processed(
     image_processor: Callable[..., Any], bright: np.ndarray
 ) -> Float[np.ndarray, "*layout"]:
@@ -98,6 +125,18 @@ def _centres(
             np.where(part[..., None] > 0, np.stack([y, x], -1) / part[..., None], np.nan)
             for part, y, x in zip(shown, *places, strict=True)
         ]
+
+
+def _ends(
+    across: Float[np.ndarray, "row col value"],
+    down: Float[np.ndarray, "row col value"],
+    shown: Float[np.ndarray, "row col value"],
+    end: str,
+) -> list[Float[np.ndarray, "row col"]]:
+    """The first ("min") or last ("max") place that the pixels of each token show."""
+    # half a pixel of padding mixed in would move a place
+    seen = [np.ma.masked_where(shown < WHOLE, place) for place in (across, down)]
+    return [getattr(place, end)(-1).clip(0, 1).filled(np.nan) for place in seen]
 
 
 def _order(

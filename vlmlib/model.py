@@ -21,7 +21,7 @@ from vlmlib.decoding import Decoding, Until, check_greedy, describe
 from vlmlib.devices import placed_on
 from vlmlib.errors import ImageError, LackingError, VLMError
 from vlmlib.finite import WIDER, check_finite, check_said
-from vlmlib.geometry import Grid
+from vlmlib.geometry import Grid, rectangles
 from vlmlib.head import Head
 from vlmlib.inputs import inputs_of, pictures_of, places_itself
 from vlmlib.interventions import Arm, Tokens, by_kind, positions
@@ -85,6 +85,7 @@ class VLM:
         self.seen_past, self.injects = "", list[int]()
         self._layouts: dict[tuple[Grid, ...], str] | None = None  # until they can be tried
         self.has_still, self._movings = False, dict[tuple[int, int], Tensor]()
+        self._rectangles: dict[tuple[tuple[int, int], tuple[Grid, ...]], np.ndarray] = {}
         with trying(model, "reading a small picture"):
             stimulus = self._first()
         with trying(model, "running it"):
@@ -467,6 +468,24 @@ class VLM:
             'book'
         """
         return first_token(self.processor.tokenizer, stimulus.prompt, answer)
+
+    def rectangles(self, stimulus: Stimulus) -> Float[np.ndarray, "token side"]:
+        """Which part of the image each visual token shows, as left, top, right and bottom in shares
+        of the image's sides; NaN for one that shows only padding. Read off the image processor,
+        once for each size of images.
+
+        **Raises:** `LackingError` where it is not known where this model's visual tokens are.
+
+        !!! example
+
+            >>> vlm.rectangles(stimulus).shape
+            (16, 4)
+        """
+        key = stimulus.image_size, tuple(stimulus.grids)
+        if stimulus.views and key not in self._rectangles:
+            found = rectangles(stimulus.image_processor, stimulus.image_size, stimulus.grids)
+            self._rectangles[key] = np.concatenate([each.reshape(-1, 4) for each in found])
+        return self._rectangles[key]
 
     def _moving(self, size: tuple[int, int]) -> Bool[Tensor, " placeholder"]:
         """Which placeholders of a picture of this size show anything: no picture moves the others,

@@ -17,6 +17,7 @@ from claimlib.plugin import claim_of
 from claimlib.plugin import subject_of as subject_of_item
 from claimlib.report import origins_section
 from claims.neo2025 import architectures, sample
+from claims.neo2025.cases import cases_of
 from claims.neo2025.forecast import Forecast
 from claims.neo2025.pages import images_told, origins_of, origins_together, pages_of
 from claims.neo2025.protocol import TEXT
@@ -24,6 +25,7 @@ from claims.neo2025.published import Published
 from claims.neo2025.sensitivity import PROTOCOLS
 from claims.neo2025.speed import Speed
 from claims.neo2025.study import ASKED, Measured, Recorded, Study
+from claims.neo2025.tables import looked_at
 from fixtures.cluster import Cluster
 from fixtures.models import MODELS, SHIPPED, SHIPPED_DATA, STAND_IN, Models, Run, label_of
 from fixtures.plugin import RECORDING, data_of, handle_of, store_folder, tell, uncaptured
@@ -460,8 +462,11 @@ def trial(
 ) -> Iterator[Trial]:
     """The claim of this test; a page of each measurement that was made goes into the report."""
     made = request.node.funcargs  # which an interrupted test no longer has
-    yield trial
+    with looked_at() as cells:
+        yield trial
     if "subject" in made:
+        if request.config.option.claims_report:
+            trial.cases = cases_of(made["subject"], cells)
         trial.origins |= origins_of(made["subject"])
         how = origins_section(trial.origins)
         trial.pages |= {name: page + how for name, page in pages_of(made["subject"]).items()}

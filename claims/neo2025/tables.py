@@ -1,7 +1,9 @@
 """Tables 1 and 2 as claims ask for them: measured ones, whose images share categories. The printed
 ones, of counts alone, are in published.py."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +15,21 @@ from claims.neo2025.arms import draw_of
 from claims.neo2025.published import PrintedTable
 from vlmlib.study import Table
 
+# The cells that are looked at: a table, a task and an arm.
+Cells = list[tuple["MeasuredTable", str, str]]
+LOOKED_AT: ContextVar[Cells | None] = ContextVar("LOOKED_AT", default=None)
 Read = Callable[[str, Sequence[str]], Float[np.ndarray, "image arm"]]
+
+
+@contextmanager
+def looked_at() -> Iterator[Cells]:
+    """While the context lasts, every cell of which it is asked what an arm takes away is noted."""
+    cells: Cells = []
+    token = LOOKED_AT.set(cells)
+    try:
+        yield cells
+    finally:
+        LOOKED_AT.reset(token)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +70,7 @@ class MeasuredTable:
 
     def curves(self, task: str, arms: Sequence[str]) -> Clustered:
         """Lost (1.0) or not under several arms, a point each."""
-        return self._seen(task, arms, self._means(self.rows.curves, task, arms))
+        return self._seen(task, arms, self._note(task, arms)._means(self.rows.curves, task, arms))
 
     def doubts(self, task: str, arms: Sequence[str]) -> list[Clustered]:
         """One minus the right token's probability under each of several arms."""
@@ -91,10 +107,16 @@ class MeasuredTable:
         return [arm, *(each for each in self.rows.arms if draw_of(each) == arm != each)]
 
     def _lost(self, task: str, arms: Sequence[str]) -> list[Clustered]:
-        means = self._means(self.rows.curves, task, arms)
+        means = self._note(task, arms)._means(self.rows.curves, task, arms)
         drawn_once = all(len(self._draws(arm)) == 1 for arm in arms)
         values = means.astype(bool) if drawn_once else means
         return [self._seen(task, arms, each) for each in values.T]
+
+    def _note(self, task: str, arms: Sequence[str]) -> "MeasuredTable":
+        cells = LOOKED_AT.get()
+        if cells is not None:
+            cells += [(self, task, arm) for arm in arms]
+        return self
 
     def _means(self, read: Read, task: str, arms: Sequence[str]) -> Float[np.ndarray, "image arm"]:
         """A column of the rows for each arm: the mean over its draws."""

@@ -318,3 +318,31 @@ def test_a_pixel_counts_from_half_coverage_on(vlm, rows_of_five, covered):
     # stripes thinner than a processed pixel: every one is covered to that share
     mask[np.arange(240) % 5 < rows_of_five] = True
     assert (cells_of(vlm, picture(5, (240, 240)), mask) == covered).all()
+
+
+@every_layout
+@pytest.mark.parametrize("size", [(40, 20), (20, 40), (64, 64), (90, 70)])
+def test_a_rectangle_that_is_painted_falls_on_its_token(vlm, size):
+    """From a token to its part of the image and back."""
+    width, height = size
+    stimulus = vlm.read(picture(1, size), "Hi?")
+    found = vlm.rectangles(stimulus)
+    placed = ~np.isnan(found).any(1)
+    assert placed.any()
+    [middles] = centres(vlm.processor.image_processor, (height, width), stimulus.grids)
+    for token in np.flatnonzero(placed):
+        left, top, right, bottom = found[token] * [width, height, width, height]
+        mask = box(height, width, int(top), int(left), round(bottom + 0.5), round(right + 0.5))
+        assert stimulus.visual[token] in stimulus.tokens_of(mask)
+        down, across = middles.reshape(-1, 2)[token] * [height, width]
+        assert left - 1 <= across <= right + 1
+        assert top - 1 <= down <= bottom + 1
+
+
+def test_what_shows_padding_alone_has_no_rectangle():
+    stimulus = PADS.read(picture(1, (40, 10)), "Hi?")
+    rows = PADS.rectangles(stimulus).reshape(*stimulus.grid, 4)
+    assert np.isnan(rows[[0, -1]]).all()
+    assert not np.isnan(rows[1:3]).any()
+    whole = rows[1:3].reshape(-1, 4)
+    assert (whole.min(0)[0], whole.max(0)[2]) == pytest.approx((0, 1), abs=0.05)

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from vlmlib.errors import VLMError
@@ -21,6 +23,10 @@ from vlmlib.study.task import Task
 
 # In the clean row's detail: of how many arms' answers, and of how many in all (see `near_ties`).
 NEAR_TIES = "near ties"
+
+# And how the model was asked, and where the object's tokens are (see `VLM.rectangles`).
+PROMPT, OBJECT = "prompt", "object"
+DIGITS = 4
 
 Keep = Callable[[Row], bool | None]
 
@@ -68,11 +74,14 @@ def run(
     if stimulus is None:
         return []
     [clean] = task.ask(vlm, example, stimulus, [[]])
-    detail = {"visual": len(stimulus.visual), "category": example.category}
+    told = {"category": example.category, PROMPT: stimulus.prompt}
+    detail: dict[str, Any] = {"visual": len(stimulus.visual), **told}
     rows = [Row("clean", clean.right, clean.probability, 0, clean.text, detail)]
     if not keep(rows[0]):
         return rows
     tokens = stimulus.tokens_of(example.mask) if example.targets else stimulus.visual[:0]
+    if len(tokens):
+        rows[0].detail[OBJECT] = _places(vlm, stimulus, tokens)
     designed = design(Scene(vlm, stimulus, example, tokens, mean, (seed, example.number)))
     if "clean" in designed:
         raise VLMError(
@@ -90,6 +99,13 @@ def run(
         found = {}
     found |= {name: Row.lacking(name, why) for name, why in lacking.items()}
     return rows + [found.get(name, Row(name, tokens=0, moved=False)) for name in designed]
+
+
+def _places(vlm: VLM, stimulus: Stimulus, tokens: Int[Tensor, " token"]) -> list[list[float]]:
+    """What part of the image some visual tokens show, for whoever looks at a row later."""
+    chosen = torch.isin(stimulus.visual, tokens).cpu().numpy()
+    found = vlm.rectangles(stimulus)[chosen]
+    return found[~np.isnan(found).any(1)].round(DIGITS).tolist()
 
 
 def _checked(vlm: VLM, stimulus: Stimulus, arm: Arm | Making) -> Arm:

@@ -30,7 +30,8 @@ class Table:
     `counts` says, for each task, how many examples were asked and how many of them count;
     `near_ties` how many answers of those rounding may decide, and of how many (see `near_ties`);
     `failed` why the model could not be asked about an example; `lacking`, by task and arm, on how
-    many of the examples that count an arm could not be made, and why on the first.
+    many of the examples that count an arm could not be made, and why on the first; `details`, by
+    task and example, what the clean row tells besides, such as the prompt.
     """
 
     rows: pd.DataFrame
@@ -38,6 +39,7 @@ class Table:
     near_ties: dict[str, tuple[int, int]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     lacking: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
+    details: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, task: str, found: Sequence[Finished], keep: Keep = is_right) -> "Table":
@@ -66,7 +68,8 @@ class Table:
         near, of = np.array(ties, int).reshape(-1, 2).sum(0).tolist()
         counts = {"asked": len(asked), "counted": len(counted)}
         failed = {each.example: each.failed for each in found if each.failed}
-        return cls(rows, {task: counts}, {task: (near, of)}, failed, _lacking(task, counted))
+        lacking, details = _lacking(task, counted), _details(task, counted)
+        return cls(rows, {task: counts}, {task: (near, of)}, failed, lacking, details)
 
     @classmethod
     def joined(cls, tables: Sequence["Table"]) -> "Table":
@@ -77,7 +80,8 @@ class Table:
         rows = pd.concat(filled, ignore_index=True) if filled else tables[0].rows
         failed = {each: why for table in tables for each, why in table.failed.items()}
         lacking = {arm: each for table in tables for arm, each in table.lacking.items()}
-        return cls(rows, counts, ties, failed, lacking)
+        details = {each: told for table in tables for each, told in table.details.items()}
+        return cls(rows, counts, ties, failed, lacking, details)
 
     @cached_property
     def arms(self) -> list[str]:
@@ -220,6 +224,10 @@ def _lacking(task: str, counted: Sequence[Finished]) -> dict[tuple[str, str], tu
         count, why = found.get((task, row.arm), (0, row.lacks))
         found[task, row.arm] = count + 1, why
     return found
+
+
+def _details(task: str, counted: Sequence[Finished]) -> dict[tuple[str, str], Any]:
+    return {(task, each.example): each.rows[0].detail for each in counted}
 
 
 def _is_empty(rows: pd.DataFrame) -> Bool[np.ndarray, " row"]:

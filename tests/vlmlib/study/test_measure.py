@@ -58,6 +58,7 @@ from vlmlib.study import (
     vqa,
 )
 from vlmlib.study.measure import check_ids, name_of
+from vlmlib.study.run import run
 
 SIZE = (16, 22)  # height and width of a picture
 ZERO = torch.zeros(16)
@@ -333,6 +334,22 @@ def test_a_target_that_is_not_shown_has_no_tokens(vlm, store):
     )
     tokens = dict(zip(table.rows["arm"], table.rows["tokens"], strict=True))
     assert (tokens["object"], tokens["random 3"]) == (0, 3)
+
+
+@pytest.mark.parametrize("make", FAMILIES.values(), ids=FAMILIES)
+def test_the_clean_row_tells_which_part_of_the_image_the_object_is(make):
+    """Of a dog at the left above, and of an image without one."""
+    vlm, arms = make(), {"clean", "object", "everything", "random 3"}
+    rows = run(vlm, ZERO, example(1), polling, regions, every, seed=0)
+    assert {row.arm for row in rows} == arms
+    places = np.array(rows[0].detail["object"])
+    tokens = next(row.tokens for row in rows if row.arm == "object")
+    assert places.shape == (tokens, 4)
+    assert places.min() >= 0
+    assert (places[:, :2] <= np.array([8, 8]) / [SIZE[1], SIZE[0]]).all()
+    assert (places[:, 2:] > places[:, :2]).all()
+    none = run(vlm, ZERO, replace(example(1), category="cat"), polling, regions, every, seed=0)
+    assert "object" not in none[0].detail
 
 
 def test_a_design_of_ones_own_may_block_and_ablate(vlm, store):

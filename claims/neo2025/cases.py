@@ -1,0 +1,89 @@
+"""The images behind a number of tables 1 and 2: what was said on them before, and under an arm."""
+
+import base64
+from dataclasses import replace
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from claimlib import Case
+from claims.neo2025.study import Measured
+from claims.neo2025.tables import Cells, MeasuredTable
+from vlmlib import ImageError
+from vlmlib.study import Example
+from vlmlib.study.run import OBJECT, PROMPT
+
+OF_EACH = 3  # images of a cell that lose the answer, and as many that keep it
+CELLS, PICTURES = 12, 12  # of one claim on one model: cells, and thumbnails
+SIDE, QUALITY = 200, 70  # of a thumbnail: pixels, and of JPEG
+
+
+def cases_of(study: object, cells: Cells) -> list[Case]:
+    """Images behind the first of the cells that a claim has looked at: of each some that lose the
+    answer and some that keep it, with their pictures where these are at hand."""
+    arms = {(id(table), task, arm): table for table, task, arm in cells if arm != "clean"}
+    found = [
+        case
+        for (_, task, arm), table in [*arms.items()][:CELLS]
+        for case in _behind(table, task, arm)
+    ]
+    if not isinstance(study, Measured):
+        return found
+    examples = {each.id: each for each in study.examples}
+    return [_pictured(case, examples.get(case.image)) for case in found[:PICTURES]] + [
+        *found[PICTURES:]
+    ]
+
+
+def _behind(table: MeasuredTable, task: str, arm: str) -> list[Case]:
+    rows = table.rows.rows
+    rows = rows.loc[(rows["task"] == task) & rows["arm"].isin([arm, "clean"])]
+    by_arm = {str(name): each.set_index("example") for name, each in rows.groupby("arm")}
+    if arm not in by_arm:
+        return []
+    run = by_arm[arm].loc[by_arm[arm]["right"].notna()]
+    lost = ~run["right"].astype(bool)
+    found = []
+    for example in [*_spread(run.index[lost]), *_spread(run.index[~lost])]:
+        told = table.rows.details[task, example]
+        found.append(
+            Case(
+                image=str(run.at[example, "cluster"]),
+                setting=task,
+                arm=arm,
+                lost=bool(lost[example]),
+                question=told.get(PROMPT, ""),
+                before=_said(by_arm["clean"].at[example, "answer"]),
+                after=_said(run.at[example, "answer"]),
+                tokens=tuple(map(tuple, told.get(OBJECT, []))),
+            )
+        )
+    return found
+
+
+def _said(answer: Any) -> str:
+    return "" if pd.isna(answer) else str(answer)
+
+
+def _spread(examples: pd.Index) -> list[str]:
+    """Some of the images, evenly from the first to the last, so that nobody has picked them."""
+    count = min(OF_EACH, len(examples))
+    chosen = np.linspace(0, len(examples) - 1, count).round().astype(int)
+    return [str(examples[each]) for each in chosen]
+
+
+def _pictured(case: Case, example: Example | None) -> Case:
+    """A case with a thumbnail; as it is where the picture cannot be had."""
+    if example is None:
+        return case
+    try:
+        image = example.image
+    except ImageError:
+        return case
+    size, file = image.size, BytesIO()
+    image.thumbnail((SIDE, SIDE))
+    image.save(file, format="JPEG", quality=QUALITY)
+    data = base64.b64encode(file.getvalue()).decode()
+    return replace(case, picture=f"data:image/jpeg;base64,{data}", size=size)
