@@ -116,8 +116,9 @@ class Trial:
     verdicts: list[Verdict] = field(default_factory=list)
     pages: dict[str, str] = field(default_factory=dict)
     figures: dict[str, Figure] = field(default_factory=dict)
-    files: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str | bytes] = field(default_factory=dict)
     cases: list[Case] = field(default_factory=list)
+    chosen: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     origins: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     @property

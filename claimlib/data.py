@@ -66,7 +66,7 @@ def document(rows: Iterable[Row], measured: Mapping[str, Sequence[Row]]) -> dict
     !!! example
 
         >>> [*document([], {})]
-        ['format', 'papers', 'verdicts', 'not_run', 'measured']
+        ['format', 'papers', 'verdicts', 'not_run', 'chosen', 'measured']
     """
     found = sorted(rows, key=lambda row: row["position"])
     papers = {
@@ -82,6 +82,7 @@ def document(rows: Iterable[Row], measured: Mapping[str, Sequence[Row]]) -> dict
             for file, claims in papers.items()
             for each in _not_run(claims, [row for row in found if row["file"] == file])
         ],
+        "chosen": {label: told for each in found for label, told in each["chosen"].items()},
         "measured": {subject: [*known] for subject, known in measured.items()},
     }
 

@@ -29,6 +29,8 @@ FOUND = pytest.StashKey["Found"]()
 # Of a test, for the report of its end, which travels between processes.
 ROWS = pytest.StashKey[list[dict[str, Any]]]()
 SHOWN = pytest.StashKey[dict[str, Any]]()
+HANDED = pytest.StashKey[dict[tuple[str, str], Any]]()  # what this process has shown so far
+ONCE = ("pages", "figures", "files")
 NO_CLAIM = "asks for trial but tests no claim: mark it with @pytest.mark.claim(id)"
 NO_TRIAL = "tests a claim but does not ask for the fixture trial, to which it hands its verdict"
 NO_VERDICT = "The test of a claim handed in no verdict: end it with trial.check(verdict)."
@@ -92,7 +94,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "claim(id): tests the claim of this id in claims.toml")
     config.stash[LOADED], config.stash[TESTED], config.stash[FOUND] = {}, {}, Found()
-    config.stash[KNOWN] = {}
+    config.stash[KNOWN], config.stash[HANDED] = {}, {}
     config.pluginmanager.register(config.stash[FOUND], "claimlib-found")
     folder = config.option.claims_report
     try:
@@ -154,7 +156,7 @@ def trial(request: pytest.FixtureRequest, claim_subject: "Subject") -> "Iterator
     trial = Trial(claim_of(node), claim_subject)
     yield trial
     _hand_over(node, trial)
-    node.stash[SHOWN] = shown(trial)
+    node.stash[SHOWN] = _not_yet(shown(trial), node.config.stash[HANDED])
 
 
 @pytest.hookimpl(wrapper=True)
@@ -338,6 +340,16 @@ def _hand_over(item: pytest.Item, trial: "Trial") -> None:
     item.stash.setdefault(ROWS, []).extend(found)  # of a trial that never began, and this one
     told = [json.dumps(each["data"], allow_nan=False) for each in found]
     item.user_properties += [("claimlib.verdict", each) for each in told]
+
+
+def _not_yet(told: dict[str, Any], handed: dict[tuple[str, str], Any]) -> dict[str, Any]:
+    """What a trial shows, without what others have shown: tests of one subject share their
+    pages."""
+    for kind in ONCE:
+        new = {name: each for name, each in told[kind].items() if handed.get((kind, name)) != each}
+        handed |= {(kind, name): each for name, each in new.items()}
+        told[kind] = new
+    return told
 
 
 def _report_undecided(item: pytest.Item, report: Any, error: ClaimUndecided) -> None:

@@ -52,6 +52,7 @@ def row(trial: Trial, verdict: Verdict, position: int, known: Mapping[str, str])
         "fragile": verdict.fragile,
         "parts": [[name, str(part)] for name, part in verdict.parts],
         "origins": trial.origins,
+        "chosen": trial.chosen,
         "data": entry(trial, verdict),
     }
 
@@ -63,9 +64,14 @@ def shown(trial: Trial) -> dict[str, Any]:
         "label": trial.label,
         "pages": trial.pages,
         "figures": {name: figure.plain for name, figure in trial.figures.items()},
-        "files": trial.files,
+        "files": {name: _as_text(content) for name, content in trial.files.items()},
         "cases": [case.plain for case in trial.cases],
     }
+
+
+def _as_text(content: str | bytes) -> str:
+    plain = content.encode() if isinstance(content, str) else content
+    return base64.b64encode(plain).decode()
 
 
 def lines(rows: Iterable[Row], full: bool = True) -> Iterator[str]:
@@ -118,7 +124,7 @@ def write(folder: Path, rows: Sequence[Row], shown: Sequence[Row] = ()) -> None:
             _by_file(texts | pages)
             | {"verdicts.json": as_json(rows, origins(rows))}
             | _figure_files(_all_of(shown, "figures"))
-            | _all_of(shown, "files"),
+            | {name: base64.b64decode(each) for name, each in _all_of(shown, "files").items()},
         )
     except OSError as error:
         raise ClaimError(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 
@@ -19,6 +20,8 @@ from tests.tiny import tiny_vlm
 from vlmlib import save_mean
 
 ROOT = Path(__file__).parent.parent
+# An inner run forgets the modules that it imports; what pandas tells pyarrow, it may tell only once.
+pd.DataFrame().to_parquet()
 SCENES = ROOT / "fixtures" / "emoji_coco"
 OTHER_PLUGINS = (
     "syrupy",

@@ -19,7 +19,14 @@ from claimlib.report import origins_section
 from claims.neo2025 import architectures, sample
 from claims.neo2025.cases import cases_of
 from claims.neo2025.forecast import Forecast
-from claims.neo2025.pages import images_told, origins_of, origins_together, pages_of
+from claims.neo2025.pages import (
+    chosen_of,
+    images_told,
+    origins_of,
+    origins_together,
+    pages_of,
+    rows_of,
+)
 from claims.neo2025.protocol import TEXT
 from claims.neo2025.published import Published
 from claims.neo2025.sensitivity import PROTOCOLS
@@ -465,8 +472,10 @@ def trial(
     with looked_at() as cells:
         yield trial
     if "subject" in made:
+        trial.chosen |= chosen_of(made["subject"])
         if request.config.option.claims_report:
             trial.cases = cases_of(made["subject"], cells)
+            trial.files |= rows_of(made["subject"])
         trial.origins |= origins_of(made["subject"])
         how = origins_section(trial.origins)
         trial.pages |= {name: page + how for name, page in pages_of(made["subject"]).items()}
@@ -474,4 +483,5 @@ def trial(
         studies = list(map(study_of, trial.subject.value.each()))
         for each in studies:
             trial.origins |= origins_of(each)
+            trial.chosen |= chosen_of(each)
         trial.origins |= origins_together(trial.label, studies)

@@ -102,6 +102,16 @@ def test_the_words_of_boards_stand_beside_ours(claims, heads, word):
     assert entry(Trial(claims["bent"], replace(HERE, toy=True)), verdict)["board"] == "toy"
 
 
+def test_it_says_how_many_images_each_step_left(claims):
+    heads = exceeds(np.arange(100) < 70, threshold=0.5)
+    steps = [{"of": "tosses", "step": "filter 1", "given": None, "left": 100}]
+    trial = Trial(claims["bent"], HERE, chosen={"here": steps})
+    told = document([row(trial, heads, 0, {}), *rows(claims, ("bent", HERE, heads))], KNOWN)
+    assert told["chosen"] == {"here": steps}
+    assert VALID.is_valid(told)
+    assert not VALID.is_valid({**told, "chosen": {"here": [{**steps[0], "left": -1}]}})
+
+
 def test_what_has_no_verdict_says_why(claims):
     found = rows(claims, ("bent", Subject("euro"), exceeds(Totals(90, 100), threshold=0.5)))
     told = {

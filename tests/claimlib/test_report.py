@@ -37,6 +37,7 @@ def row(file: Path, claim: str, label: str, outcome: str = "supported", **more) 
     texts += ("left_out",)
     plain = dict.fromkeys(texts, "") | {"file": str(file), "position": 0, "parts": [], "data": {}}
     plain |= {"known": {}, "required": "> 50%", "may_err": 0.05, "fragile": False, "origins": {}}
+    plain |= {"chosen": {}}
     return plain | {"claim": claim, "label": label, "outcome": outcome} | more
 
 
@@ -387,18 +388,18 @@ def test_a_name_that_no_file_can_have_is_written_all_the_same(on_coins, tmp_path
 def test_figures_and_files_stand_in_folders_of_their_own(on_coins, tmp_path):
     drawn = {"title": "Heads", "tells": "", "svg": "<svg/>", "png": "AAEC", "csv": "heads\n7\n"}
     [shown] = showing()
-    shown |= {"figures": {"mine/heads": drawn}, "files": {"lens/7.html": "<p>7</p>"}}
+    shown |= {"figures": {"mine/heads": drawn}, "files": {"lens/7.html": "PHA+"}}
     write(tmp_path, [on_coins("bent", "mine")], [shown])
     found = {file.name: file.read_bytes() for file in (tmp_path / "figures").iterdir()}
     expected = {"svg": b"<svg/>", "png": bytes(range(3)), "csv": b"heads\n7\n"}
     assert found == {f"mine-heads.{suffix}": each for suffix, each in expected.items()}
-    assert (tmp_path / "lens" / "7.html").read_text() == "<p>7</p>"
+    assert (tmp_path / "lens" / "7.html").read_text() == "<p>"
 
 
 @pytest.mark.parametrize("path", ["../out.html", "/tmp/out.html", "lens/../../out.html"])
 def test_a_file_outside_of_the_report_is_refused(path, on_coins, tmp_path):
     [shown] = showing()
-    shown["files"] = {path: "1"}
+    shown["files"] = {path: "AAEC"}
     with pytest.raises(ClaimError, match=r"would lie outside of it"):
         write(tmp_path / "report", [on_coins("bent", "mine")], [shown])
     assert contents(tmp_path / "report") == {}

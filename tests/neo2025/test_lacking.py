@@ -5,10 +5,12 @@ Fails if a claim fails or breaks on such a model by anything but a verdict, if o
 measured is not left out with the true reason, or if what one arm lacks takes others along.
 """
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from transformers import (
@@ -177,6 +179,24 @@ def test_a_model_whose_arms_run_one_by_one_says_so_once(on, one_by_one, all_coun
     result, _ = on(one_by_one)
     check_nothing_broke(result)
     assert sum(ALONE in line for line in result.outlines) == 1
+
+
+def test_a_report_has_all_rows_as_data_measured_or_recorded(on, few_tokens, all_count, inner):
+    """With how many images each step left; of recorded rows, as far as they tell."""
+    on(few_tokens)
+    rows = inner.store / "rows.sqlite"
+    again = inner.folder / "again"
+    inner.run(inner.claims, f"--vlm-rows={rows}", "--vlm-limit=3", f"--claims-report={again}")
+    found = pd.read_parquet(inner.folder / "report" / "few.rows.parquet")
+    recorded = pd.read_parquet(again / "few.recorded.rows.parquet")
+    pd.testing.assert_frame_equal(found.drop(columns="subject"), recorded.drop(columns="subject"))
+    asked = {"polling, ablations", "VQA, knockouts", "logit lens", "filter 2"}
+    assert asked < set(found["measurement"])
+    assert found.query("measurement == 'polling, ablations'")["example"].nunique() == 3
+    told = json.loads((inner.folder / "report" / "verdicts.json").read_text())["chosen"]["few"]
+    left = {(each["of"], each["step"]): each["left"] for each in told}
+    assert left["polling, ablations", "counted"] == 3
+    assert any(of.startswith("Tables 1 and 2") for of, _ in left)
 
 
 @pytest.mark.parametrize(("refuses", "expected"), [(True, GRADED), (False, COUNTED)])

@@ -9,6 +9,7 @@ table.lost("polling", "object")
 
 from vlmlib.study import coco
 from vlmlib.study.example import Example, Object
+from vlmlib.study.frame import frame
 from vlmlib.study.identity import Handle, checkpoint, loaded
 from vlmlib.study.measure import Bench, MeanOf, measure
 from vlmlib.study.recording import Recording
@@ -40,6 +41,7 @@ __all__ = [
     "Task",
     "checkpoint",
     "coco",
+    "frame",
     "generative",
     "is_right",
     "loaded",
