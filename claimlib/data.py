@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from claimlib.claims import Claim, Trial, load_claims
+from claimlib.kinds import KINDS
 from claimlib.verdicts import POINTS, Verdict
 
 Row = Mapping[str, Any]
@@ -66,7 +67,7 @@ def document(rows: Iterable[Row], measured: Mapping[str, Sequence[Row]]) -> dict
     !!! example
 
         >>> [*document([], {})]
-        ['format', 'papers', 'verdicts', 'not_run', 'measured']
+        ['format', 'papers', 'claims', 'verdicts', 'not_run', 'measured']
     """
     found = sorted(rows, key=lambda row: row["position"])
     papers = {
@@ -76,6 +77,7 @@ def document(rows: Iterable[Row], measured: Mapping[str, Sequence[Row]]) -> dict
     return {
         "format": FORMAT,
         "papers": [_paper(Path(file), claims) for file, claims in papers.items()],
+        "claims": [_claim(claim) for claims in papers.values() for claim in claims],
         "verdicts": [each["data"] for each in found],
         "not_run": [
             each
@@ -115,6 +117,7 @@ def _figures(verdict: Verdict) -> dict[str, Any]:
         "p": verdict.p,
         "p_against": verdict.p_against,
         "alpha": verdict.alpha,
+        "detectable": verdict.detectable,
         "sampled": verdict.sampled,
         "control": verdict.control,
         "fragile": verdict.fragile,
@@ -135,6 +138,22 @@ def _paper(file: Path, claims: Sequence[Claim]) -> dict[str, Any]:
         "version": paper.version,
         "claims": len(claims),
         "claims_sha256": digest,
+    }
+
+
+def _claim(claim: Claim) -> dict[str, Any]:
+    return {
+        "claim": claim.id,
+        "paper": claim.paper.title,
+        "section": claim.section,
+        "statement": claim.statement,
+        "source": claim.source,
+        "kind": claim.kind,
+        "supported_when": KINDS[claim.kind].supports,
+        "level": claim.level,
+        "bounds": dict(claim.bounds),
+        "bound_source": claim.bound_source,
+        "control": claim.control,
     }
 
 
