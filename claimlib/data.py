@@ -21,6 +21,8 @@ BOARD = {"supported": "verified", "refuted": "falsified", "undecided": "inconclu
 UNITS = {"%": "share", POINTS: "difference of shares"}
 TOY = "toy"  # whatever came out, of a subject that is a stand-in
 NOT_RUN = "not run"
+NOT_APPLICABLE = "not applicable"
+NOT_SELECTED = "its test was not selected, or is of other subjects"
 
 
 def entry(trial: Trial, verdict: Verdict) -> dict[str, Any]:
@@ -177,5 +179,5 @@ def _why(claim: Claim, label: str, known: Mapping[str, str] | None) -> str:
     if label in claim.not_on:
         return claim.not_on[label]
     if known is None:
-        return "its test was not selected, or is of other subjects"
-    return known.get(label, "not applicable")
+        return NOT_SELECTED
+    return known.get(label, NOT_APPLICABLE)

@@ -15,7 +15,7 @@ BLUE, VERMILLION, PURPLE = "#0072b2", "#d55e00", "#cc79a7"
 GREY = "#808080"  # of what is no data: bounds and lines to read along
 BAND = 0.2  # how dense a band is
 SMALL, SIZE = 7.5, 9.0  # of text, in points
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.family": "DejaVu Sans",  # which comes with matplotlib
     "font.size": SIZE,
     "axes.titlesize": SIZE,
