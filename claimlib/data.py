@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from claimlib.claims import Claim, Trial, load_claims
+from claimlib.kinds import KINDS
 from claimlib.verdicts import POINTS, Verdict
 
 Row = Mapping[str, Any]
@@ -20,6 +21,8 @@ BOARD = {"supported": "verified", "refuted": "falsified", "undecided": "inconclu
 UNITS = {"%": "share", POINTS: "difference of shares"}
 TOY = "toy"  # whatever came out, of a subject that is a stand-in
 NOT_RUN = "not run"
+NOT_APPLICABLE = "not applicable"
+NOT_SELECTED = "its test was not selected, or is of other subjects"
 
 
 def entry(trial: Trial, verdict: Verdict) -> dict[str, Any]:
@@ -66,7 +69,7 @@ def document(rows: Iterable[Row], measured: Mapping[str, Sequence[Row]]) -> dict
     !!! example
 
         >>> [*document([], {})]
-        ['format', 'papers', 'verdicts', 'not_run', 'chosen', 'measured']
+        ['format', 'papers', 'claims', 'verdicts', 'not_run', 'chosen', 'measured']
     """
     found = sorted(rows, key=lambda row: row["position"])
     papers = {
@@ -76,6 +79,7 @@ def document(rows: Iterable[Row], measured: Mapping[str, Sequence[Row]]) -> dict
     return {
         "format": FORMAT,
         "papers": [_paper(Path(file), claims) for file, claims in papers.items()],
+        "claims": [_claim(claim) for claims in papers.values() for claim in claims],
         "verdicts": [each["data"] for each in found],
         "not_run": [
             each
@@ -116,6 +120,7 @@ def _figures(verdict: Verdict) -> dict[str, Any]:
         "p": verdict.p,
         "p_against": verdict.p_against,
         "alpha": verdict.alpha,
+        "detectable": verdict.detectable,
         "sampled": verdict.sampled,
         "control": verdict.control,
         "fragile": verdict.fragile,
@@ -139,6 +144,22 @@ def _paper(file: Path, claims: Sequence[Claim]) -> dict[str, Any]:
     }
 
 
+def _claim(claim: Claim) -> dict[str, Any]:
+    return {
+        "claim": claim.id,
+        "paper": claim.paper.title,
+        "section": claim.section,
+        "statement": claim.statement,
+        "source": claim.source,
+        "kind": claim.kind,
+        "supported_when": KINDS[claim.kind].supports,
+        "level": claim.level,
+        "bounds": dict(claim.bounds),
+        "bound_source": claim.bound_source,
+        "control": claim.control,
+    }
+
+
 def _not_run(claims: Sequence[Claim], rows: Sequence[Row]) -> list[dict[str, Any]]:
     """What has no verdict, and why: of each claim on each subject of the run."""
     known: dict[str, dict[str, str]] = {}
@@ -159,5 +180,5 @@ def _why(claim: Claim, label: str, known: Mapping[str, str] | None) -> str:
     if label in claim.not_on:
         return claim.not_on[label]
     if known is None:
-        return "its test was not selected, or is of other subjects"
-    return known.get(label, "not applicable")
+        return NOT_SELECTED
+    return known.get(label, NOT_APPLICABLE)

@@ -1,6 +1,7 @@
 """Figures of a report: a picture, what it tells, and the numbers that it is drawn from."""
 
 import base64
+import re
 from dataclasses import asdict, dataclass
 from io import BytesIO, StringIO
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
 SAME: Any = {"svg.hashsalt": "claimlib", "svg.fonttype": "path"}
 NO_DATE = {"Date": None}
 DPI = 150
+# The colour of text and axes: in a page it becomes that of the text around the picture.
+INK = "#1a1b1c"
+OF_THE_PAGE = "currentColor"
+UNUSED_NAME = re.compile(r'(?<=<g) id="[^"]*"')  # of groups: a page with two pictures has it twice
 
 
 class Numbers(Protocol):
@@ -44,7 +49,10 @@ class Figure:
 
     @classmethod
     def drawn(cls, drawing: "Drawing", title: str, tells: str, numbers: Numbers) -> "Figure":
-        """A figure of matplotlib's, closed afterwards, and the table that it is drawn from.
+        """A figure of matplotlib's, and the table that it is drawn from.
+
+        The picture of lines has no background, and what is drawn in `INK` has the colour of the
+        text around it, so that it is read on a dark page, too; that of pixels is black on white.
 
         !!! example
 
@@ -60,13 +68,12 @@ class Figure:
 
         svg, png = StringIO(), BytesIO()
         with mpl.rc_context(SAME):
-            drawing.savefig(svg, format="svg", metadata=NO_DATE)
-            drawing.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
-        # without the XML head, so that it may stand in a page
-        picture = svg.getvalue()
-        picture = picture[picture.index("<svg") :]
+            drawing.savefig(svg, format="svg", metadata=NO_DATE, transparent=True)
+            kept = {"dpi": DPI, "facecolor": "white", "metadata": {"Software": None}}
+            drawing.savefig(png, format="png", **kept)
         table = numbers.to_csv(index=False, lineterminator="\n")
-        return cls(title, tells, picture, base64.b64encode(png.getvalue()).decode(), table)
+        picture, pixels = _in_a_page(svg.getvalue()), base64.b64encode(png.getvalue()).decode()
+        return cls(title, tells, picture, pixels, table)
 
     @property
     def plain(self) -> dict[str, Any]:
@@ -78,3 +85,9 @@ class Figure:
             ['title', 'tells', 'svg', 'png', 'csv']
         """
         return asdict(self)
+
+
+def _in_a_page(svg: str) -> str:
+    """A picture as it may stand in a page: without the XML head, and in that page's ink."""
+    picture = svg[svg.index("<svg") :]
+    return UNUSED_NAME.sub("", picture).replace(INK, OF_THE_PAGE)

@@ -24,12 +24,13 @@ class Bound:
 class Kind:
     """A row of `KINDS`.
 
-    - `rule`: from samples, bounds and level to a verdict.
+    - `rule`: from samples, bounds and level to a verdict; `supports`: when, in words.
     - `bounds`: the names of those that it takes from claims.toml, and what each may be.
     - `sampled`: whether it has a level; what is counted and not sampled has none.
     """
 
     rule: Callable[..., Verdict]
+    supports: str
     bounds: Mapping[str, Bound] = field(default_factory=dict)
     sampled: bool = True
 
@@ -60,21 +61,96 @@ LEVEL = Bound(
 )
 
 KINDS: dict[str, Kind] = {
-    "exceeds": Kind(exceeds, {"threshold": SHARE}),
-    "negligible": Kind(negligible, {"margin": SHARE}),
-    "greater": Kind(greater, {"margin": SHARE}),
-    "no-more": Kind(no_more, {"margin": SHARE}),
-    "minor": Kind(minor, {"part": PART}),
-    "agrees": Kind(agrees, {"margin": SHARE}),
-    "reproduces": Kind(reproduces, {"margin": SHARE}),
-    "repeats": Kind(repeats, {"margin": SHARE}),
-    "exists": Kind(exists, {"at_least": WHOLE}),
-    "increases": Kind(increases, {"margin": FINITE}),
-    "peaks": Kind(peaks, {"low": FINITE, "high": FINITE}),
-    "within": Kind(within, {"low": FINITE, "high": FINITE}),
-    "near": Kind(near, {"margin": ABOVE_ZERO}),
-    "within-factor": Kind(within_factor, {"factor": ABOVE_ONE}),
-    "above-another": Kind(above_another, {"margin": FINITE}),
-    "counted-above": Kind(counted_above, {"threshold": FINITE}, sampled=False),
-    "counted-equal": Kind(counted_equal, {"expected": FINITE}, sampled=False),
+    "exceeds": Kind(
+        exceeds,
+        "the exact interval of a share lies above the threshold",
+        {"threshold": SHARE},
+    ),
+    "negligible": Kind(
+        negligible,
+        "the exact interval of the share that changed lies inside the margin",
+        {"margin": SHARE},
+    ),
+    "greater": Kind(
+        greater,
+        "more happens than under the other arm, on the same images, by more than the margin: sign "
+        "flips and the score test",
+        {"margin": SHARE},
+    ),
+    "no-more": Kind(
+        no_more,
+        "no more happens than under the other arm, up to the margin, where that leaves room for "
+        "more",
+        {"margin": SHARE},
+    ),
+    "minor": Kind(
+        minor,
+        "less happens than that part of what happens under the other arm",
+        {"part": PART},
+    ),
+    "agrees": Kind(
+        agrees,
+        "Newcombe's interval of the difference to a printed share lies inside the margin",
+        {"margin": SHARE},
+    ),
+    "reproduces": Kind(
+        reproduces,
+        "all cells of a table together lie within the margin (root mean square) of those printed "
+        "of other images",
+        {"margin": SHARE},
+    ),
+    "repeats": Kind(
+        repeats,
+        "all cells together lie within the margin of those printed of the very same images, beyond "
+        "the answers that flip when a run is repeated",
+        {"margin": SHARE},
+    ),
+    "exists": Kind(
+        exists,
+        "at least so many images show it, and more than the control",
+        {"at_least": WHOLE},
+    ),
+    "increases": Kind(
+        increases,
+        "a curve rises along an axis by more than the margin, and more than its points in any "
+        "other order",
+        {"margin": FINITE},
+    ),
+    "peaks": Kind(
+        peaks,
+        "nearly all resamples of the images have their maximum between the two places",
+        {"low": FINITE, "high": FINITE},
+    ),
+    "within": Kind(
+        within,
+        "the interval of a mean lies between two numbers",
+        {"low": FINITE, "high": FINITE},
+    ),
+    "near": Kind(
+        near,
+        "the interval of a mean lies within the margin around a printed value",
+        {"margin": ABOVE_ZERO},
+    ),
+    "within-factor": Kind(
+        within_factor,
+        "the interval of a mean lies between a printed value divided and multiplied by the factor",
+        {"factor": ABOVE_ONE},
+    ),
+    "above-another": Kind(
+        above_another,
+        "a mean is greater than one of other images, by more than the margin",
+        {"margin": FINITE},
+    ),
+    "counted-above": Kind(
+        counted_above,
+        "a count, which is no sample, lies above the threshold",
+        {"threshold": FINITE},
+        sampled=False,
+    ),
+    "counted-equal": Kind(
+        counted_equal,
+        "a count, which is no sample, is the expected one",
+        {"expected": FINITE},
+        sampled=False,
+    ),
 }

@@ -60,6 +60,7 @@ def row(trial: Trial, verdict: Verdict, position: int, known: Mapping[str, str])
 def shown(trial: Trial) -> dict[str, Any]:
     """What a report shows beside the verdicts of a trial, as plain data."""
     return {
+        "paper": trial.claim.paper.title,
         "claim": trial.claim.id,
         "label": trial.label,
         "pages": trial.pages,

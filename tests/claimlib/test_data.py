@@ -132,6 +132,17 @@ def test_the_paper_has_the_hash_of_its_claims(claims):
     assert (told["title"], told["version"], told["claims"]) == ("On coins", "1", 2)
 
 
+def test_every_claim_is_told_with_its_quotation_rule_and_bounds(claims):
+    """With a verdict or without one."""
+    told = document(rows(claims, ("bent", HERE, exceeds(Totals(90, 100), threshold=0.5))), {})
+    assert [each["claim"] for each in told["claims"]] == ["bent", "spun"]
+    texts = {"source": "table 1", "bound_source": "The quotation.", "control": "None."}
+    assert texts.items() <= told["claims"][1].items()
+    assert told["claims"][1]["bounds"] == {"threshold": 0.5}
+    when = "the exact interval of a share lies above the threshold"
+    assert told["claims"][1]["supported_when"] == when
+
+
 def test_a_run_writes_verdicts_as_data_with_workers_too(foreign):
     foreign.write(claims_toml=paper(), test_coin=tossed(90))
     written = []

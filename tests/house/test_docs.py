@@ -227,11 +227,13 @@ def test_the_tables_of_options_are_those_of_the_plugins(pytestconfig):
 
 
 def test_the_table_of_kinds_is_the_table_of_kinds():
-    """Each kind with its bounds, its rule's level by default, and what the rule takes."""
-    row = re.compile(r"^\| `([\w-]+)` \|([^|]*)\|([^|]*)\|([^|]*)\|[^|]*\|[^|]*\|$", re.M)
+    """Each kind with its bounds, its rule's level by default, what the rule takes, and when it
+    supports a claim."""
+    row = re.compile(r"^\| `([\w-]+)` \|([^|]*)\|([^|]*)\|([^|]*)\|([^|]*)\|[^|]*\|$", re.M)
+    names = re.compile(r"`(\w+)`")
     told = {
-        kind: (re.findall(r"`(\w+)`", bounds), level.strip(), re.findall(r"`(\w+)`", takes))
-        for kind, bounds, level, takes in row.findall(page("docs/your-own-claim.md").text)
+        kind: (names.findall(bounds), level.strip(), names.findall(takes), when.strip())
+        for kind, bounds, level, takes, when in row.findall(page("docs/your-own-claim.md").text)
     }
     expected = {}
     for name, kind in KINDS.items():
@@ -239,7 +241,7 @@ def test_the_table_of_kinds_is_the_table_of_kinds():
         needed = [each for each in takes if takes[each].default is inspect.Parameter.empty]
         level = f"{takes['level'].default:.2f}" if kind.sampled else ""
         samples = [each for each in needed if each not in kind.bounds]
-        expected[name] = (list(kind.bounds), level, samples)
+        expected[name] = (list(kind.bounds), level, samples, kind.supports)
     assert told == expected
 
 

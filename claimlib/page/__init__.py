@@ -1,0 +1,1 @@
+"""A report as pictures and pages, for people."""
