@@ -20,7 +20,7 @@ from tests.tiny import tiny_vlm
 from vlmlib import save_mean
 
 ROOT = Path(__file__).parent.parent
-# An inner run forgets the modules that it imports; what pandas tells pyarrow, it may tell only once.
+# An inner run forgets what it imports, and pandas may tell pyarrow only once what it has to tell.
 pd.DataFrame().to_parquet()
 SCENES = ROOT / "fixtures" / "emoji_coco"
 OTHER_PLUGINS = (
