@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 from vlmlib.decoder import Decoder
 from vlmlib.errors import LackingError, VLMError
 from vlmlib.geometry import Grid
-from vlmlib.hooks import before
+from vlmlib.hooks import before, hidden_in
 from vlmlib.prompts import ASKED, ASKED_OF_IMAGE, begun_once, check_prompt, templated
 
 USE = "Use LLaVA, Qwen2-VL or a model built like them."
@@ -149,17 +149,31 @@ def check_image_token(processor: Any, expected: int, count: int) -> None:
     )
 
 
-def check_runs(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> None:
+def check_runs(model: PreTrainedModel, decoder: Decoder, inputs: Mapping[str, Tensor]) -> None:
     """Run the model once, as it is: what goes wrong here is its own, and no intervention's.
 
-    **Raises:** `VLMError` with what it raised.
+    **Raises:** `VLMError` with what it raised, and where its layers are not given one row of hidden
+    states for each position.
 
     !!! example
 
-        >>> check_runs(vlm.model, stimulus.inputs)
+        >>> check_runs(vlm.model, vlm.decoder, stimulus.inputs)
     """
-    with _fitting(model), torch.no_grad():
+    shapes: list[tuple[int, ...]] = []
+
+    def look(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        shapes.append(tuple(hidden_in(args, kwargs).shape))
+        return args, kwargs
+
+    with _fitting(model), torch.no_grad(), before(decoder.layers[0], look):
         model(**inputs, use_cache=False, logits_to_keep=1)
+    one_each = (*inputs["input_ids"].shape, decoder.d_model)
+    if shapes[0] != one_each:
+        raise VLMError(
+            f"{type(model).__name__} cannot be intervened on: its first layer is given hidden "
+            f"states of shape {list(shapes[0])}, where one stream of {list(one_each)} is expected. "
+            f"{USE}"
+        )
 
 
 def prompt_of(model: PreTrainedModel, processor: Any, image: Image.Image) -> str:

@@ -89,7 +89,7 @@ class VLM:
         with trying(model, "reading a small picture"):
             stimulus = self._first()
         with trying(model, "running it"):
-            architecture.check_runs(model, stimulus.inputs)
+            architecture.check_runs(model, self.decoder, stimulus.inputs)
         self._stop_ids()
         self.memory, self._generates = Memory(), False  # until it has been tried
         with trying(model, "looking at pictures through it"):

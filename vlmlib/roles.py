@@ -38,15 +38,13 @@ def decoder_of(model: PreTrainedModel) -> Decoder:
         raise _refusal(model, "it has no embedding of tokens, or no unembedding")
     stack = _stack(model, embed, text.num_hidden_layers)
     if stack is None:
-        raise _refusal(
-            model,
-            f"no part of it holds its token embedding and {text.num_hidden_layers} layers",
-        )
+        raise _refusal(model, _why_no_stack(model, embed, text.num_hidden_layers))
     layers = _layers(stack, text.num_hidden_layers)
+    crosses = getattr(text, "add_cross_attention", True)  # many can, where their settings say so
     crossing = [
         at
         for at, layer in enumerate(layers)
-        if any(CROSSING & _parameters(part) for part in _parts(layer))
+        if crosses and any(CROSSING & _parameters(part) for part in _parts(layer))
     ]
     if crossing:
         raise _refusal(
@@ -78,18 +76,37 @@ def _refusal(model: PreTrainedModel, reason: str) -> VLMError:
 
 def _stack(model: PreTrainedModel, embed: nn.Module, count: int) -> nn.Module | None:
     """The smallest module that has the token embedding and the layers."""
-    holding = [
-        module
-        for module in model.modules()
-        if _layers(module, count) and any(each is embed for each in module.modules())
-    ]
+    holding = [module for module in _holding(model, embed) if _layers(module, count)]
     return holding[-1] if holding else None
+
+
+def _why_no_stack(model: PreTrainedModel, embed: nn.Module, count: int) -> str:
+    lists = [each for module in _holding(model, embed) for each in _lists(module)]
+    if any(len(each) == count for each in lists):
+        return (
+            f"none of its {count} layers has an attention that is known as one: a part with "
+            "is_causal that takes an attention_mask"
+        )
+    found = ", ".join(map(str, sorted({len(each) for each in lists}))) or "none"
+    return (
+        f"no part of it holds its token embedding and {count} layers, as its configuration says "
+        f"(lists of parts beside the embedding: {found})"
+    )
+
+
+def _holding(model: PreTrainedModel, embed: nn.Module) -> list[nn.Module]:
+    """The modules that have the token embedding, from the outside in."""
+    return [module for module in model.modules() if any(each is embed for each in module.modules())]
+
+
+def _lists(module: nn.Module) -> list[nn.ModuleList]:
+    return [child for child in module.children() if isinstance(child, nn.ModuleList)]
 
 
 def _layers(module: nn.Module, count: int) -> list[nn.Module]:
     """A module's own list of so many parts that attend."""
-    for child in module.children():
-        if isinstance(child, nn.ModuleList) and len(child) == count and _attends(child):
+    for child in _lists(module):
+        if len(child) == count and _attends(child):
             return list(child)
     return []
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from tests.texts import llava_around
 from tests.tiny import picture, tiny_processor, tiny_qwen, tiny_vlm
@@ -108,3 +109,63 @@ class Mean(nn.Module):
     def forward(self, hidden_states, **_kwargs):
         count = torch.arange(1, hidden_states.shape[1] + 1)[:, None]
         return hidden_states.cumsum(1) / count, None
+
+
+SMALL: dict[str, dict[str, Any]] = {
+    "gpt2": {"n_layer": 2, "n_head": 2, "n_embd": 16},
+    "gptj": {"n_layer": 2, "n_head": 2, "n_embd": 16, "rotary_dim": 4},
+    "opt": {"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 16, "ffn_dim": 16},
+}
+
+
+def text_model(name: str, **settings: Any) -> PreTrainedModel:
+    config = AutoConfig.for_model(name, vocab_size=64, **settings)
+    return AutoModelForCausalLM.from_config(config)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_what_could_cross_attend_and_does_not_is_taken(name):
+    """GPT-2's attention has a parameter for it, whose settings say no."""
+    found = decoder_of(text_model(name, **SMALL[name]))
+    assert len(found.layers) == len(found.attentions) == 2
+
+
+def test_what_cross_attends_is_refused():
+    model = text_model("gpt2", **SMALL["gpt2"], add_cross_attention=True)
+    with pytest.raises(VLMError, match=r"\(the first is layer 0\) read the image through cross-"):
+        decoder_of(model)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "why"),
+    [
+        ("xglm", {"num_layers": 2, "attention_heads": 2}, r"none of its 2 layers has an attention"),
+        ("bloom", {"n_layer": 3, "n_head": 2}, r"none of its 3 layers has an attention that is kn"),
+        ("longcat_flash", {"num_layers": 2}, r"and 4 layers, as its .* beside the embedding: 2\)"),
+    ],
+)
+def test_what_is_not_known_as_a_stack_is_refused_with_the_reason(name, settings, why):
+    """Attention of another make, and two of them in one layer."""
+    with torch.device("meta"):
+        model = text_model(name, **settings)
+    with pytest.raises(VLMError, match=why):
+        decoder_of(model)
+
+
+STREAMS: dict[str, Any] = {
+    "model_type": "gemma3n_text",
+    "vocab_size_per_layer_input": 64,
+    "hidden_size_per_layer_input": 4,
+    "altup_num_inputs": 2,
+    "laurel_rank": 4,
+    "num_kv_shared_layers": 0,
+    "activation_sparsity_pattern": [0.0, 0.0],
+    "layer_types": ["full_attention"] * 2,
+    "intermediate_size": [32, 32],
+    "head_dim": 4,
+}
+
+
+def test_several_streams_side_by_side_are_refused_by_their_shape():
+    with pytest.raises(VLMError, match=r"hidden states of shape \[2, 1, \d+, 16\], where one str"):
+        llava_around(STREAMS)
