@@ -4,7 +4,7 @@ import base64
 import re
 from dataclasses import asdict, dataclass
 from io import BytesIO, StringIO
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -19,6 +19,7 @@ OF_THE_PAGE = "currentColor"
 UNUSED_NAME = re.compile(r'(?<=<g) id="[^"]*"')  # of groups: a page with two pictures has it twice
 
 
+@runtime_checkable
 class Numbers(Protocol):
     """A table, as pandas has them."""
 
