@@ -10,6 +10,7 @@ table.lost("polling", "object")
 from vlmlib.study import coco
 from vlmlib.study.example import Example, Object
 from vlmlib.study.identity import Handle, checkpoint, loaded
+from vlmlib.study.lens_page import lens_page
 from vlmlib.study.measure import Bench, MeanOf, measure
 from vlmlib.study.recording import Recording
 from vlmlib.study.row import Row
@@ -42,6 +43,7 @@ __all__ = [
     "coco",
     "generative",
     "is_right",
+    "lens_page",
     "loaded",
     "measure",
     "polling",

@@ -3,7 +3,7 @@
 
 const $ = (id) => document.getElementById(id);
 const data = JSON.parse($("data").textContent);
-const STEPS = 512, LEAST = 65535; // see `packed`
+const STEPS = 256, LEAST = 65535; // see `packed`
 const STOPS = [[20, 14, 66, 0.66], [112, 30, 112, 0.66], [205, 66, 78, 0.66], [248, 155, 45, 0.7], [253, 243, 160, 0.78]];
 const LISTED = 12; // tokens without a place in a row
 const now = { token: 0, layer: 0, word: "", mode: "tokens", view: 0 };
@@ -15,19 +15,27 @@ let ids, top5, exact, rows;
 async function unpack() {
   const bytes = Uint8Array.from(atob(data.block), (letter) => letter.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const buffer = await new Response(stream).arrayBuffer();
-  const each = data.states * data.tokens.length, likeliest = each * data.k;
-  ids = new Uint32Array(buffer, 0, likeliest);
-  top5 = new Uint16Array(buffer, 4 * likeliest, likeliest);
-  exact = data.words.map((_, at) => new Uint16Array(buffer, 6 * likeliest + 2 * at * each, each));
+  const block = new Uint8Array(await new Response(stream).arrayBuffer());
+  const each = data.states * data.tokens.length;
+  let start = 0;
+  const next = (count, width) => {
+    const found = new Uint32Array(count);
+    for (let byte = 0; byte < width; byte++) {
+      for (let place = 0; place < count; place++) found[place] |= block[start++] << (8 * byte);
+    }
+    return found;
+  };
+  ids = next(each * data.k, 4);
+  top5 = next(each * data.k, 2);
+  exact = data.words.map(() => next(each, 2));
 }
 
 const at = (layer, token) => layer * data.tokens.length + token;
 const probability = (steps) => (steps === LEAST ? 0 : 2 ** (-steps / STEPS));
 
 function told(steps) {
-  if (steps === LEAST) return "< 3e-39";
-  if (steps === 0) return "> 99.9 %";
+  if (steps === LEAST) return "< 1e-45";
+  if (steps === 0) return "> 99.8 %";
   const p = probability(steps);
   return p >= 0.001 ? `${Number((100 * p).toPrecision(3))} %` : p.toExponential(1);
 }
@@ -321,7 +329,6 @@ function drawTable() {
 }
 
 function drawToken(token) {
-  $("token-title").textContent = "What it decodes to";
   $("token-told").textContent = `${sentence(whereabouts(token))}.${ofTheWord(token)}`;
   rows.forEach(({ line, slots }, layer) => {
     line.classList.toggle("now", layer === now.layer);
@@ -459,7 +466,7 @@ function listen() {
 
 async function main() {
   if (!("DecompressionStream" in window)) {
-    $("token-title").textContent = "This browser is too old to unpack the page's numbers. Take one of 2023 or newer.";
+    $("token-told").textContent = "This browser is too old to unpack the page's numbers. Take one of 2023 or newer.";
     return;
   }
   await unpack();

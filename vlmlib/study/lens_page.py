@@ -1,4 +1,4 @@
-"""The logit lens of one image as a page to look around in: one file, which asks nothing of a server.
+"""The logit lens of one image as a page to look around in: one file, without a server.
 
 Its template, style and script lie beside this module.
 """
@@ -13,6 +13,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from vlmlib.errors import VLMError
@@ -25,6 +26,7 @@ from vlmlib.study.lens_shown import LensShown, lens_shown
 
 HERE = Path(__file__).parent
 LONGEST_SIDE = 1024  # of the picture, in pixels
+PICTURE_BYTES, QUALITIES = 2**18, (92, 80, 60, 30)
 
 
 def lens_page(
@@ -41,16 +43,17 @@ def lens_page(
 ) -> None:
     """Write a page on which to look around in what a lens shows: `path`, an HTML file.
 
-    **Arguments:** the model, what the lens read, and the lens; where to write; `image`: the picture,
-    without which the grid stands alone; `object`: the positions of an object's tokens, which are
-    outlined; `words`: of which the page knows the probability at every token and not only where it
-    is among the likeliest; `arm`: the one that the lens ran under.
+    **Arguments:** the model, what the lens read, and the lens; where to write; `image`: without
+    which the grid stands alone; `object`: the positions of an object's tokens, which are outlined;
+    `words`: of which the page knows the probability at every token, and not only where it is among
+    the likeliest; `arm`: the one that the lens ran under.
 
     **Raises:** `VLMError` where the page's packages are not installed, for a picture of another
     size than was read, where the file cannot be written, and as `lens_shown`.
 
     !!! example
 
+        >>> import tempfile
         >>> file = Path(tempfile.mkdtemp()) / "lens.html"
         >>> lens = logit_lens(vlm, stimulus, stimulus.visual)
         >>> lens_page(vlm, stimulus, lens, file, image=image, words=["dog"])
@@ -88,8 +91,8 @@ def page_of(
     script = (HERE / "lens_page.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return _template().render(
-        title=title,
-        notes=[*notes, *_notes(shown, image)],
+        title=_seen(title),
+        notes=list(map(_seen, [*notes, *_notes(shown, image)])),
         data=_data(shown, image),
         script=script,
         digest=digest,
@@ -110,6 +113,11 @@ def _template() -> Any:
     return jinja2.Environment(loader=loader, autoescape=True).get_template("lens_page.html.jinja")
 
 
+def _seen(text: str) -> str:
+    """Text of which nothing is hidden, such as what turns the direction of a line."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
 def _notes(shown: LensShown, image: Image.Image | None) -> list[str]:
     notes = []
     if image is None:
@@ -126,21 +134,35 @@ def _notes(shown: LensShown, image: Image.Image | None) -> list[str]:
 
 
 def _data(shown: LensShown, image: Image.Image | None) -> dict[str, Any]:
-    """What the script reads: numbers as one compressed block, the widest first."""
+    """What the script reads: the numbers as one compressed block, array by array."""
     plain = asdict(shown)
-    packed = [plain.pop("top"), plain.pop("top_probabilities")]
-    packed += [word.pop("probability") for word in plain["words"]]
-    block = zlib.compress(b"".join(map(base64.b64decode, packed)), 9)
+    arrays = [_by_byte(plain.pop("top"), 4), _by_byte(plain.pop("top_probabilities"), 2)]
+    arrays += [_by_byte(word.pop("probability"), 2) for word in plain["words"]]
+    block = zlib.compress(b"".join(arrays), 9)
     picture = _picture(image) if image is not None else ""
     return {**plain, "block": base64.b64encode(block).decode(), "picture": picture}
 
 
+def _by_byte(packed: str, width: int) -> bytes:
+    """The first byte of each number, then the second and so on: alike beside alike is less."""
+    return np.frombuffer(base64.b64decode(packed), np.uint8).reshape(-1, width).T.tobytes()
+
+
 def _picture(image: Image.Image) -> str:
-    """The picture as part of the page, made smaller where it is large."""
-    picture, file = as_rgb(image), BytesIO()
+    """The picture as part of the page: made smaller where it is large, and coarser where that is
+    not enough."""
+    picture = as_rgb(image)
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-    picture.save(file, "JPEG", quality=90, subsampling=0)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+    made = (_as_jpeg(picture, quality) for quality in QUALITIES)
+    smallest = next((each for each in made if len(each) <= PICTURE_BYTES), None)
+    file = smallest or _as_jpeg(picture, QUALITIES[-1])
+    return f"data:image/jpeg;base64,{base64.b64encode(file).decode()}"
+
+
+def _as_jpeg(picture: Image.Image, quality: int) -> bytes:
+    file = BytesIO()
+    picture.save(file, "JPEG", quality=quality)
+    return file.getvalue()
 
 
 def _write(path: Path, page: str) -> None:
@@ -152,6 +174,6 @@ def _write(path: Path, page: str) -> None:
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise VLMError(
-            f"The page {str(path)!r} could not be written: {error}. Name a file in a folder that is "
-            "there and in which you may write."
+            f"The page {str(path)!r} could not be written: {error}. Name a file in a folder "
+            "that is there and in which you may write."
         ) from error

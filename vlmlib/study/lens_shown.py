@@ -1,5 +1,5 @@
-"""What the logit lens shows on one image, as plain data: a row can hold it, and a page be made of it
-without the model."""
+"""What the logit lens shows on one image, as plain data: a row can hold it, and a page be made of
+it without the model."""
 
 import base64
 import itertools
@@ -19,9 +19,9 @@ from vlmlib.lens import MAX_LOGITS, Lens
 from vlmlib.model import VLM
 from vlmlib.stimulus import Stimulus
 
-# A probability p is kept as -log2(p) in steps of 1/512, three digits of it; what is less than all
-# that 16 bits reach is known to be less.
-STEPS, LEAST = 512, 2**16 - 1
+# A probability p is kept as -log2(p) in steps of 1/256, which is right to 0.14 % of it; 16 bits of
+# that reach beyond the least that 32 bits hold, which is then known to be less.
+STEPS, LEAST = 256, 2**16 - 1
 # The bytes that exact probabilities may take, so that the page of 576 tokens and 33 layers stays
 # below 5 MB: there, 84 words.
 MOST_BYTES = 3_200_000
@@ -67,8 +67,8 @@ class LensShown:
     - `tokens`: their positions in the sequence; by their places in this list all else speaks of
       them. `object`: those of the object. `beside`: those that have no place in the picture, with
       what the prompt has there; `unplaced`: why none has one, or "".
-    - `ids`, `texts`: the tokens of the vocabulary that occur. `top`: which of those, `[layer, token,
-      k]`, as base64 of 32 bits each; `top_probabilities`: packed.
+    - `ids`, `texts`: the tokens of the vocabulary that occur. `top`: which of those,
+        `[layer, token, k]`, as base64 of 32 bits each; `top_probabilities`: packed.
     - `words`: those whose probabilities are kept. `left_out`: others, for which there was no room.
     """
 
@@ -110,9 +110,9 @@ def lens_shown(
 ) -> LensShown:
     """What a lens shows, with all that a page of it needs.
 
-    **Arguments:** the model and what the lens read; `words`: of which to keep the probabilities, the
-    most wanted first, since there is room for `MOST_BYTES`; `object`: the positions of an object's
-    tokens; `arm`: the one that the lens ran under.
+    **Arguments:** the model, what the lens read, and the lens; `words`: of which to keep the
+    probabilities, the most wanted first, since there is room for `MOST_BYTES`; `object`: the
+    positions of an object's tokens; `arm`: the one that the lens ran under.
 
     **Raises:** `VLMError` for a lens of other positions than the stimulus has, or of another arm;
     for a word that is empty or holds control characters.
@@ -120,9 +120,9 @@ def lens_shown(
     !!! example
 
         >>> lens = logit_lens(vlm, stimulus, stimulus.visual)
-        >>> shown = lens_shown(vlm, stimulus, lens, ["dog"], stimulus.visual[:3])
+        >>> shown = lens_shown(vlm, stimulus, lens, ["book"], stimulus.visual[:3])
         >>> shown.object, shown.words[0].piece, len(shown.words[0].auc)
-        ([0, 1, 2], 'dog', 3)
+        ([0, 1, 2], 'book', 3)
     """
     _check(vlm, stimulus, lens, words)
     place = {position: at for at, position in enumerate(lens.tokens)}
@@ -157,13 +157,13 @@ def lens_shown(
 
 
 def packed(probabilities: Float[np.ndarray, "*any"]) -> str:
-    """Probabilities to three digits, as base64 of 16 bits each, the low byte first: -512 log2(p),
-    65535 for all that is less than 2^-128.
+    """Probabilities to three digits, as base64 of 16 bits each, the low byte first: -256 log2(p),
+    65535 for zero.
 
     !!! example
 
         >>> base64.b64decode(packed(np.array([1.0, 0.5, 0.0]))).hex()
-        '00000002ffff'
+        '00000001ffff'
     """
     with np.errstate(divide="ignore"):
         steps = np.round(-STEPS * np.log2(np.asarray(probabilities, float)))
@@ -171,7 +171,7 @@ def packed(probabilities: Float[np.ndarray, "*any"]) -> str:
 
 
 def unpacked(packed: str) -> Float[np.ndarray, " any"]:
-    """The probabilities again; 0 for what is less than can be told.
+    """The probabilities again.
 
     !!! example
 
@@ -229,7 +229,7 @@ def _words(
     made = []
     for word, id_, probability in zip(words, ids, found, strict=True):
         piece = vlm.processor.tokenizer.decode([id_])
-        auc = area_under_curve(probability[:, visual], inside).tolist() if known else None
+        auc = area_under_curve(probability[:, visual], inside).round(6).tolist() if known else None
         whole = piece.strip().casefold() == word.strip().casefold()
         made.append(Word(word, piece, whole, packed(probability), auc))
     return made
@@ -255,8 +255,8 @@ def _views(stimulus: Stimulus, place: dict[int, int]) -> tuple[list[View], str]:
     except LackingError as error:
         return [], str(error)
     made = [
-        View(*view.shape, [place.get(each, -1) for each in view.flatten().tolist()], _box(places))
-        for view, places in zip(views, found, strict=True)
+        View(*grid, [place.get(each, -1) for each in view.flatten().tolist()], _box(places))
+        for grid, view, places in zip(stimulus.grids, views, found, strict=True)
     ]
     return [view for view in made if {*view.cells} != {-1}], ""
 
