@@ -416,27 +416,26 @@ function tokenAt(event) {
 
 function choose(token) {
   change({ token });
-  cells.get(token)?.focus({ preventScroll: false });
+  cells.get(token)?.focus();
 }
 
-function step(grid, tokens, cols, event) {
-  const place = tokens.indexOf(now.token), row = Math.floor(place / cols), last = tokens.length - 1;
-  const right = getComputedStyle(grid).direction === "rtl" ? -1 : 1;
-  const to = {
-    ArrowLeft: place % cols ? place - right : place,
-    ArrowRight: (place + 1) % cols ? place + right : place,
-    ArrowUp: place - cols, ArrowDown: place + cols,
-    Home: row * cols, End: Math.min(row * cols + cols - 1, last),
-  }[event.key];
-  if (to === undefined) return false;
-  if (tokens[to] >= 0) choose(tokens[to]);
-  return true;
+// Along the row or the column, past tokens that were not read.
+function target(tokens, cols, key) {
+  const from = tokens.indexOf(now.token), upright = key === "ArrowUp" || key === "ArrowDown";
+  const lineOf = (place) => (upright ? place % cols : Math.floor(place / cols));
+  const line = tokens.filter((token, place) => token >= 0 && lineOf(place) === lineOf(from));
+  const here = line.indexOf(now.token), last = line.length - 1;
+  return line[{
+    ArrowLeft: Math.max(here - 1, 0), ArrowRight: Math.min(here + 1, last),
+    ArrowUp: Math.max(here - 1, 0), ArrowDown: Math.min(here + 1, last), Home: 0, End: last,
+  }[key]];
 }
 
-function onKey(grid, tokens, cols, event) {
-  const turn = { PageUp: 1, PageDown: -1 }[event.key];
+function onKey(tokens, cols, event) {
+  const turn = { PageUp: 1, PageDown: -1 }[event.key], to = target(tokens, cols, event.key);
   if (turn) change({ layer: Math.min(Math.max(now.layer + turn, 0), data.states - 1) });
-  if (turn || step(grid, tokens(), cols(), event)) event.preventDefault();
+  if (to !== undefined) choose(to);
+  if (turn || to !== undefined) event.preventDefault();
 }
 
 function listen() {
@@ -448,7 +447,7 @@ function listen() {
     grid.addEventListener("pointerover", (event) => tokenAt(event) !== null && drawToken(tokenAt(event)));
     grid.addEventListener("pointerleave", () => drawToken(now.token));
     grid.addEventListener("click", (event) => tokenAt(event) !== null && choose(tokenAt(event)));
-    grid.addEventListener("keydown", (event) => onKey(grid, tokens, cols, event));
+    grid.addEventListener("keydown", (event) => onKey(tokens(), cols(), event));
   }
   $("layer").addEventListener("input", () => change({ layer: Number($("layer").value) }));
   $("word").addEventListener("input", () => change({ word: $("word").value.trim(), mode: "word" }));
@@ -475,7 +474,7 @@ async function main() {
   $("known").append(...data.words.map((word) => element("option", { value: word.text })));
   $("views").hidden = data.views.length < 2;
   $("view").append(...data.views.map((view, which) =>
-    element("option", { value: which }, `${which + 1} of ${data.views.length}: ${view.rows} \u00d7 ${view.cols}`)));
+    element("option", { value: which }, `${which + 1} of ${data.views.length}: ${view.rows} by ${view.cols}`)));
   drawTable();
   listen();
   now.view = 0;

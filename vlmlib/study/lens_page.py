@@ -151,18 +151,14 @@ def _by_byte(packed: str, width: int) -> bytes:
 def _picture(image: Image.Image) -> str:
     """The picture as part of the page: made smaller where it is large, and coarser where that is
     not enough."""
-    picture = as_rgb(image)
+    picture, file = as_rgb(image).copy(), BytesIO()
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-    made = (_as_jpeg(picture, quality) for quality in QUALITIES)
-    smallest = next((each for each in made if len(each) <= PICTURE_BYTES), None)
-    file = smallest or _as_jpeg(picture, QUALITIES[-1])
-    return f"data:image/jpeg;base64,{base64.b64encode(file).decode()}"
-
-
-def _as_jpeg(picture: Image.Image, quality: int) -> bytes:
-    file = BytesIO()
-    picture.save(file, "JPEG", quality=quality)
-    return file.getvalue()
+    for quality in QUALITIES:
+        file = BytesIO()
+        picture.save(file, "JPEG", quality=quality)
+        if file.tell() <= PICTURE_BYTES:
+            break
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _write(path: Path, page: str) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import sys
+from dataclasses import replace
 from functools import cache
 from itertools import product
 
@@ -24,7 +25,7 @@ from tests.shown import HOSTILE, as_large_as_a_models, made_up
 from tests.tiny import picture, tiny_qwen, tiny_vlm
 from vlmlib import VLM, Ablate, Stimulus, VLMError, logit_lens
 from vlmlib.study import lens_page, lens_shown
-from vlmlib.study.lens_page import page_of
+from vlmlib.study.lens_page import PICTURE_BYTES, page_of
 from vlmlib.study.lens_shown import LensShown, area_under_curve, packed, unpacked
 
 BY_NAME = {family.name: family for family in FAMILIES}
@@ -190,9 +191,18 @@ def test_a_page_as_large_as_a_models_is_below_five_megabytes():
     shown = as_large_as_a_models()
     layers_and_tokens = shown.states * len(shown.tokens)
     assert len(shown.words) == lens_shown.MOST_BYTES // (2 * layers_and_tokens)
-    page = page_of(shown, picture(0, (640, 480)))
+    image = picture(0, (640, 480))
+    page = page_of(shown, image)
+    assert image.size == (640, 480)
     assert 4e6 < len(page.encode()) < 5e6
     assert data_of(page)["tokens"] == shown.tokens
+
+
+def test_a_large_picture_is_made_smaller_and_stays_whole():
+    shown, image = shown_of("tiny"), picture(0, (60, 40)).resize((3000, 2000))
+    large = replace(shown, size=[2000, 3000])
+    assert len(data_of(page_of(large, image))["picture"]) < 4 / 3 * PICTURE_BYTES + 50
+    assert image.size == (3000, 2000)
 
 
 def test_what_tokens_hold_stays_data():
