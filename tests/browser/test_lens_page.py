@@ -214,6 +214,21 @@ def test_tokens_without_a_place_are_listed(opened):
     assert page.evaluate("Number(document.activeElement.dataset.token)") == 13
 
 
+def test_where_no_token_has_a_place_the_picture_stands_by_itself(opened):
+    plain = planted().plain
+    beside = [[at, "<image>"] for at in range(ROWS * COLS)]
+    shown = LensShown.of_plain({**plain, "views": [], "beside": beside, "unplaced": "So it is."})
+    for image in (picture(0, (60, 40)), None):
+        page = ready(opened(page_of(shown, image)))
+        assert page.locator("#picture").is_visible() == bool(image)
+        assert page.locator("#list .cell").count() == ROWS * COLS
+        assert (
+            "where in the picture the tokens are: So it is."
+            in page.locator(".note").nth(-1).inner_text()
+        )
+        assert Axe().run(page).response["violations"] == []
+
+
 def test_each_view_has_its_grid(opened):
     whole = planted()
     views = [View(2, 3, [*range(6)], [0, 0, 1, 1]), View(2, 3, [*range(6, 12)], [0, 0.5, 0.5, 0.5])]

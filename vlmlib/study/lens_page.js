@@ -129,25 +129,28 @@ function whereabouts(token) {
 function drawGrid() {
   const view = data.views[now.view];
   cells.clear();
-  $("scroll").hidden = !view;
-  if (view) drawView(view);
+  $("scroll").hidden = !view && !data.picture;
+  $("grid").hidden = !view;
+  drawPicture(view ? view.box : [0, 0, 1, 1]);
+  if (view) {
+    $("frame").style.setProperty("--rows", view.rows);
+    $("frame").style.setProperty("--cols", view.cols);
+    fill($("grid"), view.cells, view.cols);
+    drawOutline(view);
+  }
   $("beside").hidden = !data.beside.length;
   fill($("list"), data.beside.map(([token]) => token), LISTED);
 }
 
-function drawView(view) {
-  const [height, width] = data.size, box = view.box || [0, 0, 1, 1];
-  const [top, left, high, wide] = box, frame = $("frame");
-  frame.style.setProperty("--shape", (wide * width) / (high * height));
-  frame.style.setProperty("--rows", view.rows);
-  frame.style.setProperty("--cols", view.cols);
-  $("picture").hidden = !data.picture || !view.box;
+// The part of the picture that a view shows fills the frame.
+function drawPicture(box) {
+  const [height, width] = data.size, [top, left, high, wide] = box || [0, 0, 1, 1];
+  $("frame").style.setProperty("--shape", (wide * width) / (high * height));
+  $("picture").hidden = !data.picture || !box;
   Object.assign($("picture").style, {
     left: `${(-100 * left) / wide}%`, top: `${(-100 * top) / high}%`,
     width: `${100 / wide}%`, height: `${100 / high}%`,
   });
-  fill($("grid"), view.cells, view.cols);
-  drawOutline(view);
 }
 
 function fill(grid, tokens, cols) {
@@ -195,11 +198,12 @@ function drawOutline({ rows, cols, cells }) {
 
 // Colours and words on the grid ------------------------------------------------------------------
 
-function colour(share) {
+// Opaque where text stands on it, which has to be read.
+function colour(share, opaque) {
   const place = Math.min(Math.max(share, 0), 1) * (STOPS.length - 1);
   const low = Math.min(Math.floor(place), STOPS.length - 2), part = place - low;
   const [r, g, b, a] = STOPS[low].map((value, i) => value + part * (STOPS[low + 1][i] - value));
-  return `rgb(${r.toFixed(0)} ${g.toFixed(0)} ${b.toFixed(0)} / ${a.toFixed(2)})`;
+  return `rgb(${r.toFixed(0)} ${g.toFixed(0)} ${b.toFixed(0)} / ${opaque ? 1 : a.toFixed(2)})`;
 }
 
 function paint() {
@@ -210,8 +214,8 @@ function paint() {
     const here = now.word ? found(now.layer, token) : null;
     const shown = { text: "", colour: "", marks: [], told: shownTexts[likeliest] };
     if (now.mode === "tokens") inWords(shown, likeliest);
+    if (now.mode === "word" && beside.has(token)) shown.text = visible(beside.get(token));
     if (now.mode === "word" && now.word) inColour(shown, here, most);
-    if (now.mode === "word" && beside.has(token) && !shown.text) shown.text = visible(beside.get(token));
     cell.className = ["cell", ...shown.marks, ...(token === now.token ? ["chosen"] : [])].join(" ");
     cell.style.background = shown.colour;
     cell.textContent = shown.text;
@@ -234,9 +238,9 @@ function inColour(shown, here, most) {
     return;
   }
   const share = most ? probability(here.steps) / most : 0;
-  shown.colour = colour(share);
-  if (share > 0.6) shown.marks.push("ink");
   if (exactly() === undefined) shown.text = String(here.rank + 1);
+  shown.colour = colour(share, shown.text);
+  if (share > 0.505) shown.marks.push("ink");
 }
 
 function drawLegend(most) {
@@ -263,6 +267,7 @@ function drawAbout() {
   title.replaceChildren("\u201c", element("bdi", {}, visible(now.word)), `\u201d in layer ${now.layer}`);
   if (word) aboutExact(word);
   else aboutRanks(counts());
+  $("chart").toggleAttribute("hidden", !$("chart").children.length);
 }
 
 function aboutExact(word) {
@@ -272,9 +277,9 @@ function aboutExact(word) {
     $("chart").replaceChildren();
     return;
   }
-  const now_ = word.auc[now.layer].toFixed(3);
+  const area = word.auc[now.layer].toFixed(3);
   $("about-told").textContent =
-    `Area under the curve: ${now_}, the chance that it is likelier at one of the object's tokens than at another.${said}`;
+    `Area under the curve: ${area}, the chance that it is likelier at one of the object's tokens than at another.${said}`;
   drawChart(word.auc, 1, "area under the curve", [0, 0.5, 1]);
 }
 
@@ -284,8 +289,8 @@ function aboutRanks(found) {
   const some = `Among the top ${data.k} of ${here} of ${total} tokens. At the others it is below the top ${data.k}; its probability is not known there.`;
   $("about-told").textContent = found.some(Boolean) ? some : none;
   const most = Math.max(...found);
+  $("chart").replaceChildren();
   if (most) drawChart(found, most, `tokens with it in the top ${data.k}`, [0, most]);
-  else $("chart").replaceChildren();
 }
 
 const across = (layer) => 34 + (356 * layer) / Math.max(data.states - 1, 1);
