@@ -16,7 +16,7 @@ from claimlib.markdown import one_line
 from claimlib.plugin import claim_of
 from claimlib.plugin import subject_of as subject_of_item
 from claimlib.report import origins_section
-from claims.neo2025 import architectures, sample
+from claims.neo2025 import architectures, lens_pages, sample
 from claims.neo2025.cases import cases_of
 from claims.neo2025.forecast import Forecast
 from claims.neo2025.pages import (
@@ -57,6 +57,7 @@ LISTS = ("models", "published", "architectures")
 OTHERS, THE_PAPERS, ALL = IMAGES = "others", "the paper's", "all"
 SEED = 0
 CLAIMS = pytest.StashKey[dict[Run, list[Claim]]]()  # that are held against a run by measuring it
+LOOKED_AT = pytest.StashKey[set[str]]()  # the subjects whose pages of the lens are in the report
 
 
 def pytest_claim_subjects(config: pytest.Config, claim: Claim) -> list[Subject]:
@@ -330,7 +331,17 @@ def measured(
         bad=sum(step.all_bad for step in (*images.steps, *lens_images.steps, averaged)),
     )
     images = replace(images, steps=[*images.steps, averaged])
-    return Measured(bench, images, lens_images, protocol, run.label, most, at_filtered)
+    return Measured(
+        bench,
+        images,
+        lens_images,
+        protocol,
+        run.label,
+        most,
+        at_filtered,
+        option.vlm_lens_page,
+        option.vlm_lens_words or (),
+    )
 
 
 def _once_loaded(load: Callable[[], VLM], at_load: Callable[[VLM], None]) -> Callable[[], VLM]:
@@ -479,9 +490,24 @@ def trial(
         trial.origins |= origins_of(made["subject"])
         how = origins_section(trial.origins)
         trial.pages |= {name: page + how for name, page in pages_of(made["subject"]).items()}
+        trial.files |= lens_files(made["subject"], request.config)
     elif "subjects" in made:
         studies = list(map(study_of, trial.subject.value.each()))
         for each in studies:
             trial.origins |= origins_of(each)
             trial.chosen |= chosen_of(each)
         trial.origins |= origins_together(trial.label, studies)
+
+
+def lens_files(study: Study, config: pytest.Config) -> dict[str, str]:
+    """Pages on which to look around in what the lens shows, where a report asks for them and it was
+    measured; of a run the first test that can has them, as they are large."""
+    option, given = config.option, config.stash.setdefault(LOOKED_AT, set())
+    most = option.vlm_lens_page if option.claims_report else 0
+    if not most or "lens" not in study.made or study.label in given:
+        return {}
+    assert isinstance(study, Measured | Recorded)
+    given.add(study.label)
+    found = [each for each in study.in_full if each.rows][:most]
+    notes = [STAND_IN] if study.name == SHIPPED else []
+    return lens_pages.files(study.label, study.data, found, study.picture, notes)

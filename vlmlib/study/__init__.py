@@ -11,6 +11,7 @@ from vlmlib.study import coco
 from vlmlib.study.example import Example, Object
 from vlmlib.study.frame import frame
 from vlmlib.study.identity import Handle, checkpoint, loaded
+from vlmlib.study.lens_page import lens_page
 from vlmlib.study.measure import Bench, MeanOf, measure
 from vlmlib.study.recording import Recording
 from vlmlib.study.row import Row
@@ -44,6 +45,7 @@ __all__ = [
     "frame",
     "generative",
     "is_right",
+    "lens_page",
     "loaded",
     "measure",
     "polling",

@@ -133,6 +133,10 @@ class Recording:
         check_failed(finished, f"{subject[0]}, {table_of(task, design)}", len(finished))
         return finished
 
+    def has(self, subject: tuple[str, str, str], task: str, design: str = "") -> bool:
+        """Whether a measurement was made."""
+        return (*subject, task, design) in self._versions
+
     def place(self, subject: tuple[str, str, str], task: str, example: str) -> int:
         """Where an example that a task was asked about stands in the data set; -1 for no place."""
         id_, found = _newest(self._versions[*subject, task, ""]), [-1]
