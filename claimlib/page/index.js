@@ -21,11 +21,11 @@
         row.hidden = !(fits && outcomes.has(row.dataset.outcome));
         stands += !row.hidden;
       }
-      const lacks = at > 0 && claim.dataset.lacking.split(" ").includes(`s${at - 1}`);
+      const lacks = claim.querySelector(`[data-lacking~="s${at - 1}"]`);
       const missing = outcomes.has("not run") && (at > 0 ? lacks : "never" in claim.dataset);
       const gap = claim.querySelector(".gap");
       gap.hidden = !(missing && !("never" in claim.dataset));
-      gap.textContent = gap.hidden ? "" : `Not run on ${model.value}: the reason stands below.`;
+      gap.textContent = gap.hidden ? "" : `Not run on ${model.value}: ${lacks.firstElementChild.textContent}`;
       claim.hidden = !(stands || missing);
       verdicts += stands;
       shown += !claim.hidden;

@@ -44,10 +44,12 @@ def index(document: Told, shown: Sequence[Told]) -> str:
         >>> print(index(document([], {}), [])[:15])
         <!doctype html>
     """
+    subjects = _subjects(document)
     known = {
         "document": document,
         "papers": [_paper(paper) for paper in document["papers"]],
-        "subjects": _subjects(document),
+        "subjects": subjects,
+        "groups": _groups(subjects),
         "counts": _counts(document),
         "toys": Counter(each["outcome"] for each in document["verdicts"] if _is_toy(each)),
         "expected_false": _expected_false(document["verdicts"]),
@@ -92,6 +94,7 @@ def _template():
         "span": _span,
         "is_toy": _is_toy,
         "toy": TOY,
+        "not_applicable": NOT_APPLICABLE,
     }
     environment.filters |= {"p": _p, "percent": percent, "href": _address, "state": _state}
     return environment.get_template("index.html.jinja")
@@ -130,6 +133,12 @@ def _subjects(document: Told) -> list[dict[str, Any]]:
         known |= {"toy": _is_toy(each), "missing": missing[label], "key": f"s{len(found)}"}
         found.setdefault(label, known)["counts"][each["outcome"]] += 1
     return [*found.values()]
+
+
+def _groups(subjects: Iterable[Told]) -> str:
+    """How many subjects are of which group."""
+    counts = Counter(subject["group"] for subject in subjects if subject["group"])
+    return ", ".join(f"{group} ({count})" for group, count in counts.items())
 
 
 def _counts(document: Told) -> dict[str, int]:
@@ -198,9 +207,6 @@ def _claim(
         **claim,
         "verdicts": mine,
         "reasons": reasons,
-        "lacking": [
-            label for reason in reasons if reason != NOT_APPLICABLE for label in reasons[reason]
-        ],
         "images": _images(here, most, album),
         "files": [file for each in here for file in each["files"]],
     }

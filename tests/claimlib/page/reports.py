@@ -31,8 +31,9 @@ def told(
     for name, each in beside.items():
         setattr(trials[0], name, each)
     verdicts = [verdict for *_, verdict in found]
+    labels = dict.fromkeys((trial.label for trial in trials), "not run")
     rows = [
-        row(trial, verdict, at, {trial.label: "not run"})
+        row(trial, verdict, at, labels)
         for at, (trial, verdict) in enumerate(zip(trials, verdicts, strict=True))
     ]
     return document(rows, origins(rows)), [shown(trial) for trial in trials]

@@ -74,7 +74,7 @@ def test_the_headline_counts_what_the_document_holds(full):
         "undecided": outcomes.count("undecided"),
         "not run": 1,
     }
-    assert "5 verdicts on 2 of 3 claims, held against 3 subjects." in page.text
+    assert "5 verdicts on 2 of 3 claims, held against 3 subjects: A stand-in (1)." in page.text
 
 
 def test_every_claim_has_a_view_with_all_that_decides_it(full):
