@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -460,11 +461,16 @@ def trial(
 ) -> Iterator[Trial]:
     """The claim of this test; a page of each measurement that was made goes into the report."""
     made = request.node.funcargs  # which an interrupted test no longer has
+    draws = bool(request.config.option.claims_report and find_spec("matplotlib"))
     yield trial
     if "subject" in made:
         trial.origins |= origins_of(made["subject"])
         how = origins_section(trial.origins)
         trial.pages |= {name: page + how for name, page in pages_of(made["subject"]).items()}
+        if draws:
+            from claims.neo2025.figures import figures_of  # which needs matplotlib
+
+            trial.figures |= figures_of(made["subject"])
     elif "subjects" in made:
         studies = list(map(study_of, trial.subject.value.each()))
         for each in studies:
