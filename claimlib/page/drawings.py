@@ -16,6 +16,7 @@ SHAPES = {
 }
 # What matplotlib says in a style sheet, which would hold for the whole page.
 LINES = "stroke-linejoin:round;stroke-linecap:butt"
+LARGER, LEAST = 1.25, "34rem"  # than it was drawn; the least width at which it is read
 DATA = re.compile(r"data:image/(png|jpeg);base64,[A-Za-z0-9+/=\s]+")
 REFERENCE = re.compile(r"url\(\s*#([^)]+?)\s*\)")
 
@@ -43,10 +44,20 @@ def inline(name: str, svg: str, prefix: str, described_by: str) -> Markup:
         ) from error
     _plain(root, prefix)
     root.tag = "svg"
+    style = ";".join([LINES, *_size(root)])
+    root.attrib |= {"style": style, "role": "img", "aria-labelledby": described_by}
+    return Markup(ElementTree.tostring(root, encoding="unicode"))
+
+
+def _size(root: ElementTree.Element) -> list[str]:
+    """As wide as it was drawn and a bit more, or as the screen is; on a narrow one it scrolls."""
     for fixed in ("width", "height"):
         root.attrib.pop(fixed, None)
-    root.attrib |= {"style": LINES, "role": "img", "aria-labelledby": described_by}
-    return Markup(ElementTree.tostring(root, encoding="unicode"))
+    box = root.attrib.get("viewBox", "").split()
+    if len(box) != 4 or not re.fullmatch(r"\d+(\.\d+)?", box[2]):
+        return []
+    width = f"{LARGER * float(box[2]):.0f}pt"
+    return [f"width:{width}", f"min-width:min({width},{LEAST})"]
 
 
 def _plain(element: ElementTree.Element, prefix: str) -> None:

@@ -53,6 +53,7 @@ def index(document: Told, shown: Sequence[Told]) -> str:
         "counts": _counts(document),
         "toys": Counter(each["outcome"] for each in document["verdicts"] if _is_toy(each)),
         "expected_false": _expected_false(document["verdicts"]),
+        "of_toys": _of_toys(shown, subjects),
         "figures": _figures(shown),
         "pages": _pages(shown),
         "files": _files(shown),
@@ -87,7 +88,7 @@ def _template():
     environment.globals |= {
         "in_words": words.in_words,
         "what_would_change": words.what_would_change,
-        "in_full": words.in_full,
+        "ended": words.ended,
         "figure_of": _figure_of,
         "interval_of": words.interval,
         "worth_of": _worth_of,
@@ -282,6 +283,7 @@ def _figures(shown: Iterable[Told]) -> list[dict[str, Any]]:
         found.append(
             {
                 **each,
+                "name": name,
                 "anchor": anchor,
                 "own_ink": OF_THE_PAGE not in each["svg"],
                 "picture": picture if drawn <= DRAWN else "",
@@ -307,6 +309,14 @@ def _files(shown: Iterable[Told]) -> list[str]:
 
 def _all_of(shown: Iterable[Told], what: str) -> dict[str, Any]:
     return {name: each for one in shown for name, each in one[what].items()}
+
+
+def _of_toys(shown: Iterable[Told], subjects: Iterable[Told]) -> set[str]:
+    """The names of figures and pages that are of a stand-in."""
+    toys = {subject["label"] for subject in subjects if subject["toy"]}
+    return {
+        name for one in shown if one["label"] in toys for name in (*one["figures"], *one["pages"])
+    }
 
 
 def _measured(known: Mapping[str, Sequence[Told]]):

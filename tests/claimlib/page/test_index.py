@@ -103,12 +103,21 @@ def test_a_stand_in_is_called_one_beside_each_of_its_verdicts(full):
     assert sum(each.has["data-model"] == "small" for each in rows) == 2
 
 
+def test_figures_and_tables_of_a_stand_in_are_called_so(coins):
+    pages = {"tosses": "# Tosses"}
+    for subject, marks in ((TOY, 2), (HERE, 0)):
+        report = told(coins, ("bent", subject, tossed(9)), pages=pages, figures={"one": DRAWN})
+        page = read(*report)
+        heads = [*page.all("h3", id="figure-0-title"), *page.all("summary")]
+        assert sum("stand-in" in each.text for each in heads) == marks
+
+
 def test_sections_stand_in_their_order_and_what_was_not_run_says_why(full):
     page = read(*full)
     assert [each.text for each in page.all("h3", class_="section")] == ["abstract", "Section 1"]
     [never] = page.all("p", class_="never")
     assert "not run" in never.text
-    assert "its test was not selected" in never.text
+    assert "Its test was not selected" in never.text
 
 
 def test_parts_and_averages_have_their_numbers(full):
