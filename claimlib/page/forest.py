@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from claimlib.data import NOT_APPLICABLE, NOT_RUN, NOT_SELECTED, UNITS
 from claimlib.figures import INK, Figure
 from claimlib.markdown import one_line
-from claimlib.page.look import BAND, BLUE, GREY, PURPLE, SMALL, VERMILLION, sheet, styled
+from claimlib.page.look import BAND, BLUE, GREY, PURPLE, SMALL, VERMILLION, drawable, sheet, styled
 from claimlib.verdicts import number
 
 Row = Mapping[str, Any]
@@ -296,15 +296,15 @@ def _draw_names(
         "parse_math": False,
     }  # fmt: skip
     for place, head in heads.items():
-        axes.text(left + 0.03, place, head, fontweight="bold", **look)
+        axes.text(left + 0.03, place, drawable(head), fontweight="bold", **look)
     shown, last = _shorter(_all(lines, "subject")), None
     for place, line in zip(places, lines, strict=True):
         if line["claim"] != last:
-            axes.text(left + 0.08, place, line["claim"], **look)
+            axes.text(left + 0.08, place, drawable(line["claim"]), **look)
         last = line["claim"]
         if several and line["subject"]:
-            axes.text(-0.04, place, shown[line["subject"]], ha="right", **look)
-        axes.text(1.04, place, _cut(line["in_words"]), **look)
+            axes.text(-0.04, place, drawable(shown[line["subject"]]), ha="right", **look)
+        axes.text(1.04, place, drawable(_cut(line["in_words"])), **look)
 
 
 def _cut(words: str) -> str:

@@ -5,13 +5,14 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tqdm import tqdm
 
-from claimlib import Claim, ClaimError, Subject, Trial
+from claimlib import Claim, ClaimError, Figure, Subject, Trial
 from claimlib.markdown import one_line
 from claimlib.plugin import claim_of
 from claimlib.plugin import subject_of as subject_of_item
@@ -483,14 +484,15 @@ def trial(
     with looked_at() as cells:
         yield trial
     if "subject" in made:
-        trial.chosen |= chosen_of(made["subject"])
-        if request.config.option.claims_report:
-            trial.cases = cases_of(made["subject"], cells)
-            trial.files |= rows_of(made["subject"])
-        trial.origins |= origins_of(made["subject"])
+        study = made["subject"]
+        trial.origins |= origins_of(study)
+        trial.chosen |= chosen_of(study)
         how = origins_section(trial.origins)
-        trial.pages |= {name: page + how for name, page in pages_of(made["subject"]).items()}
-        trial.files |= lens_files(made["subject"], request.config)
+        trial.pages |= {name: page + how for name, page in pages_of(study).items()}
+        if request.config.option.claims_report:
+            trial.cases = cases_of(study, cells)
+            trial.figures |= drawn(study)
+            trial.files |= rows_of(study) | lens_files(study, request.config)
     elif "subjects" in made:
         studies = list(map(study_of, trial.subject.value.each()))
         for each in studies:
@@ -499,11 +501,20 @@ def trial(
         trial.origins |= origins_together(trial.label, studies)
 
 
+def drawn(study: Study) -> dict[str, Figure]:
+    """The figures of a study; none where nothing can draw."""
+    if not find_spec("matplotlib"):
+        return {}
+    from claims.neo2025.figures import figures_of
+
+    return figures_of(study)
+
+
 def lens_files(study: Study, config: pytest.Config) -> dict[str, str]:
     """Pages on which to look around in what the lens shows, where a report asks for them and it was
     measured; of a run the first test that can has them, as they are large."""
     option, given = config.option, config.stash.setdefault(LOOKED_AT, set())
-    most = option.vlm_lens_page if option.claims_report else 0
+    most = option.vlm_lens_page or 0
     if not most or "lens" not in study.made or study.label in given:
         return {}
     assert isinstance(study, Measured | Recorded)

@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from claims.neo2025.figures import COLOURS, draw_tokens
+from claims.neo2025.figures.tokens import COLOURS, draw_tokens
 from tests.tiny import picture, tiny_vlm
 
 mpl.use("Agg")
