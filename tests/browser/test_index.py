@@ -197,7 +197,7 @@ def test_the_button_turns_light_into_dark_and_back(opened, page):
     assert found.evaluate(ground) != light
     found.get_by_role("button", name="Light colours").click()
     assert found.evaluate(ground) == light
-    assert opened(page, color_scheme="dark").page.evaluate(ground) != light
+    assert opened(page, color_scheme="dark").evaluate(ground) != light
 
 
 def serious(page) -> list[str]:
@@ -217,7 +217,7 @@ def test_axe_finds_nothing_serious(opened, page, scheme, width):
 def test_axe_finds_planted_violations(opened, tmp_path):
     file = tmp_path / "bad.html"
     file.write_text('<body><p style="color: #ccc; background: #fff">A few words</p><input></body>')
-    found = {each.split(":")[0] for each in serious(opened(file).page)}
+    found = {each.split(":")[0] for each in serious(opened(file))}
     assert {"color-contrast", "label", "html-has-lang"} <= found
 
 
