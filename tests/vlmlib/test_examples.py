@@ -14,6 +14,7 @@ from tests.tiny import picture, tiny_vlm
 
 WITHOUT_EXAMPLES = {
     "claimlib.errors",
+    "claimlib.page",
     "claimlib.plugin",
     "vlmlib.errors",
     "vlmlib.oracle",
