@@ -2,13 +2,13 @@
 # `make own-repo` runs examples/own_repo against the built wheel, in an environment of its own;
 # `make families` tries every family of models, with the packages that some processors need;
 # `make test-oldest` runs the tests with the oldest transformers that must work; `make rehearsal`
-# runs the paper's own run in small.
+# runs the paper's own run in small; `make browser` opens a report in chromium.
 
 PYTHON ?= python3
 BIN := .venv/bin
 OWN := .venv/own_repo
 
-.PHONY: claims test own-repo families test-oldest rehearsal
+.PHONY: claims test own-repo families test-oldest rehearsal browser
 
 claims: .venv/stamp
 	$(BIN)/pytest claims/
@@ -36,6 +36,9 @@ test-oldest: .venv/stamp .venv/oldest.stamp
 		--ignore tests/vlmlib/test_families.py --ignore tests/vlmlib/test_head.py \
 		--deselect tests/vlmlib/test_spread.py::test_features_that_enter_later_are_where_the_model_begins \
 		--deselect 'tests/vlmlib/test_spread.py::test_a_model_over_two_cards_says_what_it_says_on_one_device[granite-4]'
+
+browser: .venv/stamp
+	$(BIN)/pytest tests/browser -m browser
 
 rehearsal: .venv/stamp
 	$(BIN)/python -m tests.rehearsal build/rehearsal

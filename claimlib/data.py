@@ -51,9 +51,9 @@ def entry(trial: Trial, verdict: Verdict) -> dict[str, Any]:
         "group": trial.subject.group,
         "outcome": outcome,
         "board": TOY if trial.subject.toy else BOARD[outcome],
-        **_figures(verdict),
-        "on_average": _figures(verdict.on_average) if verdict.on_average else None,
-        "parts": [{"part": name, **_figures(part)} for name, part in verdict.parts],
+        **figures(verdict),
+        "on_average": figures(verdict.on_average) if verdict.on_average else None,
+        "parts": [{"part": name, **figures(part)} for name, part in verdict.parts],
         "decided_by": verdict.decided_by,
         "sentence": str(verdict),
         "note": trial.subject.note,
@@ -101,8 +101,15 @@ def as_json(rows: Iterable[Row], measured: Mapping[str, Sequence[Row]]) -> str:
     return json.dumps(document(rows, measured), indent=1, allow_nan=False) + "\n"
 
 
-def _figures(verdict: Verdict) -> dict[str, Any]:
-    """The outcome with its numbers."""
+def figures(verdict: Verdict) -> dict[str, Any]:
+    """The outcome with its numbers.
+
+    !!! example
+
+        >>> from claimlib import counted_above
+        >>> figures(counted_above(0.7, 0.5))["required"]
+        '> 50.0%'
+    """
     return {
         "outcome": str(verdict.outcome),
         "reason": verdict.reason,

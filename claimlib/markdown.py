@@ -32,13 +32,23 @@ def one_line(value: str) -> str:
         >>> one_line("my\\nmodel"), one_line("a\\x1b[2Jb")
         ('my model', 'a�[2Jb')
     """
-    shown = (
+    return " ".join(seen(value).split())
+
+
+def seen(value: str) -> str:
+    """Text of any number of lines in which whatever cannot be seen shows as such.
+
+    !!! example
+
+        >>> seen("a\\x1b[2Jb\\nc")
+        'a�[2Jb\\nc'
+    """
+    return "".join(
         each
         if each.isprintable() or each.isspace() or each == JOINER
         else "\N{REPLACEMENT CHARACTER}"
         for each in value
     )
-    return " ".join("".join(shown).split())
 
 
 def text(value: str) -> str:

@@ -75,7 +75,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--claims-report",
         type=Path,
         metavar="DIR",
-        help="write verdicts and result pages there, as Markdown, and verdicts.json",
+        help="write verdicts and result pages there: index.html, Markdown, and verdicts.json",
     )
     group.addoption(
         "--claims-refutations",
@@ -224,10 +224,17 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int | pytest.ExitC
             found.told.append(f"\nreport: none, the run was interrupted; {folder} is as it was")
         elif folder:
             write(folder, found.rows, found.shown)
-            found.told.append(f"\nreport: {folder}")
+            found.told.append(f"\nreport: {_page_of(folder)}")
     except ClaimError as error:
         found.error = str(error)
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+
+def _page_of(folder: Path) -> str:
+    """What a person opens of a report, or what to install for it."""
+    from claimlib.report import TO_DRAW, lacking
+
+    return f"{folder} (for index.html: {TO_DRAW})" if lacking() else f"{folder / 'index.html'}"
 
 
 def _tell_the_job(rows: list[dict[str, Any]]) -> None:

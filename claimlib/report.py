@@ -6,17 +6,20 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from claimlib.claims import Claim, Trial, load_claims
-from claimlib.data import as_json, entry
+from claimlib.data import as_json, document, entry
 from claimlib.errors import ClaimError
 from claimlib.markdown import digest, file_name, one_line, text
 from claimlib.verdicts import LEFT_OUT, Verdict
 
 Row = Mapping[str, Any]
 HOW = "## How it was measured"
+DRAWN_BY = ("jinja2", "markdown_it", "matplotlib", "pandas")
+TO_DRAW = "pip install 'vlm-claims[page]'"
 LEGEND = (
     "`*`: one image more or less would change this. In parentheses, why an undecided claim is one: "
     "`too few images`, or the estimate lies so near to what is required that ten times as many "
@@ -96,12 +99,16 @@ def verdict_page(rows: Iterable[Row]) -> str:
 
 def write(folder: Path, rows: Sequence[Row], shown: Sequence[Row] = ()) -> None:
     """Write verdicts.md, findings.md, verdicts.json and what tests show: result pages, figures with
-    their numbers, and files. Each appears whole, or what stood there stays.
+    their numbers, and files; and index.html, where `lacking` names nothing. Each appears whole, or
+    what stood there stays.
 
     **Arguments:** rows and what is shown, as `row` and `shown` make them.
 
     **Raises:** `ClaimError` where a file cannot be written, and for a page of these names.
     """
+    told = document(rows, origins(rows))
+    drawn = [] if lacking() else [_drawn(told)]
+    shown = [*drawn, *shown]
     pages = _all_of(shown, "pages")
     findings = "\n".join(f"    {line}" for line in lines(rows))
     how = origins_section(origins(rows))
@@ -118,6 +125,7 @@ def write(folder: Path, rows: Sequence[Row], shown: Sequence[Row] = ()) -> None:
             folder,
             _by_file(texts | pages)
             | {"verdicts.json": as_json(rows, origins(rows))}
+            | ({"index.html": _index(told, shown)} if drawn else {})
             | _figure_files(_all_of(shown, "figures"))
             | _all_of(shown, "files"),
         )
@@ -127,6 +135,26 @@ def write(folder: Path, rows: Sequence[Row], shown: Sequence[Row] = ()) -> None:
             "it was. Make room, or choose a folder in which you may write, and run the same "
             "command again."
         ) from error
+
+
+def lacking() -> list[str]:
+    """The packages that index.html takes and that are not installed."""
+    return [name for name in DRAWN_BY if find_spec(name) is None]
+
+
+def _drawn(told: Row) -> dict[str, Any]:
+    """What a report shows of all verdicts together, as `shown` tells of one trial."""
+    from claimlib.page.forest import forest
+
+    figures = {name: figure.plain for name, figure in forest(told).items()}
+    nobody = {"paper": "", "claim": "", "label": ""}
+    return {**nobody, "pages": {}, "figures": figures, "files": {}, "cases": []}
+
+
+def _index(told: Row, shown: Sequence[Row]) -> str:
+    from claimlib.page.index import index
+
+    return index(told, shown)
 
 
 def _all_of(shown: Sequence[Row], what: str) -> dict[str, Any]:
@@ -281,7 +309,7 @@ def _in_a_cell(cell: str) -> str:
 def _paper_lines(claims: Sequence[Claim], rows: Sequence[Row], full: bool) -> Iterator[str]:
     judged = {each["claim"] for each in rows}
     sections = {claim.section for claim in claims if claim.id in judged}
-    for section in sorted(sections, key=_place):
+    for section in sorted(sections, key=place):
         yield f"section {section}" if section[0].isdigit() else section
         for claim in claims:
             if claim.section == section and claim.id in judged:
@@ -296,7 +324,7 @@ def _paper_lines(claims: Sequence[Claim], rows: Sequence[Row], full: bool) -> It
     yield from (f"\n{one_line(note)}" for note in notes if note)
 
 
-def _place(section: str) -> tuple[bool, list[int], str]:
+def place(section: str) -> tuple[bool, list[int], str]:
     """Sorts named sections, such as the abstract, before numbered ones, and 4.10 after 4.9."""
     return section[0].isdigit(), [int(number) for number in re.findall(r"\d+", section)], section
 

@@ -1,5 +1,6 @@
 """Verdicts: what a check hands back, how it prints, and how several become one."""
 
+import html
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ SUPPORTED, REFUTED, UNDECIDED = Outcome
 TOO_FEW = "too few images to show it"
 FEW_IMAGES, FEW_CLUSTERS = "too few images", "too few clusters"
 POINTS = "points"  # of a hundred: the unit of a difference of shares
+SIGNS = {SUPPORTED: "✓", REFUTED: "✗", UNDECIDED: "?"}  # beside the words, in a notebook
 MANY = 10  # times as many images
 WORTH_LESS = 0.9  # of n, from which on it is told what images that share clusters are worth
 LEFT_OUT = "left out"  # what it takes was not there to be measured
@@ -77,6 +79,22 @@ class Verdict:
         found = self._in_parts() if self.parts else self._figures()
         fragile = "one image would change this" if self.fragile else ""
         return f"{self.outcome}: {_joined(found, self._average(), fragile)}"
+
+    def _repr_html_(self) -> str:
+        """The finding as a notebook shows it, in the notebook's own colours; parts unfold."""
+        head = f"{self.outcome}, {self.reason}" if self.reason else str(self.outcome)
+        told = str(self).removeprefix(f"{self.outcome}: ")
+        parts = "".join(
+            f"<li>{html.escape(name)}: {html.escape(str(part))}</li>" for name, part in self.parts
+        )
+        count = f"<summary>{len(self.parts)} parts</summary>"
+        return (
+            '<div style="border-left: 0.25em solid; padding: 0.1em 0.8em; max-width: 60em">'
+            f'<span aria-hidden="true">{SIGNS[self.outcome]}</span> '
+            f"<strong>{html.escape(head)}</strong><br>{html.escape(told)}"
+            + (f"<details>{count}<ul>{parts}</ul></details>" if parts else "")
+            + "</div>"
+        )
 
     @property
     def short(self) -> str:

@@ -17,7 +17,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from claimlib import Totals, counted_equal, exceeds
+from claimlib import Totals, counted_equal, exceeds, report
 from claimlib.claims import CLAIMS, Subject, Trial, load_claims
 from claimlib.data import SCHEMA, as_json, document, entry
 from claimlib.report import row
@@ -145,6 +145,16 @@ def test_a_run_writes_verdicts_as_data_with_workers_too(foreign):
         [property_] = xml.iter("property")
         assert json.loads(property_.attrib["value"]) == told["verdicts"][0]
     assert written[0] == written[1]
+
+
+def test_a_run_says_where_its_page_is_or_what_draws_one(foreign, monkeypatch):
+    foreign.write(claims_toml=paper(), test_coin=tossed(90))
+    foreign.run("--claims-report", "report").stdout.fnmatch_lines(["report: report/index.html"])
+    monkeypatch.setattr(report, "find_spec", lambda name: None)
+    told = "report: other (for index.html: pip install 'vlm-claims[[]page[]]')"
+    foreign.run("--claims-report", "other").stdout.fnmatch_lines([told])
+    assert (foreign.path / "report" / "index.html").is_file()
+    assert not (foreign.path / "other" / "index.html").exists()
 
 
 def test_a_jobs_summary_gets_the_table(foreign, monkeypatch):

@@ -8,19 +8,22 @@ import errno
 import json
 import os
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from claimlib.claims import CLAIMS, Subject, Trial
+from claimlib import report
+from claimlib.claims import CLAIMS, Subject, Trial, load_claims
+from claimlib.data import entry as told_of
 from claimlib.errors import ClaimError
 from claimlib.paired import greater
 from claimlib.report import lines, origins, origins_section, table, verdict_page, write
 from claimlib.report import row as row_of
 from claimlib.shares import exceeds
-from claimlib.verdicts import in_every_setting
+from claimlib.verdicts import Outcome, in_every_setting
 from tests.claimlib.foreign import entry, paper
 from tests.neo2025 import NEO2025
 
@@ -35,14 +38,17 @@ def row(file: Path, claim: str, label: str, outcome: str = "supported", **more) 
     """A verdict as a run hands it to its report."""
     texts = ("note", "beside", "group", "line", "short", "reason", "on_average", "figures")
     texts += ("left_out",)
-    plain = dict.fromkeys(texts, "") | {"file": str(file), "position": 0, "parts": [], "data": {}}
+    found = replace(exceeds(np.ones(30, bool), 0.5), outcome=Outcome(outcome))
+    told = told_of(Trial(load_claims(file)[claim], Subject(label)), found)
+    plain = dict.fromkeys(texts, "") | {"file": str(file), "position": 0, "parts": [], "data": told}
     plain |= {"known": {}, "required": "> 50%", "may_err": 0.05, "fragile": False, "origins": {}}
     return plain | {"claim": claim, "label": label, "outcome": outcome} | more
 
 
 def showing(**pages: str) -> list[dict]:
     """What a test hands to a report that shows these pages alone."""
-    return [{"pages": pages, "figures": {}, "files": {}, "cases": []}]
+    named = {"paper": "On coins", "claim": "bent", "label": "mine"}
+    return [{**named, "pages": pages, "figures": {}, "files": {}, "cases": []}]
 
 
 @pytest.fixture
@@ -330,7 +336,7 @@ def written(on_coins, tmp_path: Path) -> Path:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    return {file.name: file.read_text() for file in folder.iterdir()}
+    return {file.name: file.read_text() for file in folder.iterdir() if file.is_file()}
 
 
 def test_a_report_takes_the_place_of_the_last_one(written, on_coins):
@@ -339,6 +345,7 @@ def test_a_report_takes_the_place_of_the_last_one(written, on_coins):
         "verdicts.md",
         "verdicts.json",
         "findings.md",
+        "index.html",
         "mine.lens.md",
     }
     assert contents(written)["mine.lens.md"] == "new"
@@ -380,7 +387,7 @@ def test_a_name_that_no_file_can_have_is_written_all_the_same(on_coins, tmp_path
     write(tmp_path / "report", [on_coins("bent", "\udcff")], showing(**pages))
     found = contents(tmp_path / "report")
     assert set(pages.values()) < set(found.values())
-    assert len(found) == 9
+    assert len(found) == 10
     assert [file.name for file in tmp_path.iterdir() if file.suffix == ".md"] == []
 
 
@@ -389,10 +396,20 @@ def test_figures_and_files_stand_in_folders_of_their_own(on_coins, tmp_path):
     [shown] = showing()
     shown |= {"figures": {"mine/heads": drawn}, "files": {"lens/7.html": "<p>7</p>"}}
     write(tmp_path, [on_coins("bent", "mine")], [shown])
-    found = {file.name: file.read_bytes() for file in (tmp_path / "figures").iterdir()}
+    found = {file.name: file.read_bytes() for file in (tmp_path / "figures").glob("mine*")}
     expected = {"svg": b"<svg/>", "png": bytes(range(3)), "csv": b"heads\n7\n"}
     assert found == {f"mine-heads.{suffix}": each for suffix, each in expected.items()}
     assert (tmp_path / "lens" / "7.html").read_text() == "<p>7</p>"
+
+
+def test_without_what_draws_it_a_report_has_no_page(on_coins, tmp_path, monkeypatch):
+    write(tmp_path / "with", [on_coins("bent", "mine")])
+    assert report.lacking() == []
+    monkeypatch.setattr(report, "find_spec", lambda name: None if name == "jinja2" else name)
+    write(tmp_path / "without", [on_coins("bent", "mine")])
+    assert report.lacking() == ["jinja2"]
+    assert contents(tmp_path / "with").keys() - contents(tmp_path / "without") == {"index.html"}
+    assert not (tmp_path / "without" / "figures").exists()
 
 
 @pytest.mark.parametrize("path", ["../out.html", "/tmp/out.html", "lens/../../out.html"])

@@ -6,6 +6,7 @@ what a control took away.
 """
 
 import gc
+import html
 import math
 from dataclasses import replace
 
@@ -314,6 +315,19 @@ def test_a_sentence_says_on_how_many_images_nothing_was_done():
     assert (alive.outcome, alive.dead) == (SUPPORTED, 60)
     assert "it did nothing on 60 images" in str(alive)
     assert where_alive(alive, np.ones(300, bool)).dead == 60
+
+
+def test_a_notebook_shows_the_whole_finding_and_no_html_of_a_name():
+    heads = exceeds(Totals(70, 100), threshold=0.5)
+    told = heads._repr_html_()
+    assert "<strong>supported</strong>" in told
+    assert html.escape(str(heads).removeprefix("supported: ")) in told
+    assert "<details>" not in told
+    parts = {"<script>": heads, "b": no_images("exceeds", "> 50%")}
+    told = in_every_setting(parts)._repr_html_()
+    assert "<strong>undecided, no images</strong>" in told
+    assert told.count("<li>") == 2
+    assert "<script>" not in told
 
 
 def test_a_verdict_says_what_images_that_share_clusters_are_worth():
