@@ -113,7 +113,7 @@ def write(folder: Path, rows: Sequence[Row], shown: Sequence[Row] = ()) -> None:
     **Raises:** `ClaimError` where a file cannot be written, and for a page of these names.
     """
     told = document(rows, origins(rows))
-    drawn = [] if lacking() else [_drawn(told)]
+    drawn = [] if lacking() else [_drawn(told, _all_of(shown, "figures"))]
     shown = [*drawn, *shown]
     pages = _all_of(shown, "pages")
     findings = "\n".join(f"    {line}" for line in lines(rows))
@@ -148,13 +148,16 @@ def lacking() -> list[str]:
     return [name for name in DRAWN_BY if find_spec(name) is None]
 
 
-def _drawn(told: Row) -> dict[str, Any]:
-    """What a report shows of all verdicts together, as `shown` tells of one trial."""
+def _drawn(told: Row, figures: Mapping[str, Row]) -> dict[str, Any]:
+    """What a report shows of all verdicts, and of several subjects' figures, together, as `shown`
+    tells of one trial."""
+    from claimlib.page.beside import beside
     from claimlib.page.forest import forest
 
-    figures = {name: figure.plain for name, figure in forest(told).items()}
+    together = forest(told) | beside(figures)
+    plain = {name: figure.plain for name, figure in together.items()}
     nobody = {"paper": "", "claim": "", "label": ""}
-    return {**nobody, "pages": {}, "figures": figures, "files": {}, "cases": []}
+    return {**nobody, "pages": {}, "figures": plain, "files": {}, "cases": []}
 
 
 def _index(told: Row, shown: Sequence[Row]) -> str:

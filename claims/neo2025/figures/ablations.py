@@ -49,6 +49,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     ELSEWHERE: {"color": PURPLE, "marker": "D", "linestyle": "none"},
 }
 LINES = (GRADIENT, RANDOM)
+MOST = 320  # tokens, to which the axis goes at least
 # Regions and their names, each set so that it keeps clear of its neighbours'.
 REGION_NAMES = dict(
     zip(arms.REGIONS, (("O", "center"), ("O+1", "right"), ("O+2", "left")), strict=True)
@@ -98,7 +99,7 @@ def draw(numbers: pd.DataFrame, label: str) -> Figure:
     for across, source in zip(places, sources, strict=True):
         for axes, task in zip(across, TASKS, strict=True):
             rows = numbers[(numbers["source"] == source) & (numbers["task"] == task)]
-            _draw_task(axes, rows[rows["images"] > 0])
+            _draw_task(axes, rows[(rows["images"] > 0) & (rows["tokens"] > 0)])
             axes.set_title(f"{task}, {source}" if len(sources) > 1 else task, pad=12)
             in_percent(axes)
     _draw_counts(places[0][0])
@@ -146,6 +147,7 @@ def _look(selector: str) -> dict[str, Any]:
 
 def _draw_counts(axes: Axes) -> None:
     axes.set_xscale("log")
+    axes.set_xlim(1, max(MOST, axes.get_xlim()[1]))  # of all models the same
     axes.set_xticks(arms.COUNTS, labels=[str(each) for each in arms.COUNTS])
     axes.xaxis.set_minor_locator(NullLocator())
 

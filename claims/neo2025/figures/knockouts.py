@@ -2,6 +2,7 @@
 figure 8)."""
 
 from collections.abc import Iterator, Mapping
+from math import nan
 from typing import Any
 
 import pandas as pd
@@ -74,10 +75,10 @@ def _cell(table: MeasuredTable, row: str, window: str, layers: range) -> dict[st
     return {"row": row, "window": window, **place, **lost._asdict()}
 
 
-def _printed(printed: PrintedTable | None, row: str, window: str) -> float | None:
+def _printed(printed: PrintedTable | None, row: str, window: str) -> float:
     cells = printed.cells if printed else {}
     found = cells.get(("VQA", arms.knockout(row, window)))
-    return found.share if found else None
+    return found.share if found else nan
 
 
 @styled()

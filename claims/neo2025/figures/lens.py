@@ -1,9 +1,9 @@
 """What the logit lens shows, layer by layer (the paper's figures 6 and 7)."""
 
 from collections.abc import Iterator
+from math import isfinite, nan
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
@@ -55,7 +55,7 @@ def layers(lens: LensResults, printed: PrintedLens | None) -> pd.DataFrame:
     rows += [{"series": BEST, **_place(lens), **best._asdict()}]
     if printed:
         at = _printed_layer(lens, printed)
-        shown = Share(printed.share, None, None, printed.images)
+        shown = Share(printed.share, nan, nan, printed.images)
         rows += [{"series": PRINTED, "layer": at, **shown._asdict()}]
     columns = ["series", "layer", "layer_low", "layer_high", *Share._fields]
     return pd.DataFrame(rows, columns=pd.Index(columns))
@@ -78,11 +78,11 @@ def best_layers(lens: LensResults, printed: PrintedLens | None) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=pd.Index(columns))
 
 
-def _place(lens: LensResults) -> dict[str, float | None]:
+def _place(lens: LensResults) -> dict[str, float]:
     """The best layer, on average over images."""
     depth: Clustered = lens.best_depth
     if not len(depth):
-        return {"layer": None, "layer_low": None, "layer_high": None}
+        return dict.fromkeys(("layer", "layer_low", "layer_high"), nan)
     last = lens.states - 1
     low, high = of_mean(depth, (0.0, 1.0)).interval(LEVEL)
     mean = float(depth.values.mean())
@@ -104,7 +104,7 @@ def draw_layers(numbers: pd.DataFrame, label: str) -> Figure:
         axes.set_title(title)
         in_percent(axes)
     [best], axes = _of(numbers, BEST), places[0]
-    if np.isfinite(best["layer"]):
+    if isfinite(best["layer"]):
         axes.errorbar(
             best["layer"], best["share"], **_reach(best), marker="P", color=INK, markersize=7,
             linewidth=1, linestyle="none", label=BEST,
@@ -128,7 +128,7 @@ def draw_best(numbers: pd.DataFrame, label: str) -> Figure:
     axes.bar(bars["layer"], bars["images"], width=0.8, color=GREY, edgecolor=INK, linewidth=0.8)
     top = max([*bars["images"].tolist(), 1.0])
     [mean] = _of(numbers, "mean")
-    if np.isfinite(mean["layer"]):
+    if isfinite(mean["layer"]):
         reach = _reach({**mean, "share": 0.0, "low": 0.0, "high": 0.0})["xerr"]
         axes.errorbar(
             mean["layer"], 1.08 * top, xerr=reach, marker="P", color=INK, markersize=7,

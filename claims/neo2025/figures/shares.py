@@ -1,6 +1,7 @@
 """What the figures of tables have in common: a share of images with its interval, and how it is
 drawn."""
 
+from math import nan
 from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
@@ -26,11 +27,11 @@ LOOKS: tuple[dict[str, Any], ...] = (
 
 
 class Share(NamedTuple):
-    """A share of so many images; None where there are none."""
+    """A share of so many images, with its interval; nan where there is none."""
 
-    share: float | None
-    low: float | None
-    high: float | None
+    share: float
+    low: float
+    high: float
     images: int
 
 
@@ -38,7 +39,7 @@ def share_of(sample: Clustered | Totals) -> Share:
     """On what share of images it happened; of numbers, such as several draws give, their mean."""
     images = sample.n if isinstance(sample, Totals) else len(sample)
     if not images:
-        return Share(None, None, None, 0)
+        return Share(nan, nan, nan, 0)
     if isinstance(sample, Totals):
         return Share(sample.share, *share_interval(sample, LEVEL), images)
     if sample.values.dtype == bool:

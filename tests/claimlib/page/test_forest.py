@@ -1,0 +1,158 @@
+"""The forest plot: does each claim stand on the side of its bound where its numbers lie?
+
+Fails if an interval is drawn on another side than its verdict, if a range's far end is not shown,
+if a claim without an estimate is dropped, or if groups or papers are mixed.
+"""
+
+import io
+import math
+
+import pandas as pd
+import pytest
+
+from claimlib.page.forest import MARKS, forest
+
+PAPER = "On coins"
+
+
+def verdict(claim: str, **more) -> dict:
+    """What verdicts.json has of a share above a half."""
+    told = {
+        **{"claim": claim, "paper": PAPER, "section": "1", "subject": "mine", "group": "Measured"},
+        **{"outcome": "supported", "reason": "", "why": "", "kind": "exceeds", "estimate": 0.7},
+        **{"interval": [0.6, 0.8], "unit": "share", "n": 100, "bound": 0.5, "required": "> 50%"},
+        **{"sampled": True, "parts": [], "decided_by": ""},
+    }
+    return told | more
+
+
+def document(*verdicts: dict, not_run: tuple[dict, ...] = (), more: tuple[dict, ...] = ()) -> dict:
+    claims = {
+        (each["paper"], each["claim"]): {key: each[key] for key in ("paper", "claim", "section")}
+        for each in (*verdicts, *more)
+    }
+    return {"claims": [*claims.values()], "verdicts": [*verdicts], "not_run": [*not_run]}
+
+
+def lines(document: dict, group: str = "Measured") -> list[dict]:
+    table = pd.read_csv(io.StringIO(forest(document)[f"forest.{group}"].csv))
+    return table.to_dict("records")
+
+
+def drawn(**more) -> tuple[float, float, float, float]:
+    """Where a verdict lies from its bound, to the right if that supports it, and how far there."""
+    [line] = lines(document(verdict("heads", **more)))
+    keys = ("from_bound_low", "from_bound", "from_bound_high", "supports_up_to")
+    return tuple(line[key] for key in keys)
+
+
+POINTS = "difference of shares"
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({}, (0.1, 0.2, 0.3, math.inf)),
+        ({"kind": "negligible", "required": "< 50%"}, (-0.3, -0.2, -0.1, math.inf)),
+        ({"kind": "no-more", "unit": POINTS, "bound": 0.9}, (0.1, 0.2, 0.3, math.inf)),
+        # of a range the nearer end is the bound, and inside is to the right
+        ({"kind": "within", "bound": None, "required": "60.0% to 90.0%"}, (0.0, 0.1, 0.2, 0.3)),
+        (
+            {"kind": "within", "bound": None, "required": "20.0% to 75.0%"},
+            (-0.05, 0.05, 0.15, 0.55),
+        ),
+        # of another unit in shares of the bound
+        (
+            {"kind": "peaks", "bound": None, "required": "peak 0.5 to 1 layers", "unit": "layers"},
+            (0.2, 0.4, 0.6, 1.0),
+        ),
+        ({"kind": "agrees", "bound": 0.1, "estimate": 0.08, "interval": [0.05, 0.2]},
+         (-0.1, 0.02, 0.05, 0.2)),
+        (
+            {"kind": "counted-equal", "bound": None, "required": "576 tokens", "unit": "tokens",
+             "estimate": 576, "interval": [576, 576], "sampled": False},
+            (0, 0, 0, 0),
+        ),
+        ({"kind": "counted-above", "bound": None, "required": "> 60.0%", "interval": [0.7, 0.7]},
+         (0.1, 0.1, 0.1, math.inf)),
+        ({"interval": [None, 0.8]}, (-math.inf, 0.2, 0.3, math.inf)),
+        ({"bound": None, "required": "as it should be", "kind": "within"}, (math.nan,) * 4),
+        # of several parts the kind is that of the one that decides
+        ({"kind": "in every setting", "decided_by": "b", "parts": [
+            {"part": "a", "kind": "exceeds"}, {"part": "b", "kind": "negligible"}]},
+         (-0.3, -0.2, -0.1, math.inf)),
+    ],
+)  # fmt: skip
+def test_what_supports_lies_to_the_right_of_the_bound(more, expected):
+    assert drawn(**more) == pytest.approx(expected, nan_ok=True)
+
+
+def test_numbers_stand_beside_in_words():
+    told = [
+        verdict("a"),
+        verdict("b", unit=POINTS, required="more than the control by > 2.0 points"),
+        verdict("c", unit="layers", estimate=25.68, interval=[20, 30], required="peak 20 to 33"),
+    ]
+    assert [each["in_words"] for each in lines(document(*told))] == [
+        "70.0% [60.0, 80.0]; > 50%",
+        "70.0 [60.0, 80.0] pts; > 2.0 pts",
+        "25.7 [20, 30] layers; peak 20 to 33",
+    ]
+
+
+def test_claims_stand_by_section_and_as_the_paper_has_them():
+    told = [verdict("c", section="10"), verdict("b", section="2.1"), verdict("a", section="2.1")]
+    told += [verdict("d", section="abstract")]
+    found = document(*told)
+    found["claims"].reverse()
+    assert [each["claim"] for each in lines(found)] == ["d", "a", "b", "c"]
+
+
+def test_a_claim_without_an_estimate_is_listed():
+    """As one that was not run is, where there is a reason; one that is not about the group is
+    not."""
+    none = verdict(
+        "none", outcome="undecided", estimate=None, interval=[None, None], why="no images"
+    )
+    reasons = {"a": "It has no gradients.", "b": "not applicable"}
+    not_run = tuple(
+        {"claim": claim, "paper": PAPER, "subject": "mine", "board": "not run", "reason": why}
+        for claim, why in reasons.items()
+    )
+    known = tuple({"paper": PAPER, "claim": claim, "section": "1"} for claim in reasons)
+    found = document(verdict("heads"), none, not_run=not_run, more=known)
+    assert {each["claim"]: each["in_words"] for each in lines(found)} == {
+        "heads": "70.0% [60.0, 80.0]; > 50%",
+        "none": "undecided: no images",
+        "a": "not run: It has no gradients.",
+    }
+    assert forest(found)["forest.Measured"].tells.startswith("1 supported, 1 undecided, 1 not run.")
+
+
+def test_each_group_has_a_figure_of_its_own():
+    found = document(verdict("heads"), verdict("heads", group="As published", subject="printed"))
+    assert list(forest(found)) == ["forest.Measured", "forest.As published"]
+    assert [each["subject"] for each in lines(found, "As published")] == ["printed"]
+
+
+def test_papers_with_claims_of_one_name_are_kept_apart():
+    found = document(verdict("heads"), verdict("heads", paper="On dice", estimate=0.9))
+    assert [(each["paper"], each["estimate"]) for each in lines(found)] == [
+        (PAPER, 0.7),
+        ("On dice", 0.9),
+    ]
+
+
+def test_names_that_are_no_markup_or_formula_are_drawn():
+    nasty = "<script>alert(1)</script> $x_ \N{DOG FACE}"
+    figure = forest(document(verdict(nasty, subject=nasty, section=nasty)))["forest.Measured"]
+    assert "<script>" not in figure.svg
+
+
+def test_the_same_verdicts_make_the_same_picture():
+    found = document(verdict("heads"), verdict("tails", outcome="refuted", estimate=0.2))
+    assert forest(found) == forest(found)
+
+
+def test_outcomes_differ_in_the_shape_of_their_marks():
+    assert len({mark["marker"] for mark in MARKS.values()}) == len(MARKS) == 3
