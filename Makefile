@@ -2,7 +2,8 @@
 # `make own-repo` runs examples/own_repo against the built wheel, in an environment of its own;
 # `make families` tries every family of models, with the packages that some processors need;
 # `make test-oldest` runs the tests with the oldest transformers that must work; `make rehearsal`
-# runs the paper's own run in small; `make browser` opens a report in chromium.
+# runs the paper's own run in small; `make browser` opens a report in chromium. `make pictures` takes
+# the README's pictures from the report of `make claims`.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -14,10 +15,13 @@ REACHED += $(addprefix tests/vlmlib/study/test_,identity.py measure.py)
 REACHED += $(addprefix tests/neo2025/test_,architectures.py lens.py loads.py protocol.py runs.py)
 REACHED += $(addprefix tests/fixtures/test_,outcomes.py training.py)
 
-.PHONY: claims test own-repo families test-oldest rehearsal browser
+.PHONY: claims pictures test own-repo families test-oldest rehearsal browser
 
 claims: .venv/stamp
-	$(BIN)/pytest claims/
+	$(BIN)/pytest claims/ --claims-report build/report --vlm-lens-page 4
+
+pictures: .venv/stamp
+	$(BIN)/python -m benchmarks.pictures build/report
 
 test: .venv/stamp
 	VLM_CHECK_SHAPES=1 $(BIN)/pytest tests/ -n 2

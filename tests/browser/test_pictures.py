@@ -1,0 +1,59 @@
+"""The pictures of README.md and docs/: are they those of the shipped model's report today?
+
+Fails if `make pictures` would draw other numbers than stand beside the committed pictures, up to
+what rounding on another machine moves, or if a picture is missing.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.pictures import FIGURES, ROOT, pictures
+
+pytestmark = pytest.mark.browser
+NUMBER = re.compile(r"\d+\.?\d*(?:e-?\d+)?")
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The pictures of a report of now, from the store of `make claims` where that has run."""
+    folder = tmp_path_factory.mktemp("report")
+    report = ("--claims-report", str(folder), "--vlm-lens-page", "4")
+    subprocess.run([sys.executable, "-m", "pytest", "claims/", *report], cwd=ROOT, check=True)
+    assert (folder / "index.html").is_file()
+    return pictures(folder)
+
+
+def alike(one: str, other: str) -> bool:
+    """Whether two tables have the same words, and numbers that an image or rounding parts at
+    most."""
+    numbers = zip(NUMBER.findall(one), NUMBER.findall(other), strict=False)
+    return NUMBER.sub("#", one) == NUMBER.sub("#", other) and all(
+        abs(float(a) - float(b)) <= max(1.0, 0.03 * float(a)) for a, b in numbers
+    )
+
+
+@pytest.mark.parametrize("name", ["verdicts", "table-1", "lens"])
+def test_a_picture_is_of_todays_numbers(drawn, name):
+    committed = (FIGURES / f"{name}.csv").read_text()
+    assert alike(drawn[f"{name}.csv"].decode(), committed)
+    for picture in (drawn[f"{name}.png"], (FIGURES / f"{name}.png").read_bytes()):
+        assert picture.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [("a,1.5,90", True), ("a,1.6,91", True), ("b,1.5,90", False), ("a,1.5,95", False)],
+)
+def test_tables_are_alike_up_to_one_image(other, same):
+    assert alike("a,1.5,90", other) is same
+
+
+def test_every_committed_picture_is_shown_somewhere():
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    text = "".join(Path(page).read_text() for page in pages)
+    for picture in FIGURES.glob("*.png"):
+        assert f"reports/figures/{picture.name}" in text
