@@ -69,9 +69,11 @@ def centres(
 def rectangles(
     image_processor: Callable[..., Any], size: tuple[int, int], grids: Sequence[Grid]
 ) -> list[Float[np.ndarray, "_ _ side"]]:
-    """Which part of the image the patches of each view show: from the middle of the first of their
-    pixels to that of the last, as left, top, right and bottom, from 0 to 1; NaN for what shows only
-    padding.
+    """Which part of the image the patches of each view show: its left, top, right and bottom, from
+    0 to 1; NaN for what shows only padding.
+
+    Their pixels tell the places of the first and the last; half of what lies between neighbours
+    belongs to each.
 
     **Arguments:** the processor; (height, width) of the image; the grids of its views.
 
@@ -80,16 +82,31 @@ def rectangles(
     !!! example
 
         >>> [found] = rectangles(vlm.processor.image_processor, (64, 64), [(4, 4)])
-        >>> (100 * found[0, 1]).astype(int).tolist()
-        [28, 3, 47, 21]
+        >>> (100 * found[0, 1]).round().tolist()
+        [25.0, 0.0, 50.0, 25.0]
     """
     made = _made_of_places(image_processor, size)
     order = _order(image_processor, size, grids)
     shown, down, across = (_by_token(each, grids, order) for each in made)
-    return [
-        np.stack([each for end in ("min", "max") for each in _ends(x, y, part, end)], axis=-1)
-        for part, y, x in zip(shown, down, across, strict=True)
-    ]
+    found = []
+    for part, y, x in zip(shown, down, across, strict=True):
+        # half a pixel of padding mixed in would move a place
+        seen = [np.ma.masked_where(part < WHOLE, place) for place in (x, y)]
+        low, high = (
+            np.stack([getattr(each, end)(-1).filled(np.nan) for each in seen], -1)
+            for end in ("min", "max")
+        )
+        apart = [_between(low[..., 0], high[..., 0]), _between(low[..., 1].T, high[..., 1].T)]
+        half = np.maximum(apart, 0) / 2
+        found.append(np.concatenate([low - half, high + half], -1).clip(0, 1))
+    return found
+
+
+def _between(low: Float[np.ndarray, "row col"], high: Float[np.ndarray, "row col"]) -> float:
+    """How far the last pixel of a token is from the first one of its right neighbour."""
+    gaps = low[:, 1:] - high[:, :-1]
+    known = gaps[np.isfinite(gaps)]
+    return float(np.median(known)) if len(known) else 0.0
 
 
 def _processed(
@@ -125,18 +142,6 @@ def _centres(
             np.where(part[..., None] > 0, np.stack([y, x], -1) / part[..., None], np.nan)
             for part, y, x in zip(shown, *places, strict=True)
         ]
-
-
-def _ends(
-    across: Float[np.ndarray, "row col value"],
-    down: Float[np.ndarray, "row col value"],
-    shown: Float[np.ndarray, "row col value"],
-    end: str,
-) -> list[Float[np.ndarray, "row col"]]:
-    """The first ("min") or last ("max") place that the pixels of each token show."""
-    # half a pixel of padding mixed in would move a place
-    seen = [np.ma.masked_where(shown < WHOLE, place) for place in (across, down)]
-    return [getattr(place, end)(-1).clip(0, 1).filled(np.nan) for place in seen]
 
 
 def _order(

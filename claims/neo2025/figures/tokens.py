@@ -117,20 +117,18 @@ def _regions(found: Finished) -> dict[str, list[tuple[float, ...]]]:
 
 def _around(chosen: Sequence[tuple[float, ...]]) -> list[tuple[float, ...]]:
     """The cells beside some of an even grid that are none of them, within the picture."""
-    middles = {_middle(cell) for cell in chosen}
-    found: dict[tuple[float, float], tuple[float, ...]] = {}
-    for (left, top, right, bottom), (x, y) in product(chosen, product((-1, 0, 1), repeat=2)):
-        across, down = x * (right - left), y * (bottom - top)
-        cell = (left + across, top + down, right + across, bottom + down)
-        at = _middle(cell)
-        if at not in middles and 0 < at[0] < 1 and 0 < at[1] < 1:
-            found.setdefault(at, tuple(round(each, 6) for each in cell))
-    return [found[at] for at in sorted(found, key=lambda at: at[::-1])]
-
-
-def _middle(cell: tuple[float, ...]) -> tuple[float, float]:
-    left, top, right, bottom = cell
-    return round((left + right) / 2, 3), round((top + bottom) / 2, 3)
+    edges = np.array(chosen)
+    first, size = edges[:, :2].min(0), np.median(edges[:, 2:] - edges[:, :2], axis=0)
+    taken = {tuple(each) for each in ((edges[:, :2] - first) / size).round().astype(int).tolist()}
+    steps = product((-1, 0, 1), repeat=2)
+    beside = {(col + x, row + y) for (col, row), (x, y) in product(taken, steps)} - taken
+    corners = [first + np.array(at) * size for at in sorted(beside, key=lambda at: at[::-1])]
+    cells = [np.concatenate([corner, corner + size]) for corner in corners]
+    middles = [corner + size / 2 for corner in corners]
+    within = [((middle > 0) & (middle < 1)).all() for middle in middles]
+    return [
+        tuple(cell.round(6).tolist()) for cell, is_in in zip(cells, within, strict=True) if is_in
+    ]
 
 
 @styled()
