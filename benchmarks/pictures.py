@@ -22,8 +22,7 @@ from tests.browser.conftest import chromium
 ROOT = Path(__file__).parent.parent
 FIGURES = ROOT / "reports" / "figures"
 DRAWN = {"verdicts": f"forest.{SHIPPED_GROUP}", "table-1": f"{SHIPPED}.table-1"}
-LENS = "#mode=tokens&layer={layer}"  # what its page is opened at, by the likeliest tokens
-LAYER = 5
+IMAGE, LENS = "2", "#mode=word&layer=8"  # of the lens, and what its page is opened at
 SIZE: Any = {"width": 1180, "height": 860}
 
 
@@ -41,8 +40,7 @@ def pictures(report: Path) -> dict[str, bytes]:
         for name, figure in DRAWN.items()
         for suffix in ("png", "csv")
     }
-    [page, *_] = sorted((report / "lens" / file_name(SHIPPED)).glob("*.html"))
-    picture, words = lens(page, LENS.format(layer=LAYER))
+    picture, words = lens(report / "lens" / file_name(SHIPPED) / f"{IMAGE}.html", LENS)
     return drawn | {"lens.png": picture, "lens.csv": words}
 
 
