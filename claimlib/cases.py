@@ -11,7 +11,7 @@ class Case:
 
     - `image`: its id; `setting`: of several that the arm was run in (such as a task), which.
     - `lost`: whether the arm took the right answer away.
-    - `question`; `before`, `after`: the answers.
+    - `question`; `before`, `after`: the answers; all "" of an image that is only counted.
     - `tokens`: the object's, each as left, top, right and bottom in shares of the picture's sides.
     - `picture`: a thumbnail as a data URI, or "" where the pictures are not at hand; `size`: width
       and height of the picture itself, in pixels; (0, 0) where not known.

@@ -9,7 +9,7 @@ Case = Mapping[str, Any]
 MOST = 12  # pictures for each claim on each subject
 PICTURE = re.compile(r"data:image/(png|jpeg);base64,[A-Za-z0-9+/]+=*")
 SQUARE = (100, 100)  # where a picture's size is not known
-LOST, KEPT = "Where the arm took the right answer away", "Where it did not"
+LOST, KEPT = "took the right answer away", "did not take it away"
 
 
 @dataclass
@@ -38,24 +38,46 @@ class Album:
 
 
 def groups(cases: Sequence[Case], most: int, album: Album) -> list[dict[str, Any]]:
-    """The images on which the answer was lost, and those on which it was kept: of both together
-    `most` at length, spread evenly over all that there are, and the ids of the rest.
+    """The images on which the answer was lost, and those on which it was kept, of each arm and
+    setting: in all `most` at length, by turns, and the ids of the rest.
 
     !!! example
 
-        >>> case = {"image": "7", "lost": True, "picture": "", "size": (0, 0), "tokens": []}
+        >>> case = {"image": "7", "setting": "polling", "arm": "object", "lost": True}
+        >>> case |= {"before": "Yes", "after": "No", "picture": "", "size": (0, 0), "tokens": []}
         >>> [told] = groups([case] * 3, 2, Album())
         >>> told["title"], len(told["cases"]), told["rest"]
-        ('Where the arm took the right answer away', 2, ['7'])
+        ('object, polling: took the right answer away on 3 of 3 images', 2, ['7'])
     """
-    lost = [case for case in cases if case["lost"]]
-    kept = [case for case in cases if not case["lost"]]
-    shares = (max(most // 2, most - len(kept)), max(most - most // 2, most - len(lost)))
+    cells: dict[tuple[str, str], list[Case]] = {}
+    for case in cases:
+        cells.setdefault((case["arm"], case["setting"]), []).append(case)
+    sides = {
+        f"{', '.join(filter(None, cell))}: {told} on {len(those)} of {len(every)} images": those
+        for cell, every in cells.items()
+        for told, is_lost in ((LOST, True), (KEPT, False))
+        if (those := [case for case in every if case["lost"] == is_lost])
+    }
+    shares = _by_turns([sum(map(_is_told, those)) for those in sides.values()], most)
     return [
         _group(title, those, share, album)
-        for title, those, share in zip((LOST, KEPT), (lost, kept), shares, strict=True)
-        if those
+        for (title, those), share in zip(sides.items(), shares, strict=True)
     ]
+
+
+def _by_turns(there: Sequence[int], most: int) -> list[int]:
+    """How many each side gives, of those that it has, if they take turns."""
+    given = [0] * len(there)
+    while sum(given) < min(most, sum(there)):
+        for at, count in enumerate(there):
+            if given[at] < count and sum(given) < most:
+                given[at] += 1
+    return given
+
+
+def _is_told(case: Case) -> bool:
+    """Whether more is known of a case than on which side it stands."""
+    return bool(case["before"] or case["after"] or case["picture"])
 
 
 def size_of(case: Case) -> tuple[int, int]:
@@ -71,14 +93,13 @@ def size_of(case: Case) -> tuple[int, int]:
 
 
 def _group(title: str, cases: Sequence[Case], most: int, album: Album) -> dict[str, Any]:
-    chosen = set(_spread(len(cases), min(most, len(cases))))
+    told = [at for at, case in enumerate(cases) if _is_told(case)]
+    chosen = {told[at] for at in _spread(len(told), most)}
+    rest = (case["image"] for at, case in enumerate(cases) if at not in chosen)
     return {
         "title": title,
-        "count": len(cases),
-        "cases": [_told(case, album) for at, case in enumerate(cases) if at in chosen],
-        "rest": list(
-            dict.fromkeys(case["image"] for at, case in enumerate(cases) if at not in chosen)
-        ),
+        "cases": [_told(cases[at], album) for at in sorted(chosen)],
+        "rest": list(dict.fromkeys(rest)),
     }
 
 

@@ -15,14 +15,15 @@ from vlmlib import ImageError
 from vlmlib.study import Example
 from vlmlib.study.run import OBJECT, PROMPT
 
-OF_EACH = 3  # images of a cell that lose the answer, and as many that keep it
-CELLS, PICTURES = 12, 12  # of one claim on one model: cells, and thumbnails
+CELLS = 6  # of one claim on one model
+OF_EACH = 3  # images of a cell that lose the answer, and as many that keep it, told at length
 SIDE, QUALITY = 200, 70  # of a thumbnail: pixels, and of JPEG
 
 
 def cases_of(study: object, cells: Cells) -> list[Case]:
-    """Images behind the first of the cells that a claim has looked at: of each some that lose the
-    answer and some that keep it, with their pictures where these are at hand."""
+    """The images behind the first of the cells that a claim has looked at, those that lose the
+    answer and those that keep it: of each some with all that was said, and with their pictures
+    where these are at hand."""
     arms = {(id(table), task, arm): table for table, task, arm in cells if arm != "clean"}
     found = [
         case
@@ -32,9 +33,7 @@ def cases_of(study: object, cells: Cells) -> list[Case]:
     if not isinstance(study, Measured):
         return found
     examples = {each.id: each for each in study.examples}
-    return [_pictured(case, examples.get(case.image)) for case in found[:PICTURES]] + [
-        *found[PICTURES:]
-    ]
+    return [_pictured(case, examples.get(case.image)) if case.question else case for case in found]
 
 
 def _behind(table: MeasuredTable, task: str, arm: str) -> list[Case]:
@@ -45,22 +44,22 @@ def _behind(table: MeasuredTable, task: str, arm: str) -> list[Case]:
         return []
     run = by_arm[arm].loc[by_arm[arm]["right"].notna()]
     lost = ~run["right"].astype(bool)
-    found = []
-    for example in [*_spread(run.index[lost]), *_spread(run.index[~lost])]:
+    at_length = {*_spread(run.index[lost]), *_spread(run.index[~lost])}
+
+    def case(example: str) -> Case:
+        plain = Case(str(run.at[example, "cluster"]), task, arm, bool(lost[example]), "", "", "")
+        if example not in at_length:
+            return plain
         told = table.rows.details[task, example]
-        found.append(
-            Case(
-                image=str(run.at[example, "cluster"]),
-                setting=task,
-                arm=arm,
-                lost=bool(lost[example]),
-                question=told.get(PROMPT, ""),
-                before=_said(by_arm["clean"].at[example, "answer"]),
-                after=_said(run.at[example, "answer"]),
-                tokens=tuple(map(tuple, told.get(OBJECT, []))),
-            )
+        return replace(
+            plain,
+            question=told.get(PROMPT, ""),
+            before=_said(by_arm["clean"].at[example, "answer"]),
+            after=_said(run.at[example, "answer"]),
+            tokens=tuple(map(tuple, told.get(OBJECT, []))),
         )
-    return found
+
+    return [case(str(example)) for example in run.index]
 
 
 def _said(answer: Any) -> str:

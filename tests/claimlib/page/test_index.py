@@ -322,7 +322,8 @@ def test_a_claim_shows_at_most_twelve_pictures_and_names_the_rest(coins):
     kept = [case(f"k{at}", False, picture=each) for at, each in enumerate(pictures(20, 41))]
     page = read(*told(coins, ("bent", HERE, tossed(90)), cases=lost + kept))
     assert len(page.all("svg", class_="picture")) == len(page.all("image")) == 12
-    assert "Where the arm took the right answer away (20)" in page.text
+    for words in ("took the right answer away", "did not take it away"):
+        assert f"object, polling: {words} on 20 of 40 images" in page.text
     for each in (*lost, *kept):
         assert re.search(rf"\b{each.image}(?!\d)", page.text)
     assert "Pictures were left out" not in page.text
@@ -333,6 +334,29 @@ def test_few_of_one_group_leave_their_room_to_the_other(coins):
     page = read(*told(coins, ("bent", HERE, tossed(90)), cases=cases))
     assert len(page.all("li", class_="case")) == 12
     assert len(page.all("image")) == 1  # all show the same picture, which stands there once
+
+
+def test_each_arm_stands_by_itself_and_takes_its_turn(coins):
+    """Six arms on ten images each: of each two, one that lost the answer and one that did not."""
+    cases = [
+        case(f"{arm}-{at}", at < 4, arm=f"arm {arm}", setting="VQA")
+        for arm in range(6)
+        for at in range(10)
+    ]
+    page = read(*told(coins, ("bent", HERE, tossed(90)), cases=cases))
+    for arm in range(6):
+        assert f"arm {arm}, VQA: took the right answer away on 4 of 10 images" in page.text
+    lists = page.all("ul", class_="cases")
+    assert [len(page.all("li", class_="case"))] == [12]
+    assert len(lists) == 12
+
+
+def test_an_image_that_is_only_counted_is_named_and_not_told(coins):
+    plain = case("l2", before="", after="", question="", picture="", tokens=())
+    page = read(*told(coins, ("bent", HERE, tossed(90)), cases=[case("l1"), plain]))
+    assert len(page.all("li", class_="case")) == 1
+    assert "away on 2 of 2 images" in page.text
+    assert "Others: l2" in page.text
 
 
 def test_tokens_are_outlined_where_they_lie(coins):
