@@ -241,28 +241,23 @@ def test_what_a_model_says_is_drawn_whatever_it_is():
 CELL = (0.25, 0.25, 0.5, 0.5)
 
 
-def placed(name: str, cells: list[Any], around: int, **detail: Any) -> Finished:
-    """An image whose object has tokens in these places, and with its buffer so many more."""
+BESIDE = (0.5, 0.25, 0.75, 0.5)
+
+
+def placed(name: str, cells: list[Any], **detail: Any) -> Finished:
+    """An image whose object has tokens in these places."""
     told = {"visual": 16, "category": "dog", "object": cells} | detail
-    ablated = [Row("+1 buffer", True, tokens=len(cells) + around)]
-    return Finished(name, name, [Row("clean", True, detail=told), *ablated])
+    return Finished(name, name, [Row("clean", True, detail=told)])
 
 
-def test_a_buffer_lies_around_the_object_within_the_picture():
-    """Eight cells around one inside a grid of four, three in a corner."""
-    corner = (0.0, 0.0, 0.25, 0.25)
-    rows = tokens.cells([placed("a", [CELL], 8), placed("b", [corner], 3)])
+def test_the_object_and_the_buffer_lie_where_rows_say():
+    """The buffer where they do."""
+    rows = tokens.cells([placed("a", [CELL], buffer=[BESIDE, BESIDE]), placed("b", [CELL])])
     count = rows.groupby(["image", "region"]).size().to_dict()
-    assert count == {("a", "buffer of one"): 8, ("a", "object"): 1,
-                     ("b", "buffer of one"): 3, ("b", "object"): 1}  # fmt: skip
+    assert count == {("a", "buffer of one"): 2, ("a", "object"): 1, ("b", "object"): 1}
     keys = ("left", "top", "right", "bottom")
-    assert (0.5, 0.25, 0.75, 0.5) in [tuple(each[key] for key in keys) for each in numbers(rows)]
-
-
-def test_a_buffer_that_is_not_the_models_is_not_drawn():
-    """Such as where a model sees a part of the picture, or a grid that is not even."""
-    rows = tokens.cells([placed("a", [CELL], 5)])
-    assert rows["region"].tolist() == ["object"]
+    of_buffer = rows[rows["region"] == "buffer of one"]
+    assert {tuple(each[key] for key in keys) for each in numbers(of_buffer)} == {BESIDE}
 
 
 def test_without_places_in_the_rows_there_is_no_figure_of_tokens():
@@ -271,7 +266,7 @@ def test_without_places_in_the_rows_there_is_no_figure_of_tokens():
 
 
 def test_pictures_are_drawn_where_they_are_at_hand_and_change_no_number():
-    found = [placed("a", [CELL], 8)]
+    found = [placed("a", [CELL])]
     picture = {"a": Example("a", Image.new("RGB", (40, 30), "red"), category="dog")}
     draw = partial(tokens.figures, found, label="mine")
     [(_, without)], [(_, with_)] = draw(pictures={}), draw(pictures=picture)

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from vlmlib import select
 from vlmlib.errors import VLMError
 from vlmlib.interventions import Arm, is_empty, touched
 from vlmlib.model import VLM
@@ -24,8 +25,9 @@ from vlmlib.study.task import Task
 # In the clean row's detail: of how many arms' answers, and of how many in all (see `near_ties`).
 NEAR_TIES = "near ties"
 
-# And how the model was asked, and where the object's tokens are (see `VLM.rectangles`).
-PROMPT, OBJECT = "prompt", "object"
+# And how the model was asked, and where the object's tokens are, and those beside them (a buffer of
+# one; see `VLM.rectangles`).
+PROMPT, OBJECT, BUFFER = "prompt", "object", "buffer"
 DIGITS = 4
 
 Keep = Callable[[Row], bool | None]
@@ -81,7 +83,9 @@ def run(
         return rows
     tokens = stimulus.tokens_of(example.mask) if example.targets else stimulus.visual[:0]
     if len(tokens):
+        beside = np.setdiff1d(select.buffer(stimulus, tokens, 1).cpu(), tokens.cpu())
         rows[0].detail[OBJECT] = _places(vlm, stimulus, tokens)
+        rows[0].detail[BUFFER] = _places(vlm, stimulus, torch.from_numpy(beside))
     designed = design(Scene(vlm, stimulus, example, tokens, mean, (seed, example.number)))
     if "clean" in designed:
         raise VLMError(
@@ -103,7 +107,7 @@ def run(
 
 def _places(vlm: VLM, stimulus: Stimulus, tokens: Int[Tensor, " token"]) -> list[list[float]]:
     """What part of the image some visual tokens show, for whoever looks at a row later."""
-    chosen = torch.isin(stimulus.visual, tokens).cpu().numpy()
+    chosen = torch.isin(stimulus.visual.cpu(), tokens.cpu()).numpy()
     found = vlm.rectangles(stimulus)[chosen]
     return found[~np.isnan(found).any(1)].round(DIGITS).tolist()
 

@@ -2,7 +2,6 @@
 of one image with a model at hand, and of a study's images from their rows."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import product
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -19,15 +18,15 @@ from torch import Tensor
 
 from claimlib.figures import INK, Figure
 from claimlib.page.look import BLUE, GREY, SMALL, VERMILLION, drawable, sheet, styled
-from claims.neo2025 import arms
 from vlmlib import Stimulus
-from vlmlib.study import Example, Finished
+from vlmlib.study import Example, Finished, run
 
 COLOURS = (VERMILLION, BLUE, INK)
 HATCHES = ("", "////", "....")
 SHOWN = 6  # images
 THUMBNAIL = (320, 320)  # pixels, at most
 OBJECT, BUFFER = "object", "buffer of one"
+KEYS = {OBJECT: run.OBJECT, BUFFER: run.BUFFER}  # in the detail of the clean row
 LOOKS: dict[str, dict[str, Any]] = {
     OBJECT: {
         "facecolor": to_rgba(VERMILLION, 0.45),
@@ -93,9 +92,8 @@ def _draw_cells(axes: Axes, cells: Iterable[int], cols: int, look: Mapping[str, 
 
 def cells(found: Sequence[Finished]) -> pd.DataFrame:
     """Of the first images where they are known, the object's tokens and its buffer's, each as the
-    shares of the picture's sides between which it lies; the buffer where it has as many tokens as
-    were ablated."""
-    known = [each for each in found if each.rows and (each.rows[0].detail or {}).get("object")]
+    shares of the picture's sides between which it lies."""
+    known = [each for each in found if each.rows and (each.rows[0].detail or {}).get(run.OBJECT)]
     rows = [
         {"image": each.example, "category": each.rows[0].detail["category"], "region": region}
         | dict(zip(("left", "top", "right", "bottom"), cell, strict=True))
@@ -108,27 +106,8 @@ def cells(found: Sequence[Finished]) -> pd.DataFrame:
 
 
 def _regions(found: Finished) -> dict[str, list[tuple[float, ...]]]:
-    of_object = [tuple(round(each, 6) for each in cell) for cell in found.rows[0].detail["object"]]
-    buffer = _around(of_object)
-    ablated = {row.arm: row.tokens for row in found.rows}
-    is_right = len(of_object) + len(buffer) == ablated.get(arms.REGIONS[1])
-    return {OBJECT: of_object, BUFFER: buffer if is_right else []}
-
-
-def _around(chosen: Sequence[tuple[float, ...]]) -> list[tuple[float, ...]]:
-    """The cells beside some of an even grid that are none of them, within the picture."""
-    edges = np.array(chosen)
-    first, size = edges[:, :2].min(0), np.median(edges[:, 2:] - edges[:, :2], axis=0)
-    taken = {tuple(each) for each in ((edges[:, :2] - first) / size).round().astype(int).tolist()}
-    steps = product((-1, 0, 1), repeat=2)
-    beside = {(col + x, row + y) for (col, row), (x, y) in product(taken, steps)} - taken
-    corners = [first + np.array(at) * size for at in sorted(beside, key=lambda at: at[::-1])]
-    cells = [np.concatenate([corner, corner + size]) for corner in corners]
-    middles = [corner + size / 2 for corner in corners]
-    within = [((middle > 0) & (middle < 1)).all() for middle in middles]
-    return [
-        tuple(cell.round(6).tolist()) for cell, is_in in zip(cells, within, strict=True) if is_in
-    ]
+    detail = found.rows[0].detail
+    return {name: [tuple(cell) for cell in detail.get(key, [])] for name, key in KEYS.items()}
 
 
 @styled()

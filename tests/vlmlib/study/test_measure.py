@@ -348,6 +348,13 @@ def test_the_clean_row_tells_which_part_of_the_image_the_object_is(make):
     assert places.min() >= 0
     assert (places[:, :2] <= np.array([8, 8]) / [SIZE[1], SIZE[0]]).all()
     assert (places[:, 2:] > places[:, :2]).all()
+    beside = [tuple(each) for each in rows[0].detail["buffer"]]
+    assert beside
+    assert not {*beside} & {*map(tuple, places.tolist())}
+    right, below = places[:, 2].max(), places[:, 3].max()
+    for left, top, *_ in beside:  # at most a token away
+        assert left < right + 0.01
+        assert top < below + 0.01
     none = run(vlm, ZERO, replace(example(1), category="cat"), polling, regions, every, seed=0)
     assert "object" not in none[0].detail
 
