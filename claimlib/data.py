@@ -60,21 +60,24 @@ def entry(trial: Trial, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def document(rows: Iterable[Row], measured: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
+def document(
+    rows: Iterable[Row], measured: Mapping[str, Sequence[Row]], broken: Iterable[Row] = ()
+) -> dict[str, Any]:
     """The whole of verdicts.json.
 
     **Arguments:** rows as `report.row` makes them; by subject how it was measured, as
-    `report.origins` tells it.
+    `report.origins` tells it; `broken`: of tests that ended without a verdict the file of claims,
+    the claim, the label of the subject, and the reason.
 
     !!! example
 
         >>> [*document([], {})]
         ['format', 'papers', 'claims', 'verdicts', 'not_run', 'chosen', 'measured']
     """
-    found = sorted(rows, key=lambda row: row["position"])
+    found, ended = sorted(rows, key=lambda row: row["position"]), [*broken]
     papers = {
         file: list(load_claims(Path(file)).values())
-        for file in dict.fromkeys(each["file"] for each in found)
+        for file in dict.fromkeys(each["file"] for each in [*found, *ended])
     }
     return {
         "format": FORMAT,
@@ -84,14 +87,16 @@ def document(rows: Iterable[Row], measured: Mapping[str, Sequence[Row]]) -> dict
         "not_run": [
             each
             for file, claims in papers.items()
-            for each in _not_run(claims, [row for row in found if row["file"] == file])
+            for each in _not_run(claims, _of(file, found), _of(file, ended))
         ],
         "chosen": {label: told for each in found for label, told in each["chosen"].items()},
         "measured": {subject: [*known] for subject, known in measured.items()},
     }
 
 
-def as_json(rows: Iterable[Row], measured: Mapping[str, Sequence[Row]]) -> str:
+def as_json(
+    rows: Iterable[Row], measured: Mapping[str, Sequence[Row]], broken: Iterable[Row] = ()
+) -> str:
     """verdicts.json, as it is written.
 
     !!! example
@@ -99,7 +104,7 @@ def as_json(rows: Iterable[Row], measured: Mapping[str, Sequence[Row]]) -> str:
         >>> json.loads(as_json([], {}))["verdicts"]
         []
     """
-    return json.dumps(document(rows, measured), indent=1, allow_nan=False) + "\n"
+    return json.dumps(document(rows, measured, broken), indent=1, allow_nan=False) + "\n"
 
 
 def figures(verdict: Verdict) -> dict[str, Any]:
@@ -167,16 +172,23 @@ def _claim(claim: Claim) -> dict[str, Any]:
     }
 
 
-def _not_run(claims: Sequence[Claim], rows: Sequence[Row]) -> list[dict[str, Any]]:
+def _of(file: str, rows: Iterable[Row]) -> list[Row]:
+    return [row for row in rows if row["file"] == file]
+
+
+def _not_run(
+    claims: Sequence[Claim], rows: Sequence[Row], broken: Sequence[Row]
+) -> list[dict[str, Any]]:
     """What has no verdict, and why: of each claim on each subject of the run."""
     known: dict[str, dict[str, str]] = {}
     for each in rows:
         known.setdefault(each["claim"], {}).update(each["known"])
-    labels = dict.fromkeys(each["label"] for each in rows)
+    labels = dict.fromkeys(each["label"] for each in [*rows, *broken])
     judged = {(each["claim"], each["label"]) for each in rows}
+    errors = {(each["claim"], each["label"]): each["reason"] for each in broken}
     return [
         {"claim": claim.id, "paper": claim.paper.title, "subject": label, "board": NOT_RUN}
-        | {"reason": _why(claim, label, known.get(claim.id))}
+        | {"reason": errors.get((claim.id, label)) or _why(claim, label, known.get(claim.id))}
         for claim in claims
         for label in dict.fromkeys([*labels, *known.get(claim.id, ())])
         if (claim.id, label) not in judged

@@ -57,6 +57,7 @@ class Found:
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
         self.shown: list[dict[str, Any]] = []
+        self.broken: list[dict[str, str]] = []
         self.told: list[str] = []  # lines of the terminal's summary
         self.error = ""
 
@@ -64,6 +65,7 @@ class Found:
         if report.when == "teardown":
             self.rows += getattr(report, "claim_rows", [])
             self.shown += filter(None, [getattr(report, "claim_shown", None)])
+        self.broken += filter(None, [getattr(report, "claim_broken", None)])
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -198,8 +200,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
         return report
     if isinstance(error, ClaimUndecided):
         _report_undecided(item, report, error)
-    elif isinstance(error, ClaimRefuted) or _is_told(error):
+    elif isinstance(error, ClaimRefuted):
         report.longrepr = str(error)
+    else:
+        report.claim_broken = _broken(item, error)
+        if _is_told(error):
+            report.longrepr = str(error)
     return report
 
 
@@ -225,7 +231,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int | pytest.ExitC
         if folder and exitstatus == pytest.ExitCode.INTERRUPTED:
             found.told.append(f"\nreport: none, the run was interrupted; {folder} is as it was")
         elif folder:
-            write(folder, found.rows, found.shown)
+            write(folder, found.rows, found.shown, found.broken)
             found.told.append(f"\nreport: {_page_of(folder)}")
     except ClaimError as error:
         found.error = str(error)
@@ -347,6 +353,20 @@ def _hand_over(item: pytest.Item, trial: "Trial") -> None:
     item.stash.setdefault(ROWS, []).extend(found)  # of a trial that never began, and this one
     told = [json.dumps(each["data"], allow_nan=False) for each in found]
     item.user_properties += [("claimlib.verdict", each) for each in told]
+
+
+def _broken(item: pytest.Item, error: BaseException) -> dict[str, str]:
+    """What a report says of a claim whose test ended without a verdict."""
+    claim, subject = claim_of(item), subject_of(item)
+    assert subject is not None
+    what = str(error).partition("\n")[0] or type(error).__name__
+    why = f"its test ended with an error: {what}"
+    return {
+        "file": str(claim.paper.file),
+        "claim": claim.id,
+        "label": subject.label,
+        "reason": why,
+    }
 
 
 def _not_yet(told: dict[str, Any], handed: dict[tuple[str, str], Any]) -> dict[str, Any]:

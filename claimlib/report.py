@@ -103,7 +103,9 @@ def verdict_page(rows: Iterable[Row]) -> str:
     return "\n".join(f"## {text(each)}\n\n{page}" for each, page in zip(titles, pages, strict=True))
 
 
-def write(folder: Path, rows: Sequence[Row], shown: Sequence[Row] = ()) -> None:
+def write(
+    folder: Path, rows: Sequence[Row], shown: Sequence[Row] = (), broken: Sequence[Row] = ()
+) -> None:
     """Write verdicts.md, findings.md, verdicts.json and what tests show: result pages, figures with
     their numbers, and files; and index.html, where `lacking` names nothing. Each appears whole, or
     what stood there stays.
@@ -112,7 +114,7 @@ def write(folder: Path, rows: Sequence[Row], shown: Sequence[Row] = ()) -> None:
 
     **Raises:** `ClaimError` where a file cannot be written, and for a page of these names.
     """
-    told = document(rows, origins(rows))
+    told = document(rows, origins(rows), broken)
     drawn = [] if lacking() else [_drawn(told, _all_of(shown, "figures"))]
     shown = [*drawn, *shown]
     pages = _all_of(shown, "pages")
@@ -130,7 +132,7 @@ def write(folder: Path, rows: Sequence[Row], shown: Sequence[Row] = ()) -> None:
         _put(
             folder,
             _by_file(texts | pages)
-            | {"verdicts.json": as_json(rows, origins(rows))}
+            | {"verdicts.json": as_json(rows, origins(rows), broken)}
             | ({"index.html": _index(told, shown)} if drawn else {})
             | _figure_files(_all_of(shown, "figures"))
             | {name: base64.b64decode(each) for name, each in _all_of(shown, "files").items()},

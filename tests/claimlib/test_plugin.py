@@ -5,6 +5,8 @@ another, if a mistake in a claim's files is met with a traceback or with silence
 a verdict.
 """
 
+import json
+
 import pytest
 
 from tests.claimlib.foreign import body_of, entry, paper, tossed
@@ -617,3 +619,15 @@ def test_a_run_without_claims_loads_no_rule(foreign):
     )
     assert result.parseoutcomes() == {"passed": 2}
     result.stdout.fnmatch_lines(["loaded: [[]'numpy', 'pandas', 'scipy', 'statsmodels'[]] True"])
+
+
+def test_a_test_that_breaks_is_told_as_that(foreign):
+    """Not as one that nobody selected; whether or not the claim has a verdict elsewhere."""
+    raises = body_of("raise RuntimeError('It broke.\\nHere.')", id="coin")
+    foreign.write(claims_toml=paper(entry("coin"), entry("spun")), test_coin=raises)
+    foreign.write(test_spun=tossed(90, id="spun"))
+    foreign.report()
+    told = json.loads((foreign.path / "report" / "verdicts.json").read_text())
+    assert [(each["claim"], each["reason"]) for each in told["not_run"]] == [
+        ("coin", "its test ended with an error: It broke.")
+    ]
