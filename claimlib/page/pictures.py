@@ -7,6 +7,7 @@ from typing import Any
 
 Case = Mapping[str, Any]
 MOST = 12  # pictures for each claim on each subject
+NAMED = 30  # ids of other images on each side
 PICTURE = re.compile(r"data:image/(png|jpeg);base64,[A-Za-z0-9+/]+=*")
 SQUARE = (100, 100)  # where a picture's size is not known
 LOST, KEPT = "took the right answer away", "did not take it away"
@@ -39,7 +40,7 @@ class Album:
 
 def groups(cases: Sequence[Case], most: int, album: Album) -> list[dict[str, Any]]:
     """The images on which the answer was lost, and those on which it was kept, of each arm and
-    setting: in all `most` at length, by turns, and the ids of the rest.
+    setting: in all `most` at length, by turns, and the ids of others, `NAMED` on each side.
 
     !!! example
 
@@ -95,11 +96,13 @@ def size_of(case: Case) -> tuple[int, int]:
 def _group(title: str, cases: Sequence[Case], most: int, album: Album) -> dict[str, Any]:
     told = [at for at, case in enumerate(cases) if _is_told(case)]
     chosen = {told[at] for at in _spread(len(told), most)}
-    rest = (case["image"] for at, case in enumerate(cases) if at not in chosen)
+    others = (case["image"] for at, case in enumerate(cases) if at not in chosen)
+    rest = list(dict.fromkeys(others))
     return {
         "title": title,
         "cases": [_told(cases[at], album) for at in sorted(chosen)],
-        "rest": list(dict.fromkeys(rest)),
+        "rest": rest[:NAMED],
+        "more": max(len(rest) - NAMED, 0),
     }
 
 

@@ -20,20 +20,36 @@ OF_EACH = 3  # images of a cell that lose the answer, and as many that keep it, 
 SIDE, QUALITY = 200, 70  # of a thumbnail: pixels, and of JPEG
 
 
-def cases_of(study: object, cells: Cells) -> list[Case]:
-    """The images behind the first of the cells that a claim has looked at, those that lose the
-    answer and those that keep it: of each some with all that was said, and with their pictures
-    where these are at hand."""
-    arms = {(id(table), task, arm): table for table, task, arm in cells if arm != "clean"}
+def cases_of(study: object, cells: Cells, decided_by: str = "") -> list[Case]:
+    """The images behind some of the cells that a claim has looked at, those that lose the answer
+    and those that keep it: of each some with all that was said, and with their pictures where these
+    are at hand.
+
+    **Arguments:** `decided_by`: the part that decided, whose cells come first.
+    """
+    arms = {(task, arm): table for table, task, arm in cells if arm != "clean"}
     found = [
         case
-        for (_, task, arm), table in [*arms.items()][:CELLS]
-        for case in _behind(table, task, arm)
+        for task, arm in _first(list(arms), decided_by)[:CELLS]
+        for case in _behind(arms[task, arm], task, arm)
     ]
     if not isinstance(study, Measured):
         return found
     examples = {each.id: each for each in study.examples}
     return [_pictured(case, examples.get(case.image)) if case.question else case for case in found]
+
+
+def _first(cells: list[tuple[str, str]], decided_by: str) -> list[tuple[str, str]]:
+    """Cells with those first that a part names, and then task by task in turns."""
+    turns: dict[tuple[str, str], int] = {}
+    for cell in cells:
+        turns[cell] = sum(cell[0] == task for task, _ in turns)
+
+    def place(cell: tuple[str, str]) -> tuple[int, int]:
+        named = sum(name in decided_by for name in cell) if decided_by else 0
+        return -named, turns[cell]
+
+    return sorted(cells, key=place)
 
 
 def _behind(table: MeasuredTable, task: str, arm: str) -> list[Case]:

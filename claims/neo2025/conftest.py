@@ -490,7 +490,8 @@ def trial(
         how = origins_section(trial.origins)
         trial.pages |= {name: page + how for name, page in pages_of(study).items()}
         if request.config.option.claims_report:
-            trial.cases = cases_of(study, cells)
+            decided_by = trial.verdicts[-1].decided_by if trial.verdicts else ""
+            trial.cases = cases_of(study, cells, decided_by)
             trial.figures |= drawn(study)
             trial.files |= rows_of(study) | lens_files(study, request.config)
     elif "subjects" in made:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from claims.neo2025.cases import OF_EACH, SIDE, _pictured, cases_of
+from claims.neo2025.cases import OF_EACH, SIDE, _first, _pictured, cases_of
 from claims.neo2025.tables import MeasuredTable, looked_at
 from tests.neo2025.test_tables import TABLE
 from vlmlib.study import Example, Finished, Row, Table
@@ -36,6 +36,14 @@ def test_cases_are_those_of_the_cells_that_are_looked_at():
     found = cases_of(Rows(), cells)
     assert [(case.image, case.lost) for case in found] == [("1", True), ("2", False), ("3", True)]
     assert {(case.setting, case.arm) for case in found} == {("VQA", "object")}
+
+
+def test_the_cells_that_decided_come_first_and_then_each_task_in_turn():
+    cells = [(task, arm) for task in ("a task", "b task") for arm in ("x", "y")]
+    assert _first(cells, "") == [("a task", "x"), ("b task", "x"), ("a task", "y"), ("b task", "y")]
+    decided = _first(cells, "b task, y over z")
+    assert decided[0] == ("b task", "y")
+    assert {*decided} == {*cells}
 
 
 def test_every_way_to_look_is_noted():

@@ -15,6 +15,7 @@ import pytest
 from claimlib import ClaimError, Figure, Subject, Totals, Verdict, exceeds
 from claimlib.page import index as module
 from claimlib.page.index import LARGEST, index
+from claimlib.page.pictures import NAMED
 from claimlib.verdicts import in_every_setting, left_out, no_images
 from tests.claimlib.foreign import entry
 from tests.claimlib.page.reading import Read
@@ -349,6 +350,13 @@ def test_each_arm_stands_by_itself_and_takes_its_turn(coins):
     lists = page.all("ul", class_="cases")
     assert [len(page.all("li", class_="case"))] == [12]
     assert len(lists) == 12
+
+
+def test_of_very_many_images_some_are_named_and_the_rest_counted(coins):
+    plain = [case(f"i{at}", before="", after="", picture="", tokens=()) for at in range(1000)]
+    page = read(*told(coins, ("bent", HERE, tossed(90)), cases=plain))
+    assert "took the right answer away on 1000 of 1000 images" in page.text
+    assert f"i{NAMED - 1} and {1000 - NAMED} more" in page.text
 
 
 def test_an_image_that_is_only_counted_is_named_and_not_told(coins):
