@@ -10,8 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from claimlib.claims import Claim, Trial, load_claims
-from claimlib.data import as_json, document, entry
+from claimlib.claims import Claim, Trial
+from claimlib.data import as_json, by_paper, document, entry
 from claimlib.errors import ClaimError
 from claimlib.markdown import digest, file_name, one_line, text
 from claimlib.verdicts import LEFT_OUT, Verdict
@@ -279,14 +279,6 @@ def _put(folder: Path, contents: Mapping[str, str | bytes]) -> None:
         for name in contents:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(Path(beside) / name, folder / name)
-
-
-def by_paper(rows: Iterable[Row]) -> list[tuple[list[Claim], list[Row]]]:
-    """All claims of each paper that has verdicts, and these in the order of their tests."""
-    papers: dict[str, list[Row]] = {}
-    for each in sorted(rows, key=lambda row: row["position"]):
-        papers.setdefault(each["file"], []).append(each)
-    return [(list(load_claims(Path(file)).values()), found) for file, found in papers.items()]
 
 
 def table(rows: Sequence[Mapping[str, str]]) -> str:

@@ -264,6 +264,21 @@ def test_two_papers_have_a_part_each_under_their_titles(tmp_path: Path):
     ]
 
 
+@pytest.mark.parametrize("other", ["On coins", "On  coins"])
+def test_two_papers_of_one_title_are_refused(tmp_path: Path, other: str):
+    """As nothing that a report says would tell whose verdict is whose."""
+    files = [tmp_path / name / CLAIMS for name in ("coins", "dice")]
+    for file, title in zip(files, ("On coins", other), strict=True):
+        file.parent.mkdir()
+        file.write_text(paper(entry("fair"), title=title))
+    rows = [row(file, "fair", "mine") for file in files]
+    named = f"{re.escape(str(files[0]))}' and '{re.escape(str(files[1]))}' .* title of its own"
+    for told in (verdict_page, lambda rows: list(lines(rows)), partial(write, tmp_path / "report")):
+        with pytest.raises(ClaimError, match=named):
+            told(rows)
+    assert not (tmp_path / "report").exists()
+
+
 HTML = "<b>mine</b>"
 
 
