@@ -104,17 +104,16 @@ def verdict_page(rows: Iterable[Row]) -> str:
 
 
 def write(folder: Path, rows: Sequence[Row], shown: Sequence[Row] = ()) -> None:
-    """Write verdicts.md, findings.md, verdicts.json and what tests show: result pages, figures with
-    their numbers, and files; and index.html, where `lacking` names nothing. Each appears whole, or
-    what stood there stays.
+    """Write verdicts.md, findings.md, verdicts.json and what tests show: result pages, files, and
+    figures with their numbers; and index.html, where `lacking` names nothing. Each appears whole,
+    or what stood there stays. What is drawn comes last, so that none of it costs any data.
 
     **Arguments:** rows and what is shown, as `row` and `shown` make them.
 
-    **Raises:** `ClaimError` where a file cannot be written, and for a page of these names.
+    **Raises:** `ClaimError` where a file cannot be written, for a page of these names, and, when
+    all else is written, for what cannot be drawn.
     """
     told = document(rows, origins(rows))
-    drawn = [] if lacking() else [_drawn(told, _all_of(shown, "figures"))]
-    shown = [*drawn, *shown]
     pages = _all_of(shown, "pages")
     findings = "\n".join(f"    {line}" for line in lines(rows))
     how = origins_section(origins(rows))
@@ -131,8 +130,6 @@ def write(folder: Path, rows: Sequence[Row], shown: Sequence[Row] = ()) -> None:
             folder,
             _by_file(texts | pages)
             | {"verdicts.json": as_json(rows, origins(rows))}
-            | ({"index.html": _index(told, shown)} if drawn else {})
-            | _figure_files(_all_of(shown, "figures"))
             | {name: base64.b64decode(each) for name, each in _all_of(shown, "files").items()},
         )
     except OSError as error:
@@ -141,6 +138,25 @@ def write(folder: Path, rows: Sequence[Row], shown: Sequence[Row] = ()) -> None:
             "it was. Make room, or choose a folder in which you may write, and run the same "
             "command again."
         ) from error
+    try:
+        _draw(folder, told, shown)
+    except Exception as error:  # of whatever draws
+        known = "" if isinstance(error, ClaimError) else f"{type(error).__name__}: "
+        raise ClaimError(
+            f"The report in {str(folder)!r} lacks index.html or figures, which could not be drawn: "
+            f"{known}{error} The data is written: verdicts.json, the pages of Markdown, and files."
+        ) from error
+
+
+def _draw(folder: Path, told: Row, shown: Sequence[Row]) -> None:
+    """Write figures, and index.html, where there is what draws it."""
+    _put(folder, _figure_files(_all_of(shown, "figures")))
+    if not lacking():
+        shown = [_drawn(told, _all_of(shown, "figures")), *shown]
+        _put(
+            folder,
+            _figure_files(_all_of(shown[:1], "figures")) | {"index.html": _index(told, shown)},
+        )
 
 
 def lacking() -> list[str]:

@@ -418,6 +418,38 @@ def test_figures_and_files_stand_in_folders_of_their_own(on_coins, tmp_path):
     assert (tmp_path / "lens" / "7.html").read_text() == "<p>"
 
 
+def drawing(svg: str = "<svg/>") -> list[dict]:
+    """What a test shows that has this figure, a page and a file."""
+    [shown] = showing(**{"mine.lens": "new"})
+    drawn = {"title": "Heads", "tells": "", "svg": svg, "png": "AAEC", "csv": "heads\n7\n"}
+    return [shown | {"figures": {"heads": drawn}, "files": {"mine.rows.parquet": "AAEC"}}]
+
+
+def fails(*_given):
+    raise ValueError("no room for the axes.")
+
+
+DRAWING = {
+    "a figure is no SVG": ("<svg", None, "'heads'"),
+    "all claims together": ("<svg/>", "_drawn", "ValueError: no room"),
+    "the page": ("<svg/>", "_index", "ValueError: no room"),
+}
+
+
+@pytest.mark.parametrize(("svg", "step", "told"), DRAWING.values(), ids=DRAWING)
+def test_what_cannot_be_drawn_costs_no_data(written, on_coins, monkeypatch, svg, step, told):
+    if step:
+        monkeypatch.setattr(report, step, fails)
+    with pytest.raises(ClaimError, match=rf"{told}.* The data is written: verdicts.json"):
+        write(written, [on_coins("bent", "mine", "refuted")], drawing(svg))
+    found = contents(written)
+    assert found["mine.lens.md"] == "new"
+    assert "refuted" in found["verdicts.md"]
+    assert json.loads(found["verdicts.json"])["verdicts"][0]["outcome"] == "refuted"
+    assert (written / "mine.rows.parquet").read_bytes() == bytes(range(3))
+    assert (written / "figures" / "heads.csv").read_text() == "heads\n7\n"
+
+
 def test_without_what_draws_it_a_report_has_no_page(on_coins, tmp_path, monkeypatch):
     write(tmp_path / "with", [on_coins("bent", "mine")])
     assert report.lacking() == []
