@@ -106,7 +106,8 @@ def verdict_page(rows: Iterable[Row]) -> str:
 def write(folder: Path, rows: Sequence[Row], shown: Sequence[Row] = ()) -> None:
     """Write verdicts.md, findings.md, verdicts.json and what tests show: result pages, files, and
     figures with their numbers; and index.html, where `lacking` names nothing. Each appears whole,
-    or what stood there stays. What is drawn comes last, so that none of it costs any data.
+    or what stood there stays, but for an index.html of older verdicts. What is drawn comes last,
+    so that none of it costs any data.
 
     **Arguments:** rows and what is shown, as `row` and `shown` make them.
 
@@ -149,7 +150,9 @@ def write(folder: Path, rows: Sequence[Row], shown: Sequence[Row] = ()) -> None:
 
 
 def _draw(folder: Path, told: Row, shown: Sequence[Row]) -> None:
-    """Write figures, and index.html, where there is what draws it."""
+    """Write figures, and index.html, where there is what draws it; an older one, which tells of
+    other verdicts, does not stay."""
+    (folder / "index.html").unlink(missing_ok=True)
     _put(folder, _figure_files(_all_of(shown, "figures")))
     if not lacking():
         shown = [_drawn(told, _all_of(shown, "figures")), *shown]

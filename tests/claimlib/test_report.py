@@ -448,6 +448,7 @@ def test_what_cannot_be_drawn_costs_no_data(written, on_coins, monkeypatch, svg,
     assert json.loads(found["verdicts.json"])["verdicts"][0]["outcome"] == "refuted"
     assert (written / "mine.rows.parquet").read_bytes() == bytes(range(3))
     assert (written / "figures" / "heads.csv").read_text() == "heads\n7\n"
+    assert "index.html" not in found  # it told of the verdicts before
 
 
 def test_without_what_draws_it_a_report_has_no_page(on_coins, tmp_path, monkeypatch):
@@ -458,6 +459,8 @@ def test_without_what_draws_it_a_report_has_no_page(on_coins, tmp_path, monkeypa
     assert report.lacking() == ["jinja2"]
     assert contents(tmp_path / "with").keys() - contents(tmp_path / "without") == {"index.html"}
     assert not (tmp_path / "without" / "figures").exists()
+    write(tmp_path / "with", [on_coins("bent", "mine", "refuted")])
+    assert "index.html" not in contents(tmp_path / "with")
 
 
 @pytest.mark.parametrize("path", ["../out.html", "/tmp/out.html", "lens/../../out.html"])
