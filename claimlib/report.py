@@ -13,7 +13,7 @@ from typing import Any
 from claimlib.claims import Claim, Trial
 from claimlib.data import as_json, by_paper, document, entry
 from claimlib.errors import ClaimError
-from claimlib.markdown import digest, file_name, one_line, text
+from claimlib.markdown import file_name, file_names, one_line, text
 from claimlib.verdicts import LEFT_OUT, Verdict
 
 Row = Mapping[str, Any]
@@ -153,13 +153,13 @@ def _draw(folder: Path, told: Row, shown: Sequence[Row]) -> None:
     """Write figures, and index.html, where there is what draws it; an older one, which tells of
     other verdicts, does not stay."""
     (folder / "index.html").unlink(missing_ok=True)
-    _put(folder, _figure_files(_all_of(shown, "figures")))
+    own = _figure_files(_all_of(shown, "figures"))
+    _put(folder, own)
     if not lacking():
         shown = [_drawn(told, _all_of(shown, "figures")), *shown]
-        _put(
-            folder,
-            _figure_files(_all_of(shown[:1], "figures")) | {"index.html": _index(told, shown)},
-        )
+        files = _figure_files(_all_of(shown, "figures"))
+        more = {name: content for name, content in files.items() if name not in own}
+        _put(folder, more | {"index.html": _index(told, shown)})
 
 
 def lacking() -> list[str]:
@@ -193,8 +193,8 @@ def _all_of(shown: Sequence[Row], what: str) -> dict[str, Any]:
 def _figure_files(figures: Mapping[str, Row]) -> dict[str, str | bytes]:
     """Each figure as a picture of lines and one of pixels, and its numbers."""
     found: dict[str, str | bytes] = {}
-    for name, each in figures.items():
-        stem = f"figures/{file_name(name)}"
+    for name, file in file_names(figures).items():
+        each, stem = figures[name], f"figures/{file}"
         found |= {f"{stem}.svg": each["svg"], f"{stem}.csv": each["csv"]}
         found[f"{stem}.png"] = base64.b64decode(each["png"])
     return found
@@ -268,13 +268,8 @@ def _values(fact: str, known: Sequence[Row]) -> str:
 
 
 def _by_file(pages: Mapping[str, str]) -> dict[str, str]:
-    """Pages by the names of their files; of names that would share one, each tells itself apart."""
-    alike = Counter(file_name(name).casefold() for name in pages)
-    return {
-        file + (f"-{digest(name)}" if alike[file.casefold()] > 1 else "") + ".md": page
-        for name, page in pages.items()
-        for file in [file_name(name)]
-    }
+    """Pages by the names of their files."""
+    return {f"{file}.md": pages[name] for name, file in file_names(pages).items()}
 
 
 def _put(folder: Path, contents: Mapping[str, str | bytes]) -> None:

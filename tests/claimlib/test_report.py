@@ -11,6 +11,7 @@ import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -449,6 +450,20 @@ def test_what_cannot_be_drawn_costs_no_data(written, on_coins, monkeypatch, svg,
     assert (written / "mine.rows.parquet").read_bytes() == bytes(range(3))
     assert (written / "figures" / "heads.csv").read_text() == "heads\n7\n"
     assert "index.html" not in found  # it told of the verdicts before
+
+
+def test_figures_of_alike_names_have_a_file_each_and_the_page_leads_there(on_coins, tmp_path):
+    """Also where one is the report's own."""
+    [shown] = drawing()
+    [one] = shown["figures"].values()
+    names = ("a/b", "A-b", "Forest.all")
+    shown["figures"] = {name: one | {"csv": f"{name}\n7\n"} for name in names}
+    write(tmp_path, [on_coins("bent", "mine")], [shown])
+    page = (tmp_path / "index.html").read_text()
+    links = [unquote(each) for each in re.findall('href="(figures/[^"]*[.]csv)"', page)]
+    heads = [(tmp_path / link).read_text().splitlines()[0] for link in links]
+    assert len({link.casefold() for link in links}) == len(names) + 1
+    assert {*names} < {*heads}
 
 
 def test_without_what_draws_it_a_report_has_no_page(on_coins, tmp_path, monkeypatch):
