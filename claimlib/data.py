@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from claimlib.claims import Claim, Trial, load_claims
+from claimlib.claims import Claim, Paper, Trial, load_claims
+from claimlib.errors import ClaimError
 from claimlib.kinds import KINDS
+from claimlib.markdown import one_line
 from claimlib.verdicts import POINTS, Verdict
 
 Row = Mapping[str, Any]
@@ -74,24 +76,49 @@ def document(
         >>> [*document([], {})]
         ['format', 'papers', 'claims', 'verdicts', 'not_run', 'chosen', 'measured']
     """
-    found, ended = sorted(rows, key=lambda row: row["position"]), [*broken]
-    papers = {
-        file: list(load_claims(Path(file)).values())
-        for file in dict.fromkeys(each["file"] for each in [*found, *ended])
-    }
+    papers = by_paper(rows)
+    found = sorted((each for _, own in papers for each in own), key=lambda row: row["position"])
+    ended = [*broken]
     return {
         "format": FORMAT,
-        "papers": [_paper(Path(file), claims) for file, claims in papers.items()],
-        "claims": [_claim(claim) for claims in papers.values() for claim in claims],
+        "papers": [_paper(claims) for claims, _ in papers],
+        "claims": [_claim(claim) for claims, _ in papers for claim in claims],
         "verdicts": [each["data"] for each in found],
         "not_run": [
             each
-            for file, claims in papers.items()
-            for each in _not_run(claims, _of(file, found), _of(file, ended))
+            for claims, own in papers
+            for each in _not_run(claims, own, _of(claims[0].paper, ended))
         ],
         "chosen": {label: told for each in found for label, told in each["chosen"].items()},
         "measured": {subject: [*known] for subject, known in measured.items()},
     }
+
+
+def by_paper(rows: Iterable[Row]) -> list[tuple[list[Claim], list[Row]]]:
+    """All claims of each paper that has verdicts, and these in the order of their tests.
+
+    **Raises:** `ClaimError` for two papers of one title, of which a report would not tell whose
+    verdict is whose.
+
+    !!! example
+
+        >>> by_paper([])
+        []
+    """
+    found: dict[str, list[Row]] = {}
+    for each in sorted(rows, key=lambda row: row["position"]):
+        found.setdefault(each["file"], []).append(each)
+    papers = [(list(load_claims(Path(file)).values()), own) for file, own in found.items()]
+    files: dict[str, Path] = {}
+    for claims, _ in papers:
+        paper = claims[0].paper
+        other = files.setdefault(one_line(paper.title), paper.file)
+        if other != paper.file:
+            raise ClaimError(
+                f"'{other}' and '{paper.file}' are of one title, {paper.title!r}: a report of both "
+                "would not tell whose verdict is whose. Give each a title of its own."
+            )
+    return papers
 
 
 def as_json(
@@ -144,9 +171,9 @@ def _finite(number: float | int) -> float | int | None:
     return number if math.isfinite(number) else None
 
 
-def _paper(file: Path, claims: Sequence[Claim]) -> dict[str, Any]:
+def _paper(claims: Sequence[Claim]) -> dict[str, Any]:
     paper = claims[0].paper
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    digest = hashlib.sha256(paper.file.read_bytes()).hexdigest()
     return {
         "title": paper.title,
         "url": paper.url,
@@ -172,8 +199,8 @@ def _claim(claim: Claim) -> dict[str, Any]:
     }
 
 
-def _of(file: str, rows: Iterable[Row]) -> list[Row]:
-    return [row for row in rows if row["file"] == file]
+def _of(paper: Paper, rows: Iterable[Row]) -> list[Row]:
+    return [row for row in rows if row["file"] == str(paper.file)]
 
 
 def _not_run(

@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+from collections import Counter
+from collections.abc import Iterable
 
 JOINER = "\u200d"  # within an emoji; nothing else that cannot be seen stays
 # What means something in Markdown, where it does: prose, numbers and intervals stay as they are.
@@ -76,6 +78,36 @@ def file_name(name: str) -> str:
     if len(plain.encode()) > LONGEST:
         plain = f"{plain.encode()[:LONGEST].decode(errors='ignore')}-{digest(name)}"
     return plain
+
+
+def file_names(names: Iterable[str]) -> dict[str, str]:
+    """By name that of its file, as `file_name` makes it; of names that would share one, also where
+    capitals are small, each tells itself apart.
+
+    !!! example
+
+        >>> file_names(["a/b", "A-b", "c"])
+        {'a/b': 'a-b-c14cddc0', 'A-b': 'A-b-b05dd069', 'c': 'c'}
+    """
+    files = {name: file_name(name) for name in names}
+    alike = Counter(file.casefold() for file in files.values())
+    return {
+        name: f"{file}-{digest(name)}" if alike[file.casefold()] > 1 else file
+        for name, file in files.items()
+    }
+
+
+def own_file_name(name: str) -> str:
+    """The name of a file that knows nothing of others: where it says less than the name does, it
+    tells itself apart.
+
+    !!! example
+
+        >>> own_file_name("my-llava, authors"), own_file_name("me/my-llava")
+        ('my-llava.authors', 'me-my-llava-f15fea2e')
+    """
+    file = file_name(name)
+    return file if file == name.replace(", ", ".") else f"{file}-{digest(name)}"
 
 
 def digest(name: str) -> str:

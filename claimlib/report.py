@@ -10,10 +10,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from claimlib.claims import Claim, Trial, load_claims
-from claimlib.data import as_json, document, entry
+from claimlib.claims import Claim, Trial
+from claimlib.data import as_json, by_paper, document, entry
 from claimlib.errors import ClaimError
-from claimlib.markdown import digest, file_name, one_line, text
+from claimlib.markdown import file_name, file_names, one_line, text
 from claimlib.verdicts import LEFT_OUT, Verdict
 
 Row = Mapping[str, Any]
@@ -106,17 +106,17 @@ def verdict_page(rows: Iterable[Row]) -> str:
 def write(
     folder: Path, rows: Sequence[Row], shown: Sequence[Row] = (), broken: Sequence[Row] = ()
 ) -> None:
-    """Write verdicts.md, findings.md, verdicts.json and what tests show: result pages, figures with
-    their numbers, and files; and index.html, where `lacking` names nothing. Each appears whole, or
-    what stood there stays.
+    """Write verdicts.md, findings.md, verdicts.json and what tests show: result pages, files, and
+    figures with their numbers; and index.html, where `lacking` names nothing. Each appears whole,
+    or what stood there stays, but for an index.html of older verdicts. What is drawn comes last,
+    so that none of it costs any data.
 
     **Arguments:** rows and what is shown, as `row` and `shown` make them.
 
-    **Raises:** `ClaimError` where a file cannot be written, and for a page of these names.
+    **Raises:** `ClaimError` where a file cannot be written, for a page of these names, and, when
+    all else is written, for what cannot be drawn.
     """
     told = document(rows, origins(rows), broken)
-    drawn = [] if lacking() else [_drawn(told, _all_of(shown, "figures"))]
-    shown = [*drawn, *shown]
     pages = _all_of(shown, "pages")
     findings = "\n".join(f"    {line}" for line in lines(rows))
     how = origins_section(origins(rows))
@@ -133,8 +133,6 @@ def write(
             folder,
             _by_file(texts | pages)
             | {"verdicts.json": as_json(rows, origins(rows), broken)}
-            | ({"index.html": _index(told, shown)} if drawn else {})
-            | _figure_files(_all_of(shown, "figures"))
             | {name: base64.b64decode(each) for name, each in _all_of(shown, "files").items()},
         )
     except OSError as error:
@@ -143,6 +141,27 @@ def write(
             "it was. Make room, or choose a folder in which you may write, and run the same "
             "command again."
         ) from error
+    try:
+        _draw(folder, told, shown)
+    except Exception as error:  # of whatever draws
+        known = "" if isinstance(error, ClaimError) else f"{type(error).__name__}: "
+        raise ClaimError(
+            f"The report in {str(folder)!r} lacks index.html or figures, which could not be drawn: "
+            f"{known}{error} The data is written: verdicts.json, the pages of Markdown, and files."
+        ) from error
+
+
+def _draw(folder: Path, told: Row, shown: Sequence[Row]) -> None:
+    """Write figures, and index.html, where there is what draws it; an older one, which tells of
+    other verdicts, does not stay."""
+    (folder / "index.html").unlink(missing_ok=True)
+    own = _figure_files(_all_of(shown, "figures"))
+    _put(folder, own)
+    if not lacking():
+        shown = [_drawn(told, _all_of(shown, "figures")), *shown]
+        files = _figure_files(_all_of(shown, "figures"))
+        more = {name: content for name, content in files.items() if name not in own}
+        _put(folder, more | {"index.html": _index(told, shown)})
 
 
 def lacking() -> list[str]:
@@ -176,8 +195,8 @@ def _all_of(shown: Sequence[Row], what: str) -> dict[str, Any]:
 def _figure_files(figures: Mapping[str, Row]) -> dict[str, str | bytes]:
     """Each figure as a picture of lines and one of pixels, and its numbers."""
     found: dict[str, str | bytes] = {}
-    for name, each in figures.items():
-        stem = f"figures/{file_name(name)}"
+    for name, file in file_names(figures).items():
+        each, stem = figures[name], f"figures/{file}"
         found |= {f"{stem}.svg": each["svg"], f"{stem}.csv": each["csv"]}
         found[f"{stem}.png"] = base64.b64decode(each["png"])
     return found
@@ -251,13 +270,8 @@ def _values(fact: str, known: Sequence[Row]) -> str:
 
 
 def _by_file(pages: Mapping[str, str]) -> dict[str, str]:
-    """Pages by the names of their files; of names that would share one, each tells itself apart."""
-    alike = Counter(file_name(name).casefold() for name in pages)
-    return {
-        file + (f"-{digest(name)}" if alike[file.casefold()] > 1 else "") + ".md": page
-        for name, page in pages.items()
-        for file in [file_name(name)]
-    }
+    """Pages by the names of their files."""
+    return {f"{file}.md": pages[name] for name, file in file_names(pages).items()}
 
 
 def _put(folder: Path, contents: Mapping[str, str | bytes]) -> None:
@@ -281,14 +295,6 @@ def _put(folder: Path, contents: Mapping[str, str | bytes]) -> None:
         for name in contents:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(Path(beside) / name, folder / name)
-
-
-def by_paper(rows: Iterable[Row]) -> list[tuple[list[Claim], list[Row]]]:
-    """All claims of each paper that has verdicts, and these in the order of their tests."""
-    papers: dict[str, list[Row]] = {}
-    for each in sorted(rows, key=lambda row: row["position"]):
-        papers.setdefault(each["file"], []).append(each)
-    return [(list(load_claims(Path(file)).values()), found) for file, found in papers.items()]
 
 
 def table(rows: Sequence[Mapping[str, str]]) -> str:

@@ -50,7 +50,7 @@ def beside(figures: Mapping[str, Plain]) -> dict[str, Figure]:
 
 def _joined(by_subject: Mapping[str, Plain]) -> Figure:
     subjects, figures = [*map(one_line, by_subject)], [*by_subject.values()]
-    tables = [pd.read_csv(StringIO(each["csv"]), dtype=str) for each in figures]
+    tables = [_numbers(each["csv"]) for each in figures]
     for subject, table in zip(subjects, tables, strict=True):
         table.insert(0, "subject", subject)
     tells = TELLS.format(subjects=" and ".join(subjects)) + figures[0]["tells"]
@@ -61,6 +61,11 @@ def _joined(by_subject: Mapping[str, Plain]) -> Figure:
         png=_pixels(subjects, [base64.b64decode(each["png"]) for each in figures]),
         csv=pd.concat(tables).to_csv(index=False, lineterminator="\n"),
     )
+
+
+def _numbers(csv: str) -> pd.DataFrame:
+    """Cells as they are written: a category may be called None."""
+    return pd.read_csv(StringIO(csv), dtype=str, keep_default_na=False)
 
 
 def _lines(subjects: Sequence[str], pictures: Sequence[str]) -> str:

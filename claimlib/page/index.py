@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from claimlib.data import NOT_APPLICABLE, NOT_RUN
 from claimlib.figures import OF_THE_PAGE
-from claimlib.markdown import file_name, one_line
+from claimlib.markdown import file_names, one_line
 from claimlib.page import words
 from claimlib.page.drawings import inline
 from claimlib.page.pictures import MOST, Album, groups
@@ -275,7 +275,9 @@ def _span(verdict: Told) -> dict[str, str] | None:
 def _figures(shown: Iterable[Told]) -> list[dict[str, Any]]:
     """Figures of the page; those that would make it too long are links alone."""
     found, drawn = [], 0
-    for at, (name, each) in enumerate(_all_of(shown, "figures").items()):
+    figures = _all_of(shown, "figures")
+    files = file_names(figures)
+    for at, (name, each) in enumerate(figures.items()):
         drawn += len(each["svg"])
         anchor = f"figure-{at}"
         picture = inline(name, each["svg"], f"{anchor}-", f"{anchor}-title {anchor}-tells")
@@ -287,7 +289,7 @@ def _figures(shown: Iterable[Told]) -> list[dict[str, Any]]:
                 "anchor": anchor,
                 "own_ink": OF_THE_PAGE not in each["svg"],
                 "picture": picture if drawn <= DRAWN else "",
-                "file": f"figures/{file_name(name)}",
+                "file": f"figures/{files[name]}",
                 "head": head,
                 "lines": lines[:LINES],
                 "more": max(0, len(lines) - LINES),

@@ -1,12 +1,11 @@
 """All that the logit lens shows on single images, as rows, and as pages to look around in."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from PIL import Image
 
-from claimlib.markdown import digest, file_name
+from claimlib.markdown import file_names, own_file_name
 from claims.neo2025.protocol import Text
 from vlmlib import VLM, logit_lens
 from vlmlib.study import Example, Finished, Row
@@ -39,14 +38,11 @@ def files(
     **Arguments:** the subject and its data set; rows as `in_full` makes them; what gives the
     picture of an image, where it is at hand; what is to be known.
     """
-    alike = Counter(file_name(each.example).casefold() for each in found)
-    pages = {}
+    names, pages = file_names(each.example for each in found), {}
     for each in found:
-        name, row = file_name(each.example), each.rows[0]
-        if alike[name.casefold()] > 1:
-            name += f"-{digest(each.example)}"
+        row = each.rows[0]
         title = f"Logit lens of {label} on {data}: image {each.example}, {row.answer}"
         shown = LensShown.of_plain(row.detail)
         page = page_of(shown, picture(each.example), title, notes)
-        pages[f"lens/{file_name(label)}/{name}.html"] = page
+        pages[f"lens/{own_file_name(label)}/{names[each.example]}.html"] = page
     return pages

@@ -14,8 +14,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from claimlib.markdown import LONGEST, file_name, one_line, text
-from claimlib.report import _by_file, table
+from claimlib.markdown import LONGEST, file_name, file_names, one_line, own_file_name, text
+from claimlib.report import table
 
 READER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 
@@ -118,6 +118,14 @@ def test_ordinary_names_are_hardly_changed():
 
 def test_names_that_look_alike_have_a_file_each():
     names = ["a/b", "a-b", "A/B", "x" * 300 + "1", "x" * 300 + "2", "\udc80", "\udc81", "c"]
-    files = _by_file(dict.fromkeys(names, ""))
-    assert len({each.casefold() for each in files}) == len(names)
-    assert "c.md" in files
+    files = file_names(names)
+    assert list(files) == names
+    assert len({each.casefold() for each in files.values()}) == len(names)
+    assert files["c"] == "c"
+
+
+def test_a_name_that_loses_something_has_a_file_of_its_own():
+    alike = ["a/b", "a-b", "a:b", "x" * 300 + "1", "x" * 300 + "2", "CON", "_CON"]
+    assert len({*map(own_file_name, alike)}) == len(alike)
+    assert own_file_name("few, recorded") == "few.recorded"
+    assert own_file_name("emoji-llava") == "emoji-llava"

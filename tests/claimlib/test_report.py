@@ -11,6 +11,7 @@ import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -264,6 +265,21 @@ def test_two_papers_have_a_part_each_under_their_titles(tmp_path: Path):
     ]
 
 
+@pytest.mark.parametrize("other", ["On coins", "On  coins"])
+def test_two_papers_of_one_title_are_refused(tmp_path: Path, other: str):
+    """As nothing that a report says would tell whose verdict is whose."""
+    files = [tmp_path / name / CLAIMS for name in ("coins", "dice")]
+    for file, title in zip(files, ("On coins", other), strict=True):
+        file.parent.mkdir()
+        file.write_text(paper(entry("fair"), title=title))
+    rows = [row(file, "fair", "mine") for file in files]
+    named = f"{re.escape(str(files[0]))}' and '{re.escape(str(files[1]))}' .* title of its own"
+    for told in (verdict_page, lambda rows: list(lines(rows)), partial(write, tmp_path / "report")):
+        with pytest.raises(ClaimError, match=named):
+            told(rows)
+    assert not (tmp_path / "report").exists()
+
+
 HTML = "<b>mine</b>"
 
 
@@ -403,6 +419,53 @@ def test_figures_and_files_stand_in_folders_of_their_own(on_coins, tmp_path):
     assert (tmp_path / "lens" / "7.html").read_text() == "<p>"
 
 
+def drawing(svg: str = "<svg/>") -> list[dict]:
+    """What a test shows that has this figure, a page and a file."""
+    [shown] = showing(**{"mine.lens": "new"})
+    drawn = {"title": "Heads", "tells": "", "svg": svg, "png": "AAEC", "csv": "heads\n7\n"}
+    return [shown | {"figures": {"heads": drawn}, "files": {"mine.rows.parquet": "AAEC"}}]
+
+
+def fails(*_given):
+    raise ValueError("no room for the axes.")
+
+
+DRAWING = {
+    "a figure is no SVG": ("<svg", None, "'heads'"),
+    "all claims together": ("<svg/>", "_drawn", "ValueError: no room"),
+    "the page": ("<svg/>", "_index", "ValueError: no room"),
+}
+
+
+@pytest.mark.parametrize(("svg", "step", "told"), DRAWING.values(), ids=DRAWING)
+def test_what_cannot_be_drawn_costs_no_data(written, on_coins, monkeypatch, svg, step, told):
+    if step:
+        monkeypatch.setattr(report, step, fails)
+    with pytest.raises(ClaimError, match=rf"{told}.* The data is written: verdicts.json"):
+        write(written, [on_coins("bent", "mine", "refuted")], drawing(svg))
+    found = contents(written)
+    assert found["mine.lens.md"] == "new"
+    assert "refuted" in found["verdicts.md"]
+    assert json.loads(found["verdicts.json"])["verdicts"][0]["outcome"] == "refuted"
+    assert (written / "mine.rows.parquet").read_bytes() == bytes(range(3))
+    assert (written / "figures" / "heads.csv").read_text() == "heads\n7\n"
+    assert "index.html" not in found  # it told of the verdicts before
+
+
+def test_figures_of_alike_names_have_a_file_each_and_the_page_leads_there(on_coins, tmp_path):
+    """Also where one is the report's own."""
+    [shown] = drawing()
+    [one] = shown["figures"].values()
+    names = ("a/b", "A-b", "Forest.all")
+    shown["figures"] = {name: one | {"csv": f"{name}\n7\n"} for name in names}
+    write(tmp_path, [on_coins("bent", "mine")], [shown])
+    page = (tmp_path / "index.html").read_text()
+    links = [unquote(each) for each in re.findall('href="(figures/[^"]*[.]csv)"', page)]
+    heads = [(tmp_path / link).read_text().splitlines()[0] for link in links]
+    assert len({link.casefold() for link in links}) == len(names) + 1
+    assert {*names} < {*heads}
+
+
 def test_without_what_draws_it_a_report_has_no_page(on_coins, tmp_path, monkeypatch):
     write(tmp_path / "with", [on_coins("bent", "mine")])
     assert report.lacking() == []
@@ -411,6 +474,8 @@ def test_without_what_draws_it_a_report_has_no_page(on_coins, tmp_path, monkeypa
     assert report.lacking() == ["jinja2"]
     assert contents(tmp_path / "with").keys() - contents(tmp_path / "without") == {"index.html"}
     assert not (tmp_path / "without" / "figures").exists()
+    write(tmp_path / "with", [on_coins("bent", "mine", "refuted")])
+    assert "index.html" not in contents(tmp_path / "with")
 
 
 @pytest.mark.parametrize("path", ["../out.html", "/tmp/out.html", "lens/../../out.html"])

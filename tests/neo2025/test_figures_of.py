@@ -10,14 +10,18 @@ import io
 import re
 from dataclasses import replace
 from functools import partial
+from importlib.resources import files
 from math import nan
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex, to_rgb
 from PIL import Image
 
 from claimlib import Figure, Totals
+from claimlib.figures import INK
 from claims.neo2025 import figures
 from claims.neo2025.arms import knockout, random
 from claims.neo2025.figures import ablations, answers, knockouts, lens, shares, tokens
@@ -25,6 +29,7 @@ from claims.neo2025.lens import LensResults
 from claims.neo2025.protocol import TASKS
 from claims.neo2025.published import Published
 from claims.neo2025.tables import MeasuredTable
+from tests.claimlib.page.test_look import contrast
 from tests.neo2025.test_lens import image_of
 from tests.neo2025.test_pages import (
     ABLATION_ROWS,
@@ -106,6 +111,22 @@ def test_table_2_has_the_layers_of_its_windows_and_what_is_printed():
     assert share(cell) == pytest.approx(shares.share_of(lost))
     assert pd.isna(by_cell[random("O -> LTP"), "mid"]["printed"])
     assert len(found) == len(by_cell) == 12 * len(LAYERS)
+
+
+@pytest.mark.parametrize("page", ["light", "dark", "pixels"])
+def test_the_words_of_a_cell_are_read_whatever_is_lost(page):
+    """On the page's own colours, and in the picture of pixels."""
+    style = files("claimlib.page").joinpath("index.css").read_text()
+    ink, ground = INK, "#ffffff"
+    if page != "pixels":
+        ink, ground = (
+            re.findall(rf"--{name}: light-dark\((#\w+), (#\w+)\)", style)[0][page == "dark"]
+            for name in ("ink", "raised")
+        )
+    for share in np.linspace(0, 1, 101):
+        *colour, dense = knockouts.fill(share)
+        cell = dense * np.array(colour) + (1 - dense) * np.array(to_rgb(ground))
+        assert contrast(ink, to_hex(tuple(cell.tolist()))) >= 4.5
 
 
 def test_sliding_windows_have_their_layers():

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from claimlib.markdown import own_file_name
 from claims.neo2025 import lens_pages
 from claims.neo2025.protocol import TEXT
 from claims.neo2025.study import IN_FULL, LENS, Measured, Recorded
@@ -112,8 +113,9 @@ def test_a_recording_without_them_has_none(folder, tmp_path):
 def test_a_page_tells_its_image_and_has_its_picture(study):
     pages = lens_pages.files("a/b", "data", study.in_full, study.picture, ["A stand-in."])
     [first, _] = study.lens_examples[:PAGES]
-    assert list(pages) == [f"lens/a-b/{each.id}.html" for each in study.lens_examples[:PAGES]]
-    page = pages[f"lens/a-b/{first.id}.html"]
+    folder = f"lens/{own_file_name('a/b')}"  # no other label's
+    assert list(pages) == [f"{folder}/{each.id}.html" for each in study.lens_examples[:PAGES]]
+    page = pages[f"{folder}/{first.id}.html"]
     assert f"<h1><bdi>Logit lens of a/b on data: image {first.id}, Yes</bdi></h1>" in page
     assert "A stand-in." in page
     [data] = re.findall(r'id="data">(.*?)</script>', page)

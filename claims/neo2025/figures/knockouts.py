@@ -29,9 +29,10 @@ ROWS = (*arms.TO_LAST, *arms.TO_ROW)
 CONTROLS = tuple(map(arms.random, arms.TO_LAST))
 ALL_ROWS = (*ROWS, *CONTROLS, *arms.TO_TEXT)
 COLUMNS = ["row", "window", "first_layer", "last_layer", *Share._fields]
-# From no colour, which is the page's own, to a full one, on which words are white.
-SHADES = LinearSegmentedColormap.from_list("lost", [(*to_rgb(BLUE), 0.0), (*to_rgb(BLUE), 1.0)], 20)
-FULL, ON_FULL = 0.85, "white"
+DENSE = 0.75  # of a full cell: its words, in the ink of any page, have a contrast of 4.5
+SHADES = LinearSegmentedColormap.from_list(
+    "lost", [(*to_rgb(BLUE), 0.0), (*to_rgb(BLUE), DENSE)], 20
+)
 TELLS = (
     "The share of images that lose the right answer when attention from the sources to the target "
     "is blocked in a window of layers, which count from 0; in brackets its interval. "
@@ -91,11 +92,10 @@ def draw_windows(numbers: pd.DataFrame, label: str) -> Figure:
     for cell in numbers.to_dict("records"):
         at = heads.index(cell["window"]), rows.index(cell["row"])
         share = cell["share"] if cell["images"] else 0.0
-        look = {"facecolor": to_rgba(BLUE, share), "edgecolor": INK, "linewidth": 0.4}
+        look = {"facecolor": fill(share), "edgecolor": INK, "linewidth": 0.4}
         axes.add_patch(Rectangle(at, 1, 1, **look))
-        ink = ON_FULL if share > FULL else INK
         center = (at[0] + 0.5, at[1] + 0.5)
-        axes.text(*center, _words(cell), color=ink, ha="center", va="center", fontsize=SMALL)
+        axes.text(*center, _words(cell), color=INK, ha="center", va="center", fontsize=SMALL)
     axes.set(xlim=(0, max(len(heads), 1)), ylim=(max(len(rows), 1), 0))
     named = numbers.drop_duplicates("window").to_dict("records")
     axes.set_xticks([at + 0.5 for at in range(len(heads))], labels=[*map(_head, named)])
@@ -111,6 +111,11 @@ def draw_windows(numbers: pd.DataFrame, label: str) -> Figure:
     bar.outline.set_edgecolor(INK)
     told = TELLS + (AS_PRINTED if has_printed else "") + MADE
     return Figure.drawn(drawing, f"Table 2 as a heat map, {label}", told, numbers)
+
+
+def fill(share: float) -> tuple[float, float, float, float]:
+    """The colour of a cell: from none, which is the page's own, to a dense one."""
+    return to_rgba(BLUE, DENSE * share)
 
 
 def _words(cell: Mapping[Any, Any]) -> str:

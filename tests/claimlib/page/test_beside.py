@@ -40,6 +40,13 @@ def test_each_number_says_whose_it_is(joined):
     assert joined.tells.endswith("What fell.")
 
 
+@pytest.mark.parametrize("cell", ["None", "NA", "null", ""])
+def test_a_cell_stays_as_it_is_written(cell):
+    several = {f"{name}.throws": drawn(7) | {"csv": f"face,n\n{cell},1\n"} for name in "ab"}
+    [figure] = beside(several).values()
+    assert figure.csv == f"subject,face,n\na,{cell},1\nb,{cell},1\n"
+
+
 def test_pictures_stand_beside_each_other_under_their_names(joined):
     root = ElementTree.fromstring(joined.svg)
     inner = [each for each in root if each.tag.endswith("}svg")]
