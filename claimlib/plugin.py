@@ -158,7 +158,8 @@ def trial(request: pytest.FixtureRequest, claim_subject: "Subject") -> "Iterator
     trial = Trial(claim_of(node), claim_subject)
     yield trial
     _hand_over(node, trial)
-    node.stash[SHOWN] = _not_yet(shown(trial), node.config.stash[HANDED])
+    told = shown(trial, node.stash[POSITION])
+    node.stash[SHOWN] = _not_yet(told, node.config.stash[HANDED])
 
 
 @pytest.hookimpl(wrapper=True)

@@ -60,9 +60,13 @@ def row(trial: Trial, verdict: Verdict, position: int, known: Mapping[str, str])
     }
 
 
-def shown(trial: Trial) -> dict[str, Any]:
-    """What a report shows beside the verdicts of a trial, as plain data."""
+def shown(trial: Trial, position: int) -> dict[str, Any]:
+    """What a report shows beside the verdicts of a trial, as plain data.
+
+    **Arguments:** `position`: of its test in the run.
+    """
     return {
+        "position": position,
         "paper": trial.claim.paper.title,
         "claim": trial.claim.id,
         "label": trial.label,
@@ -117,6 +121,7 @@ def write(
     all else is written, for what cannot be drawn.
     """
     told = document(rows, origins(rows), broken)
+    shown = sorted(shown, key=lambda each: each["position"])  # and not as workers end
     pages = _all_of(shown, "pages")
     findings = "\n".join(f"    {line}" for line in lines(rows))
     how = origins_section(origins(rows))
@@ -177,7 +182,7 @@ def _drawn(told: Row, figures: Mapping[str, Row]) -> dict[str, Any]:
 
     together = forest(told) | beside(figures)
     plain = {name: figure.plain for name, figure in together.items()}
-    nobody = {"paper": "", "claim": "", "label": ""}
+    nobody = {"position": -1, "paper": "", "claim": "", "label": ""}
     return {**nobody, "pages": {}, "figures": plain, "files": {}, "cases": []}
 
 

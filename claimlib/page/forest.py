@@ -29,16 +29,17 @@ MARKS: dict[str, dict[str, Any]] = {
     "refuted": {"marker": "X", "color": VERMILLION, "markersize": 7.0},
     "undecided": {"marker": "D", "color": PURPLE, "markerfacecolor": "white"},
 }
-ROOM = 45  # for letters of numbers in words
+ROOM = 54  # for letters of numbers in words
 LIMIT = 1.1  # up to which it is drawn: what lies further out has an arrow
 LINE, HEAD, FOOT = 0.21, 0.4, 0.65  # inches: a line's height; that of what stands above and below
-WIDTHS = (2.45, 2.9, 2.75)  # inches: of names, the plot, and numbers in words
+WIDTHS = (2.45, 2.9, 3.3)  # inches: of names, the plot, and numbers in words
 OTHER_SUBJECTS = 1.35  # inches more, where there are several
 TOLD = (
     "Each line is a claim: the estimate and its interval, as far from the bound as they lie. To "
     "the right of the line at 0 lies what supports the claim, shaded as far as it reaches. Shares "
     "and their differences are drawn in points of a hundred; what has another unit in per cent of "
-    "its bound. The numbers at the right are those that were measured, with what is required."
+    "its bound. The numbers at the right are those that were measured, with what is required, and "
+    "why an undecided claim is one, where there is room; the column `reason` always says it."
 )
 
 
@@ -67,7 +68,8 @@ def _lines(verdicts: Sequence[Row], document: Row) -> list[Row]:
     """The lines of a figure: by paper, section and claim; a claim of which the group has no verdict
     has one line that says why."""
     known = {(each["paper"], each["claim"]): each for each in document["claims"]}
-    order, papers = [*known], list(dict.fromkeys(paper for paper, _ in known))
+    order = [(one_line(paper), one_line(claim)) for paper, claim in known]
+    papers = list(dict.fromkeys(paper for paper, _ in order))
     lines = [_line(each) for each in verdicts]
     lines += _not_run(verdicts, document["not_run"], known)
 
@@ -109,7 +111,8 @@ def _line(verdict: Row) -> dict[str, Any]:
     if verdict["estimate"] is None:
         return _without(verdict, verdict["outcome"], verdict["reason"] or verdict["why"])
     side, bound, reach = _side(verdict)
-    told = {**_named(verdict, verdict["outcome"]), "in_words": _in_words(verdict)}
+    told = _named(verdict, verdict["outcome"], verdict["reason"])
+    told["in_words"] = _in_words(verdict)
     told |= dict(zip(("low", "high"), verdict["interval"], strict=True))
     told |= {key: verdict[key] for key in ("estimate", "unit", "n", "required")}
     if bound is None:
@@ -132,17 +135,18 @@ def _line(verdict: Row) -> dict[str, Any]:
     }
 
 
-def _named(each: Row, outcome: str) -> dict[str, Any]:
+def _named(each: Row, outcome: str, reason: str) -> dict[str, Any]:
     """A line that has no numbers yet; every line has these keys, in this order."""
     known = {key: one_line(each[key]) for key in ("paper", "section", "claim", "subject")}
     numbers = ("estimate", "low", "high", "bound")
     drawn = ("from_bound", "from_bound_low", "from_bound_high", "supports_up_to")
     words = {"unit": "", "n": 0, "required": "", "in_words": ""}
-    return known | {"outcome": outcome} | dict.fromkeys((*numbers, *drawn), math.nan) | words
+    known |= {"outcome": outcome, "reason": one_line(reason)}
+    return known | dict.fromkeys((*numbers, *drawn), math.nan) | words
 
 
 def _without(each: Row, outcome: str, why: str) -> dict[str, Any]:
-    return {**_named(each, outcome), "in_words": one_line(f"{outcome}: {why}")}
+    return {**_named(each, outcome, why), "in_words": one_line(f"{outcome}: {why}")}
 
 
 def _side(verdict: Row) -> tuple[int, float | None, float]:
@@ -304,11 +308,15 @@ def _draw_names(
         last = line["claim"]
         if several and line["subject"]:
             axes.text(-0.04, place, drawable(shown[line["subject"]]), ha="right", **look)
-        axes.text(1.04, place, drawable(_cut(line["in_words"])), **look)
+        axes.text(1.04, place, drawable(_told(line)), **look)
 
 
-def _cut(words: str) -> str:
-    """As much as there is room for; the table has all."""
+def _told(line: Row) -> str:
+    """As much as there is room for, with why an undecided claim is one; the table has all."""
+    words, reason = line["in_words"], line["reason"]
+    with_reason = f"{words}; {reason}"
+    if reason and not math.isnan(line["estimate"]) and len(with_reason) <= ROOM:
+        return with_reason
     return words if len(words) <= ROOM else f"{words[: ROOM - 1].rstrip()}…"
 
 

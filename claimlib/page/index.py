@@ -209,7 +209,6 @@ def _claim(
         "verdicts": mine,
         "reasons": reasons,
         "images": _images(here, most, album),
-        "files": [file for each in here for file in each["files"]],
     }
 
 
@@ -306,7 +305,11 @@ def _pages(shown: Iterable[Told]) -> list[dict[str, Any]]:
 
 
 def _files(shown: Iterable[Told]) -> list[str]:
-    return [*_all_of(shown, "files")]
+    """All files, once each, by name and number: which test had one first says nothing."""
+    return sorted(
+        _all_of(shown, "files"),
+        key=lambda name: (re.sub(r"\d+", "", name), [*map(int, re.findall(r"\d+", name))]),
+    )
 
 
 def _all_of(shown: Iterable[Told], what: str) -> dict[str, Any]:

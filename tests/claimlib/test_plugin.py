@@ -275,8 +275,10 @@ def test_workers_report_what_one_process_does(foreign):
     together = foreign.run(*WORKERS)
     expected = {"passed": 6, "failed": 4, "xfailed": 2, "undecided": 4}
     assert alone.parseoutcomes() == together.parseoutcomes() == expected
-    pages = foreign.report()
+    pages, page = foreign.report(), foreign.path / "report" / "index.html"
+    whole = page.read_text()
     assert pages == foreign.report(*WORKERS)
+    assert whole == page.read_text()
     assert len(pages) == 2 + 8
     found = [line for line in together.outlines if line.startswith("    ")]
     assert len(found) == 16

@@ -49,7 +49,7 @@ def row(file: Path, claim: str, label: str, outcome: str = "supported", **more) 
 
 def showing(**pages: str) -> list[dict]:
     """What a test hands to a report that shows these pages alone."""
-    named = {"paper": "On coins", "claim": "bent", "label": "mine"}
+    named = {"position": 0, "paper": "On coins", "claim": "bent", "label": "mine"}
     return [{**named, "pages": pages, "figures": {}, "files": {}, "cases": []}]
 
 
@@ -450,6 +450,15 @@ def test_what_cannot_be_drawn_costs_no_data(written, on_coins, monkeypatch, svg,
     assert (written / "mine.rows.parquet").read_bytes() == bytes(range(3))
     assert (written / "figures" / "heads.csv").read_text() == "heads\n7\n"
     assert "index.html" not in found  # it told of the verdicts before
+
+
+def test_a_page_is_the_same_whichever_worker_ends_first(on_coins, tmp_path):
+    shown = [each | {"position": at} for at in range(3) for each in showing(**{f"p{at}": "x"})]
+    for name, order in (("one", shown), ("other", shown[::-1])):
+        write(tmp_path / name, [on_coins("bent", "mine")], order)
+    one, other = ((tmp_path / name / "index.html").read_text() for name in ("one", "other"))
+    assert one == other
+    assert one.index("p0</summary>") < one.index("p1</summary>")
 
 
 def test_figures_of_alike_names_have_a_file_each_and_the_page_leads_there(on_coins, tmp_path):

@@ -36,7 +36,7 @@ def told(
         row(trial, verdict, at, labels)
         for at, (trial, verdict) in enumerate(zip(trials, verdicts, strict=True))
     ]
-    return document(rows, origins(rows)), [shown(trial) for trial in trials]
+    return document(rows, origins(rows)), [shown(trial, at) for at, trial in enumerate(trials)]
 
 
 def together(*reports: tuple[dict[str, Any], list[dict]]) -> tuple[dict[str, Any], list[dict]]:

@@ -100,6 +100,25 @@ def test_numbers_stand_beside_in_words():
     ]
 
 
+def test_an_undecided_claim_says_why_in_the_picture_and_in_its_numbers(monkeypatch):
+    """In the picture where there is room."""
+    words: list[str] = []
+    monkeypatch.setattr("claimlib.page.forest.drawable", lambda text: words.append(text) or text)
+    few = {"outcome": "undecided", "reason": "too few images"}
+    long = f"more than {'9' * 30}"
+    told = [verdict("a", **few), verdict("b"), verdict("c", required=long, **few)]
+    reasons = [each["reason"] for each in lines(document(*told))]
+    assert reasons == ["too few images", pytest.approx(math.nan, nan_ok=True), "too few images"]
+    assert "70.0% [60.0, 80.0]; > 50%; too few images" in words
+    assert "70.0% [60.0, 80.0]; > 50%" in words
+    assert sum("too few" in each for each in words) == 1
+
+
+def test_a_title_of_two_lines_is_one_papers():
+    [line] = lines(document(verdict("heads", paper="On\ncoins")))
+    assert line["paper"] == "On coins"
+
+
 def test_claims_stand_by_section_and_as_the_paper_has_them():
     told = [verdict("c", section="10"), verdict("b", section="2.1"), verdict("a", section="2.1")]
     told += [verdict("d", section="abstract")]

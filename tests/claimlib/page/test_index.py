@@ -136,6 +136,15 @@ def test_provenance_files_figures_and_pages_are_there(full):
     assert page.one("section", id="tables").text.count("Tosses") == 1
 
 
+def test_files_stand_once_by_number_and_under_no_claim(coins):
+    files = {"lens/10.html": "x", "lens/9.html": "x", "a.parquet": "x"}
+    page = read(*told(coins, ("bent", HERE, tossed(90)), files=files))
+    links = [each.has["href"] for each in page.all("a") if each.has.get("href") in files]
+    assert links == ["a.parquet", "lens/9.html", "lens/10.html"]
+    tables = page.one("section", id="tables").text
+    assert all(tables.count(name) == 1 for name in files)
+
+
 def test_two_papers_stand_beside_each_other_with_claims_of_one_name(tmp_path):
     reports = [
         told(claims(tmp_path / name, title=name), ("bent", HERE, tossed(heads)))
