@@ -12,7 +12,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 from claimlib.markdown import file_name
 from claims.neo2025.conftest import SHIPPED_GROUP
@@ -28,33 +28,34 @@ SIZE: Any = {"width": 1180, "height": 860}
 
 def main() -> None:
     report = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "build" / "report"
-    for name, content in pictures(report).items():
-        (FIGURES / name).write_bytes(content)
-        print(f"{FIGURES / name}")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        for name, content in pictures(report, browser).items():
+            (FIGURES / name).write_bytes(content)
+            print(f"{FIGURES / name}")
+        browser.close()
 
 
-def pictures(report: Path) -> dict[str, bytes]:
+def pictures(report: Path, browser: Browser) -> dict[str, bytes]:
     """The pictures and their numbers, by the names of their files."""
     drawn = {
         f"{name}.{suffix}": (report / "figures" / f"{file_name(figure)}.{suffix}").read_bytes()
         for name, figure in DRAWN.items()
         for suffix in ("png", "csv")
     }
-    picture, words = lens(report / "lens" / file_name(SHIPPED) / f"{IMAGE}.html", LENS)
+    file = report / "lens" / file_name(SHIPPED) / f"{IMAGE}.html"
+    picture, words = lens(file, LENS, browser)
     return drawn | {"lens.png": picture, "lens.csv": words}
 
 
-def lens(file: Path, fragment: str) -> tuple[bytes, bytes]:
+def lens(file: Path, fragment: str, browser: Browser) -> tuple[bytes, bytes]:
     """The page of a lens as a picture, and the table of the token that it is opened at."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        page = browser.new_page(viewport=SIZE, color_scheme="light", reduced_motion="reduce")
-        page.goto(f"{file.absolute().as_uri()}{fragment}")
-        page.wait_for_selector("body[data-ready]")
-        lines = [row.locator("th, td").all_inner_texts() for row in page.locator("tr").all()]
-        picture = page.screenshot()
-        browser.close()
-    text = StringIO()
+    page = browser.new_page(viewport=SIZE, color_scheme="light", reduced_motion="reduce")
+    page.goto(f"{file.absolute().as_uri()}{fragment}")
+    page.wait_for_selector("body[data-ready]")
+    lines = [row.locator("th, td").all_inner_texts() for row in page.locator("tr").all()]
+    picture, text = page.screenshot(), StringIO()
+    page.close()
     csv.writer(text, lineterminator="\n").writerows(lines)
     return picture, text.getvalue().encode()
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from benchmarks.pictures import FIGURES, ROOT, pictures
 
@@ -18,13 +19,13 @@ NUMBER = re.compile(r"\d+\.?\d*(?:e-?\d+)?")
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def drawn(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> dict[str, bytes]:
     """The pictures of a report of now, from the store of `make claims` where that has run."""
     folder = tmp_path_factory.mktemp("report")
     report = ("--claims-report", str(folder), "--vlm-lens-page", "4")
     subprocess.run([sys.executable, "-m", "pytest", "claims/", *report], cwd=ROOT, check=True)
     assert (folder / "index.html").is_file()
-    return pictures(folder)
+    return pictures(folder, browser)
 
 
 def alike(one: str, other: str) -> bool:
