@@ -110,11 +110,12 @@ def _let_in(attend: Callable[..., Any], args: tuple, kwargs: dict[str, Any], hea
 
 
 def _weakest(heard: Float[Tensor, " key"], last: int) -> list[int]:
-    """The heard positions but the last that make a tenth of all together, and one at least: softmax
-    raises the others by little then."""
+    """The heard positions but the last that make a tenth of all together, so that softmax raises
+    the others by little, and two at least: the last, heard as the query that it is, may be what
+    attention takes in their place, and is no new one."""
     order = [each for each in heard.argsort().tolist() if heard[each] > 0 and each != last]
     sums = heard[order].cumsum(0).tolist()
-    return order[: max(1, sum(each <= float(heard.sum()) / 10 for each in sums))]
+    return order[: max(2, sum(each <= float(heard.sum()) / 10 for each in sums))]
 
 
 def _heard(

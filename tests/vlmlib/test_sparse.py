@@ -4,6 +4,7 @@ Fails if `Block` is taken where it adds edges, if it is refused where it does no
 tried again on prompts like those that it was tried on.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -42,8 +43,17 @@ def heard(vlm: VLM, stimulus: Stimulus, layer: int, arm: list) -> set[int]:
     return {*(weights[0][0, :, stimulus.last] > 0).any(0).nonzero()[:, 0].tolist()}
 
 
-def picking_at(layer: int, attention: str = "sdpa") -> Any:
-    """A plain model, of which one layer attends to its best ten keys alone."""
+def by_length(hidden: torch.Tensor) -> torch.Tensor:
+    return hidden[0].detach().norm(dim=-1)
+
+
+def first_ten_then_last(hidden: torch.Tensor) -> torch.Tensor:
+    scores = torch.arange(hidden.shape[1], 0, -1).float()
+    return scores.index_fill(0, torch.tensor(len(scores) - 1), len(scores) - 9.5)
+
+
+def picking_at(layer: int, attention: str = "sdpa", score: Callable = by_length) -> Any:
+    """A plain model, of which one layer attends to the ten keys alone that score best."""
     model = tiny_vlm(attention).model
     chosen = model.model.language_model.layers[layer].self_attn
     own = chosen.forward
@@ -55,8 +65,13 @@ def picking_at(layer: int, attention: str = "sdpa") -> Any:
             mask = torch.ones(length, length, dtype=torch.bool).tril()[None, None]
         lowest = False if mask.dtype == torch.bool else torch.finfo(mask.dtype).min
         allowed = mask if mask.dtype == torch.bool else mask > lowest / 2
-        scores = hidden[0].detach().norm(dim=-1).expand(allowed.shape)
-        best = scores.masked_fill(~allowed, -1.0).topk(min(10, length)).indices
+        best = (
+            score(hidden)
+            .expand(allowed.shape)
+            .masked_fill(~allowed, -1.0)
+            .topk(min(10, length))
+            .indices
+        )
         picked = torch.zeros_like(allowed).scatter(-1, best, True)
         return own(*args, **{**kwargs, "attention_mask": mask.masked_fill(~picked, lowest)})
 
@@ -104,6 +119,14 @@ def test_blocks_are_refused_in_the_sparse_layers_alone(layer, attention):
     assert f"can be removed in 1 of 2 layers ({1 - layer})" in report["knockout"].found
     assert [each.what for each in report.refused] == ["knockout"]
     assert not report.wrong
+
+
+@quiet
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_picks_are_seen_where_the_last_position_takes_the_place_of_another(attention):
+    """It is heard as the query anyway."""
+    vlm = VLM(picking_at(0, attention, first_ten_then_last), tiny_vlm().processor)
+    assert [*vlm.sparse_on(vlm.read(picture(), QUESTION))] == [0]
 
 
 @quiet
