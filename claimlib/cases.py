@@ -10,8 +10,10 @@ class Case:
     """One image under one arm.
 
     - `image`: its id; `setting`: of several that the arm was run in (such as a task), which.
-    - `lost`: whether the arm took the right answer away.
-    - `question`; `before`, `after`: the answers; all "" of an image that is only counted.
+    - `lost`: whether the arm took the right answer away; of what is no such arm, whether the first
+      of `sides` is true of the image, and not the second.
+    - `question`; `before`, `after`: the answers; `also`: what else there is to see. All "" of an
+      image that is only counted.
     - `tokens`: the object's, each as left, top, right and bottom in shares of the picture's sides.
     - `picture`: a thumbnail as a data URI, or "" where the pictures are not at hand; `size`: width
       and height of the picture itself, in pixels; (0, 0) where not known.
@@ -32,6 +34,8 @@ class Case:
     tokens: tuple[tuple[float, float, float, float], ...] = ()
     picture: str = ""
     size: tuple[int, int] = (0, 0)
+    also: str = ""
+    sides: tuple[str, str] = ("took the right answer away", "did not take it away")
 
     @property
     def plain(self) -> dict[str, Any]:

@@ -104,11 +104,13 @@ class Trial:
 
     `pages`: result pages that go into the report beside the verdicts, as Markdown by name;
     `figures`: pictures with their numbers, by name; `files`: texts that go there as they are, by
-    their paths in the folder; `cases`: images behind the verdict, for whoever doubts it.
+    their paths in the folder; `cases`: images behind the verdict, for whoever doubts it, of some of
+    the arms that were `compared`.
 
     `origins`: by subject where its results come from, which reports tell: a list of
     `{"table": name of a measurement, "images": how many, "facts": {...}, "aside": {...}}` of plain
-    texts. What differs in `facts` is called out; `aside` is only told.
+    texts. What differs in `facts` is called out; `aside` is only told. A fact called "data" is the
+    name of a data set, which the page's headline tells.
     """
 
     claim: Claim
@@ -118,6 +120,7 @@ class Trial:
     figures: dict[str, Figure] = field(default_factory=dict)
     files: dict[str, str | bytes] = field(default_factory=dict)
     cases: list[Case] = field(default_factory=list)
+    compared: int = 0
     chosen: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     origins: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 

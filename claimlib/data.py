@@ -49,6 +49,7 @@ def entry(trial: Trial, verdict: Verdict) -> dict[str, Any]:
         "section": claim.section,
         "statement": claim.statement,
         "paper": claim.paper.title,
+        "paper_version": claim.paper.version,
         "subject": trial.label,
         "group": trial.subject.group,
         "outcome": outcome,
@@ -63,25 +64,31 @@ def entry(trial: Trial, verdict: Verdict) -> dict[str, Any]:
 
 
 def document(
-    rows: Iterable[Row], measured: Mapping[str, Sequence[Row]], broken: Iterable[Row] = ()
+    rows: Iterable[Row],
+    measured: Mapping[str, Sequence[Row]],
+    broken: Iterable[Row] = (),
+    run: Row | None = None,
 ) -> dict[str, Any]:
     """The whole of verdicts.json.
 
     **Arguments:** rows as `report.row` makes them; by subject how it was measured, as
-    `report.origins` tells it; `broken`: of tests that ended without a verdict the file of claims,
-    the claim, the label of the subject, and the reason.
+    `report.origins` tells it; of tests that ended without a verdict what `broken` tells; what is
+    known of the run of pytest (see `plugin.run_of`).
 
     !!! example
 
-        >>> [*document([], {})]
-        ['format', 'papers', 'claims', 'verdicts', 'not_run', 'chosen', 'measured']
+        >>> [*document([], {})]  # doctest: +NORMALIZE_WHITESPACE
+        ['format', 'run', 'papers', 'subjects', 'claims', 'verdicts', 'not_run', 'chosen',
+         'measured']
     """
     papers = by_paper(rows)
     found = sorted((each for _, own in papers for each in own), key=lambda row: row["position"])
     ended = [*broken]
     return {
         "format": FORMAT,
+        "run": run and {**run},
         "papers": [_paper(claims) for claims, _ in papers],
+        "subjects": _subjects(found, ended),
         "claims": [_claim(claim) for claims, _ in papers for claim in claims],
         "verdicts": [each["data"] for each in found],
         "not_run": [
@@ -121,17 +128,40 @@ def by_paper(rows: Iterable[Row]) -> list[tuple[list[Claim], list[Row]]]:
     return papers
 
 
-def as_json(
-    rows: Iterable[Row], measured: Mapping[str, Sequence[Row]], broken: Iterable[Row] = ()
-) -> str:
+def broken(trial: Trial, error: BaseException) -> dict[str, Any]:
+    """What a report says of a test that ended without a verdict, as plain data.
+
+    !!! example
+
+        >>> from claimlib import Subject
+        >>> from claimlib.claims import Paper
+        >>> paper = Paper("On coins", "https://example.org", "1", Path("claims.toml"))
+        >>> texts = ["heads", "More heads.", "1", "table 1", "exceeds", "the text", "none"]
+        >>> trial = Trial(Claim(*texts, paper), Subject("here"))
+        >>> broken(trial, KeyError("coin"))["reason"]
+        "its test ended with an error: 'coin'"
+    """
+    subject, what = trial.subject, str(error).partition("\n")[0] or type(error).__name__
+    return {
+        "file": str(trial.claim.paper.file),
+        "claim": trial.claim.id,
+        "label": trial.label,
+        "group": subject.group,
+        "note": subject.note,
+        "toy": subject.toy,
+        "reason": f"its test ended with an error: {what}",
+    }
+
+
+def as_json(told: Row) -> str:
     """verdicts.json, as it is written.
 
     !!! example
 
-        >>> json.loads(as_json([], {}))["verdicts"]
+        >>> json.loads(as_json(document([], {})))["verdicts"]
         []
     """
-    return json.dumps(document(rows, measured, broken), indent=1, allow_nan=False) + "\n"
+    return json.dumps(told, indent=1, allow_nan=False) + "\n"
 
 
 def figures(verdict: Verdict) -> dict[str, Any]:
@@ -181,6 +211,16 @@ def _paper(claims: Sequence[Claim]) -> dict[str, Any]:
         "claims": len(claims),
         "claims_sha256": digest,
     }
+
+
+def _subjects(rows: Iterable[Row], broken: Iterable[Row]) -> list[dict[str, Any]]:
+    """What claims were held against, also where every test ended with an error."""
+    toys = ({**each, "toy": each["data"]["board"] == TOY} for each in rows)
+    found = {each["label"]: each for each in [*toys, *broken]}
+    return [
+        {"subject": label, **{key: each[key] for key in ("group", "toy", "note")}}
+        for label, each in found.items()
+    ]
 
 
 def _claim(claim: Claim) -> dict[str, Any]:

@@ -7,10 +7,13 @@ collected or reported.
 
 import json
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
@@ -26,6 +29,7 @@ LOADED = pytest.StashKey["dict[Path, tuple[dict[str, Claim], Refutations]]"]()
 TESTED = pytest.StashKey[dict[tuple[Path, str], str]]()
 POSITION = pytest.StashKey[int]()
 FOUND = pytest.StashKey["Found"]()
+STARTED = pytest.StashKey[datetime]()
 # Of a test, for the report of its end, which travels between processes.
 ROWS = pytest.StashKey[list[dict[str, Any]]]()
 SHOWN = pytest.StashKey[dict[str, Any]]()
@@ -57,7 +61,7 @@ class Found:
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
         self.shown: list[dict[str, Any]] = []
-        self.broken: list[dict[str, str]] = []
+        self.broken: list[dict[str, Any]] = []
         self.told: list[str] = []  # lines of the terminal's summary
         self.error = ""
 
@@ -97,6 +101,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "claim(id): tests the claim of this id in claims.toml")
     config.stash[LOADED], config.stash[TESTED], config.stash[FOUND] = {}, {}, Found()
     config.stash[KNOWN], config.stash[HANDED] = {}, {}
+    config.stash[STARTED] = datetime.now(UTC)
     config.pluginmanager.register(config.stash[FOUND], "claimlib-found")
     folder = config.option.claims_report
     try:
@@ -232,11 +237,23 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int | pytest.ExitC
         if folder and exitstatus == pytest.ExitCode.INTERRUPTED:
             found.told.append(f"\nreport: none, the run was interrupted; {folder} is as it was")
         elif folder:
-            write(folder, found.rows, found.shown, found.broken)
+            write(folder, found.rows, found.shown, found.broken, run_of(config))
             found.told.append(f"\nreport: {_page_of(folder)}")
     except ClaimError as error:
         found.error = str(error)
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+
+def run_of(config: pytest.Config) -> dict[str, Any]:
+    """What is known of a run of pytest: an id of its own, when it began, how long it has taken, and
+    its command."""
+    started = config.stash[STARTED]
+    return {
+        "id": str(uuid4()),
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round((datetime.now(UTC) - started).total_seconds(), 2),
+        "command": shlex.join(["pytest", *config.invocation_params.args]),
+    }
 
 
 def _page_of(folder: Path) -> str:
@@ -356,18 +373,14 @@ def _hand_over(item: pytest.Item, trial: "Trial") -> None:
     item.user_properties += [("claimlib.verdict", each) for each in told]
 
 
-def _broken(item: pytest.Item, error: BaseException) -> dict[str, str]:
+def _broken(item: pytest.Item, error: BaseException) -> dict[str, Any]:
     """What a report says of a claim whose test ended without a verdict."""
-    claim, subject = claim_of(item), subject_of(item)
+    from claimlib.claims import Trial
+    from claimlib.data import broken
+
+    subject = subject_of(item)
     assert subject is not None
-    what = str(error).partition("\n")[0] or type(error).__name__
-    why = f"its test ended with an error: {what}"
-    return {
-        "file": str(claim.paper.file),
-        "claim": claim.id,
-        "label": subject.label,
-        "reason": why,
-    }
+    return broken(Trial(claim_of(item), subject), error)
 
 
 def _not_yet(told: dict[str, Any], handed: dict[tuple[str, str], Any]) -> dict[str, Any]:

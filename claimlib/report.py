@@ -74,6 +74,7 @@ def shown(trial: Trial, position: int) -> dict[str, Any]:
         "figures": {name: figure.plain for name, figure in trial.figures.items()},
         "files": {name: _as_text(content) for name, content in trial.files.items()},
         "cases": [case.plain for case in trial.cases],
+        "compared": trial.compared,
     }
 
 
@@ -108,19 +109,24 @@ def verdict_page(rows: Iterable[Row]) -> str:
 
 
 def write(
-    folder: Path, rows: Sequence[Row], shown: Sequence[Row] = (), broken: Sequence[Row] = ()
+    folder: Path,
+    rows: Sequence[Row],
+    shown: Sequence[Row] = (),
+    broken: Sequence[Row] = (),
+    run: Row | None = None,
 ) -> None:
     """Write verdicts.md, findings.md, verdicts.json and what tests show: result pages, files, and
     figures with their numbers; and index.html, where `lacking` names nothing. Each appears whole,
     or what stood there stays, but for an index.html of older verdicts. What is drawn comes last,
     so that none of it costs any data.
 
-    **Arguments:** rows and what is shown, as `row` and `shown` make them.
+    **Arguments:** rows and what is shown, as `row` and `shown` make them; what `data.broken` tells
+    of tests without a verdict; what is known of the run of pytest.
 
     **Raises:** `ClaimError` where a file cannot be written, for a page of these names, and, when
     all else is written, for what cannot be drawn.
     """
-    told = document(rows, origins(rows), broken)
+    told = document(rows, origins(rows), broken, run)
     shown = sorted(shown, key=lambda each: each["position"])  # and not as workers end
     pages = _all_of(shown, "pages")
     findings = "\n".join(f"    {line}" for line in lines(rows))
@@ -137,7 +143,7 @@ def write(
         _put(
             folder,
             _by_file(texts | pages)
-            | {"verdicts.json": as_json(rows, origins(rows), broken)}
+            | {"verdicts.json": as_json(told)}
             | {name: base64.b64decode(each) for name, each in _all_of(shown, "files").items()},
         )
     except OSError as error:
@@ -183,7 +189,7 @@ def _drawn(told: Row, figures: Mapping[str, Row]) -> dict[str, Any]:
     together = forest(told) | beside(figures)
     plain = {name: figure.plain for name, figure in together.items()}
     nobody = {"position": -1, "paper": "", "claim": "", "label": ""}
-    return {**nobody, "pages": {}, "figures": plain, "files": {}, "cases": []}
+    return {**nobody, "pages": {}, "figures": plain, "files": {}, "cases": [], "compared": 0}
 
 
 def _index(told: Row, shown: Sequence[Row]) -> str:

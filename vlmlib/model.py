@@ -311,6 +311,7 @@ class VLM:
             image_size=(image.height, image.width),
             image_processor=pictures_of(self.processor),
             unplaced=unplaced,
+            question=question,
         )
         added = oracle.injected(self.model, self.decoder, stimulus, self.injects)
         return replace(stimulus, injected=added)

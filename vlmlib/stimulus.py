@@ -28,6 +28,7 @@ class Stimulus:
     - `injected`: by layer what the model adds to the hidden states before it, beside what the layer
         below gives: features of the image, in some models.
     - `image_size`: (height, width) of the original image, in pixels.
+    - `question`: the part of the prompt that was asked.
     """
 
     prompt: str
@@ -40,6 +41,7 @@ class Stimulus:
     image_processor: Callable[..., Any] = field(repr=False)
     unplaced: str = field(default="", repr=False)
     injected: Mapping[int, Float[Tensor, "seq d_model"]] = field(default_factory=dict, repr=False)
+    question: str = ""
 
     @property
     def input_ids(self) -> Int[Tensor, " seq"]:

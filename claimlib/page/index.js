@@ -104,7 +104,8 @@
   dark.addEventListener("change", tell);
   tell();
 
-  const closed = () => document.querySelectorAll("details:not([open])");
+  // Numbers of figures, of which some have hundreds, stay in their files.
+  const closed = () => document.querySelectorAll("details:not([open]):not(figure details)");
   let opened = [];
   addEventListener("beforeprint", () => {
     opened = [...closed()];

@@ -24,6 +24,7 @@ from claimlib.verdicts import Outcome, amount, number, percent
 Told = Mapping[str, Any]
 LARGEST = 10_000_000  # bytes of the whole page
 DRAWN = 3_000_000  # characters of figures in it; what is beyond is a link
+IN_HEAD = 6  # subjects of a group that the headline names
 LINES = 200  # of a figure's numbers; the file has all
 OUTCOMES = (*map(str, Outcome), NOT_RUN)
 TOY = "stand-in"
@@ -49,7 +50,7 @@ def index(document: Told, shown: Sequence[Told]) -> str:
         "document": document,
         "papers": [_paper(paper) for paper in document["papers"]],
         "subjects": subjects,
-        "groups": _groups(subjects),
+        "held": [*_held(subjects, document["measured"])],
         "counts": _counts(document),
         "toys": Counter(each["outcome"] for each in document["verdicts"] if _is_toy(each)),
         "expected_false": _expected_false(document["verdicts"]),
@@ -58,6 +59,7 @@ def index(document: Told, shown: Sequence[Told]) -> str:
         "pages": _pages(shown),
         "files": _files(shown),
         "measured": _measured(document["measured"]),
+        "run": document["run"],
         "outcomes": OUTCOMES,
     }
     for most in range(MOST, 0, -1):
@@ -127,19 +129,30 @@ def _paper(paper: Told) -> dict[str, Any]:
 def _subjects(document: Told) -> list[dict[str, Any]]:
     """What claims were held against, each with how its verdicts came out."""
     missing = Counter(each["subject"] for each in document["not_run"])
-    found: dict[str, dict[str, Any]] = {}
-    for each in document["verdicts"]:
-        label = each["subject"]
-        known = {"label": label, "group": each["group"], "note": each["note"], "counts": Counter()}
-        known |= {"toy": _is_toy(each), "missing": missing[label], "key": f"s{len(found)}"}
-        found.setdefault(label, known)["counts"][each["outcome"]] += 1
-    return [*found.values()]
+    found = Counter((each["subject"], each["outcome"]) for each in document["verdicts"])
+    return [
+        {
+            **each,
+            "label": label,
+            "key": f"s{at}",
+            "counts": {outcome: found[label, outcome] for outcome in map(str, Outcome)},
+            "missing": missing[label],
+        }
+        for at, each in enumerate(document["subjects"])
+        for label in [each["subject"]]
+    ]
 
 
-def _groups(subjects: Iterable[Told]) -> str:
-    """How many subjects are of which group."""
-    counts = Counter(subject["group"] for subject in subjects if subject["group"])
-    return ", ".join(f"{group} ({count})" for group, count in counts.items())
+def _held(subjects: Iterable[Told], measured: Mapping[str, Sequence[Told]]) -> Iterator[str]:
+    """What was held against claims, group by group, and on which data it was measured."""
+    groups: dict[str, list[str]] = {}
+    for each in subjects:
+        data = {known["facts"].get("data") for known in measured.get(each["label"], ())}
+        on = f" on {', '.join(sorted(filter(None, data)))}" if any(data) else ""
+        groups.setdefault(each["group"], []).append(each["label"] + on)
+    for group, names in groups.items():
+        more = f" and {len(names) - IN_HEAD} more" if len(names) > IN_HEAD else ""
+        yield (f"{group}: " if group else "") + "; ".join(names[:IN_HEAD]) + more
 
 
 def _counts(document: Told) -> dict[str, int]:
@@ -218,10 +231,17 @@ def _same(told: Told, claim: Told) -> bool:
 
 def _images(shown: Iterable[Told], most: int, album: Album) -> list[dict[str, Any]]:
     by_subject: dict[str, list[Told]] = {}
+    compared: Counter[str] = Counter()
     for each in shown:
         by_subject.setdefault(each["label"], []).extend(each["cases"])
+        compared[each["label"]] += each["compared"]
     return [
-        {"subject": label, "groups": groups(cases, most, album)}
+        {
+            "subject": label,
+            "groups": groups(cases, most, album),
+            "more": compared[label] - len({(case["arm"], case["setting"]) for case in cases}),
+            "outlined": any(case["tokens"] for case in cases),
+        }
         for label, cases in by_subject.items()
         if cases
     ]

@@ -10,7 +10,6 @@ MOST = 12  # pictures for each claim on each subject
 NAMED = 30  # ids of other images on each side
 PICTURE = re.compile(r"data:image/(png|jpeg);base64,[A-Za-z0-9+/]+=*")
 SQUARE = (100, 100)  # where a picture's size is not known
-LOST, KEPT = "took the right answer away", "did not take it away"
 
 
 @dataclass
@@ -39,16 +38,18 @@ class Album:
 
 
 def groups(cases: Sequence[Case], most: int, album: Album) -> list[dict[str, Any]]:
-    """The images on which the answer was lost, and those on which it was kept, of each arm and
-    setting: in all `most` at length, by turns, and the ids of others, `NAMED` on each side.
+    """The images on either side, such as those on which the answer was lost and on which it was
+    kept, of each arm and setting: in all `most` at length, by turns, and the ids of others, `NAMED`
+    on each side.
 
     !!! example
 
         >>> case = {"image": "7", "setting": "polling", "arm": "object", "lost": True}
         >>> case |= {"before": "Yes", "after": "No", "picture": "", "size": (0, 0), "tokens": []}
+        >>> case |= {"also": "", "sides": ("took it away", "did not")}
         >>> [told] = groups([case] * 3, 2, Album())
         >>> told["title"], len(told["cases"]), told["rest"]
-        ('object, polling: took the right answer away on 3 of 3 images', 2, ['7'])
+        ('object, polling: took it away on 3 of 3 images', 2, ['7'])
     """
     cells: dict[tuple[str, str], list[Case]] = {}
     for case in cases:
@@ -56,7 +57,7 @@ def groups(cases: Sequence[Case], most: int, album: Album) -> list[dict[str, Any
     sides = {
         f"{', '.join(filter(None, cell))}: {told} on {len(those)} of {len(every)} images": those
         for cell, every in cells.items()
-        for told, is_lost in ((LOST, True), (KEPT, False))
+        for told, is_lost in zip(every[0]["sides"], (True, False), strict=True)
         if (those := [case for case in every if case["lost"] == is_lost])
     }
     shares = _by_turns([sum(map(_is_told, those)) for those in sides.values()], most)
@@ -78,7 +79,7 @@ def _by_turns(there: Sequence[int], most: int) -> list[int]:
 
 def _is_told(case: Case) -> bool:
     """Whether more is known of a case than on which side it stands."""
-    return bool(case["before"] or case["after"] or case["picture"])
+    return any(case[each] for each in ("before", "after", "also", "picture"))
 
 
 def size_of(case: Case) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from claimlib.plugin import claim_of
 from claimlib.plugin import subject_of as subject_of_item
 from claimlib.report import origins_section
 from claims.neo2025 import architectures, lens_pages, sample
-from claims.neo2025.cases import cases_of
+from claims.neo2025.cases import Behind
 from claims.neo2025.forecast import Forecast
 from claims.neo2025.pages import (
     chosen_of,
@@ -33,7 +33,7 @@ from claims.neo2025.published import Published
 from claims.neo2025.sensitivity import PROTOCOLS
 from claims.neo2025.speed import Speed
 from claims.neo2025.study import ASKED, Measured, Recorded, Study
-from claims.neo2025.tables import looked_at
+from claims.neo2025.tables import Cells, looked_at
 from fixtures.cluster import Cluster
 from fixtures.models import MODELS, SHIPPED, SHIPPED_DATA, STAND_IN, Models, Run, label_of
 from fixtures.plugin import RECORDING, data_of, handle_of, store_folder, tell, uncaptured
@@ -490,8 +490,7 @@ def trial(
         how = origins_section(trial.origins)
         trial.pages |= {name: page + how for name, page in pages_of(study).items()}
         if request.config.option.claims_report:
-            decided_by = trial.verdicts[-1].decided_by if trial.verdicts else ""
-            trial.cases = cases_of(study, cells, decided_by)
+            _show_images(trial, study, cells)
             trial.figures |= drawn(study)
             trial.files |= rows_of(study) | lens_files(study, request.config)
     elif "subjects" in made:
@@ -499,7 +498,17 @@ def trial(
         for each in studies:
             trial.origins |= origins_of(each)
             trial.chosen |= chosen_of(each)
+            if request.config.option.claims_report:
+                _show_images(trial, each, cells, f", {each.label}")
         trial.origins |= origins_together(trial.label, studies)
+
+
+def _show_images(trial: Trial, study: Study, cells: Cells, of: str = "") -> None:
+    """Put the images behind a verdict into the report; `of`: which of several models' they are."""
+    decided_by = trial.verdicts[-1].decided_by if trial.verdicts else ""
+    behind = Behind.of(study, cells, trial.claim.subjects.get("asks", ()), decided_by)
+    trial.cases += [replace(each, setting=each.setting + of) for each in behind.cases]
+    trial.compared += behind.compared
 
 
 def drawn(study: Study) -> dict[str, Figure]:

@@ -23,7 +23,8 @@ Read = Callable[[str, Sequence[str]], Float[np.ndarray, "image arm"]]
 
 @contextmanager
 def looked_at() -> Iterator[Cells]:
-    """While the context lasts, every cell of which it is asked what an arm takes away is noted."""
+    """While the context lasts, every cell is noted of which it is asked what an arm takes away, or
+    how probable it leaves the right token."""
     cells: Cells = []
     token = LOOKED_AT.set(cells)
     try:
@@ -52,6 +53,10 @@ class MeasuredTable:
         """The names of all arms, further draws apart."""
         return [each for each in self.rows.arms if draw_of(each) == each]
 
+    def draws(self, arm: str) -> list[str]:
+        """An arm, and its further draws."""
+        return [arm, *(each for each in self.rows.arms if draw_of(each) == arm != each)]
+
     def has(self, arm: str, task: str = "") -> bool:
         """Whether the arm was run on any image; on any that a task is asked about, or at all."""
         return self.rows.has(arm, task)
@@ -74,13 +79,13 @@ class MeasuredTable:
 
     def doubts(self, task: str, arms: Sequence[str]) -> list[Clustered]:
         """One minus the right token's probability under each of several arms."""
-        means = self._means(self.rows.doubt, task, arms)
+        means = self._note(task, arms)._means(self.rows.doubt, task, arms)
         return [self._seen(task, arms, each) for each in means.T]
 
     def alive(self, task: str, arm: str) -> Clustered:
         """On which images the arm (any of its draws) changed hidden states where it acts: at the
         targets of blocked edges, or at ablated tokens. A background's need not move any answer."""
-        reached = [self.rows.reached(task, each) for each in self._draws(arm)]
+        reached = [self.rows.reached(task, each) for each in self.draws(arm)]
         return self._seen(task, [arm], np.any(reached, axis=0))
 
     def tokens(self, arm: str) -> Clustered:
@@ -92,7 +97,7 @@ class MeasuredTable:
 
     def attention(self, task: str, arm: str) -> Float[np.ndarray, " image"]:
         """The attention weight that the arm's blocks take away in each image."""
-        return np.mean([self.rows.attention(task, each) for each in self._draws(arm)], axis=0)
+        return np.mean([self.rows.attention(task, each) for each in self.draws(arm)], axis=0)
 
     def empty(self, task: str, arm: str) -> int:
         """On how many images the arm has nothing to change, and so was left out."""
@@ -102,13 +107,9 @@ class MeasuredTable:
         """On how many images the arm could not be made, and why on the first."""
         return self.rows.lacking.get((task, arm), (0, ""))
 
-    def _draws(self, arm: str) -> list[str]:
-        """An arm, and its further draws."""
-        return [arm, *(each for each in self.rows.arms if draw_of(each) == arm != each)]
-
     def _lost(self, task: str, arms: Sequence[str]) -> list[Clustered]:
         means = self._note(task, arms)._means(self.rows.curves, task, arms)
-        drawn_once = all(len(self._draws(arm)) == 1 for arm in arms)
+        drawn_once = all(len(self.draws(arm)) == 1 for arm in arms)
         values = means.astype(bool) if drawn_once else means
         return [self._seen(task, arms, each) for each in values.T]
 
@@ -120,7 +121,7 @@ class MeasuredTable:
 
     def _means(self, read: Read, task: str, arms: Sequence[str]) -> Float[np.ndarray, "image arm"]:
         """A column of the rows for each arm: the mean over its draws."""
-        draws = [self._draws(arm) for arm in arms]
+        draws = [self.draws(arm) for arm in arms]
         every = read(task, [each for one in draws for each in one])
         ends = np.cumsum([len(one) for one in draws])
         parts = np.split(every, ends[:-1], axis=1)

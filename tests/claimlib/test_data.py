@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -63,7 +64,7 @@ def verdicts() -> Iterator[Verdict]:
 
 @pytest.mark.parametrize("verdict", [*verdicts()])
 def test_every_verdict_follows_the_schema(claims, verdict):
-    written = as_json(rows(claims, ("bent", HERE, verdict)), KNOWN)
+    written = as_json(document(rows(claims, ("bent", HERE, verdict)), KNOWN))
     assert [each.message for each in VALID.iter_errors(json.loads(written))] == []
     assert "NaN" not in written
     assert "Infinity" not in written
@@ -74,6 +75,7 @@ def test_the_schema_refuses_what_is_not_in_it(claims):
     told = document(rows(claims, ("bent", HERE, heads)), KNOWN)
     for broken in (
         {**told, "more": 1},
+        {**told, "run": {"id": "1"}},
         {**told, "verdicts": [{**told["verdicts"][0], "outcome": "true"}]},
         {**told, "verdicts": [{**told["verdicts"][0], "estimate": "70%"}]},
         {**told, "papers": [{**told["papers"][0], "claims_sha256": "0"}]},
@@ -85,6 +87,7 @@ def test_the_numbers_are_the_verdicts_own(claims):
     verdict = exceeds(np.arange(100) < 70, threshold=0.5)
     told = entry(Trial(claims["bent"], HERE), verdict)
     assert (told["claim"], told["subject"], told["outcome"]) == ("bent", "here", "supported")
+    assert told["paper_version"] == "1"
     assert told["interval"] == list(verdict.interval)
     assert (told["estimate"], told["n"], told["bound"]) == (0.7, 100, 0.5)
     assert (told["p"], told["p_against"]) == (verdict.p, verdict.p_against)
@@ -145,16 +148,23 @@ def test_every_claim_is_told_with_its_quotation_rule_and_bounds(claims):
 
 def test_a_run_writes_verdicts_as_data_with_workers_too(foreign):
     foreign.write(claims_toml=paper(), test_coin=tossed(90))
-    written = []
+    written, ids = [], set()
     for workers in ([], ["-p", "xdist", "-n", "2"]):
         foreign.run("--claims-report", "report", "--junit-xml", "junit.xml", *workers)
         told = json.loads((foreign.path / "report" / "verdicts.json").read_text())
         VALID.validate(told)
+        run = told.pop("run")
+        assert run["command"].startswith("pytest ")
+        assert "--claims-report report" in run["command"]
+        assert datetime.now(UTC) - datetime.fromisoformat(run["started"]) < timedelta(minutes=10)
+        assert 0 < run["seconds"] < 600
+        ids.add(run["id"])
         written.append(told)
         xml = ElementTree.parse(foreign.path / "junit.xml")
         [property_] = xml.iter("property")
         assert json.loads(property_.attrib["value"]) == told["verdicts"][0]
     assert written[0] == written[1]
+    assert len(ids) == 2
 
 
 def test_a_run_says_where_its_page_is_or_what_draws_one(foreign, monkeypatch):

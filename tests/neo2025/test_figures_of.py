@@ -225,15 +225,12 @@ def test_no_images_one_image_or_one_layer_break_no_figure(table, shown, printed)
     assert all(figure.csv.count("\n") >= 1 and figure.svg for _, figure in made)
 
 
-def asked(task: str, category: str) -> str:
-    return f"{task}?" if task != "VQA" else ""
-
-
 def answered(*right: bool, text: str = "so") -> MeasuredTable:
     """Images of polling, of which the arm leaves some right."""
+    told = {"visual": 16, "category": "dog"}
     found = [
         Finished(str(at), str(at), [
-            Row("clean", True, answer=f"before {at}", detail={"visual": 16, "category": "dog"}),
+            Row("clean", True, answer=f"before {at}", detail=told | {"question": f"Is it {at}?"}),
             Row("+1 buffer", each, answer=text, tokens=3),
         ])
         for at, each in enumerate(right)
@@ -243,18 +240,18 @@ def answered(*right: bool, text: str = "so") -> MeasuredTable:
 
 def test_the_first_image_of_each_outcome_is_shown():
     table = answered(True, True, False, True, False)
-    [(_, figure)] = answers.figures(table, asked, {}, "mine")
+    [(_, figure)] = answers.figures(table, {}, "mine")
     assert [(each["image"], each["before"], each["lost"]) for each in numbers(figure)] == [
         (2, "before 2", True),
         (0, "before 0", False),
     ]
-    assert numbers(figure)[0]["question"] == "polling?"
-    assert [*answers.figures(NO_TABLE, asked, {}, "mine")] == []
+    assert [each["question"] for each in numbers(figure)] == ["Is it 2?", "Is it 0?"]
+    assert [*answers.figures(NO_TABLE, {}, "mine")] == []
 
 
 def test_what_a_model_says_is_drawn_whatever_it_is():
     text = "<b>$x_{</b> \N{DOG FACE}\n" + "word " * 100
-    [(_, figure)] = answers.figures(answered(False, text=text), asked, {}, "mine")
+    [(_, figure)] = answers.figures(answered(False, text=text), {}, "mine")
     assert numbers(figure)[0]["after"] == text
     assert "<b>" not in figure.svg
 

@@ -194,6 +194,8 @@ def test_a_report_has_all_rows_as_data_measured_or_recorded(on, few_tokens, all_
     assert asked < set(found["measurement"])
     of_polling = found.loc[found["measurement"] == "polling, ablations", "example"]
     assert len({*of_polling}) == 3
+    assert found.loc[found["measurement"] == "polling, ablations", "counts"].all()
+    assert found.loc[found["measurement"] == "logit lens", "counts"].isna().all()
     told = json.loads((inner.folder / "report" / "verdicts.json").read_text())["chosen"]["few"]
     left = {(each["of"], each["step"]): each["left"] for each in told}
     assert left["polling, ablations", "counted"] == 3

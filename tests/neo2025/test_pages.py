@@ -9,9 +9,11 @@ did nothing, or was not run, passes for one that is harmless.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -43,6 +45,7 @@ from claims.neo2025.pages import (
     origins_together,
     page,
     pages_of,
+    rows_of,
 )
 from claims.neo2025.published import Published
 from claims.neo2025.study import NumberAblations
@@ -636,3 +639,29 @@ def test_pages_of_no_images_say_so():
     text = lens_page(LensResults.of([]))
     assert [list(row.values()) for row in read(text)] == [["0", *["none"] * 4]]
     assert text.count(": none") == 2
+
+
+class WithRows:
+    """A study that has read filter 2 and polling of three images, and the lens of one."""
+
+    label, data, kept = "mine", "coins", ["1", "2"]
+
+    def __init__(self) -> None:
+        clean = [Finished(each, each, [Row("clean", each != "2")]) for each in "123"]
+        failed = Finished("4", "4", [], "Its picture is cut off.")
+        lens = [Finished("1", "1", [Row("lens")])]
+        self.found = {"filter 2": clean, "polling, ablations": [*clean, failed]}
+        self.found |= {"VQA, ablations": clean, "logit lens": lens}
+
+
+def test_rows_say_which_images_count():
+    """Of filter 2 those that pass it; of a task those of them on which the clean run is right."""
+    found = pd.read_parquet(BytesIO(rows_of(WithRows())["mine.rows.parquet"]))  # pyright: ignore
+    told = {
+        name: own.set_index("example")["counts"].to_dict()
+        for name, own in found.groupby("measurement")
+    }
+    assert told["filter 2"] == {"1": True, "2": True, "3": False}
+    assert told["polling, ablations"] == {"1": True, "2": False, "3": False, "4": False}
+    assert told["VQA, ablations"] == {"1": True, "2": False, "3": True}
+    assert told["logit lens"] == {"1": None}

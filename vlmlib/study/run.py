@@ -25,9 +25,9 @@ from vlmlib.study.task import Task
 # In the clean row's detail: of how many arms' answers, and of how many in all (see `near_ties`).
 NEAR_TIES = "near ties"
 
-# And how the model was asked, and where the object's tokens are, and those beside them (a buffer of
-# one; see `VLM.rectangles`).
-PROMPT, OBJECT, BUFFER = "prompt", "object", "buffer"
+# And what the model was asked, and in which words, and where the object's tokens are, and those
+# beside them (a buffer of one; see `VLM.rectangles`).
+QUESTION, PROMPT, OBJECT, BUFFER = "question", "prompt", "object", "buffer"
 DIGITS = 4
 
 Keep = Callable[[Row], bool | None]
@@ -76,7 +76,7 @@ def run(
     if stimulus is None:
         return []
     [clean] = task.ask(vlm, example, stimulus, [[]])
-    told = {"category": example.category, PROMPT: stimulus.prompt}
+    told = {"category": example.category, QUESTION: stimulus.question, PROMPT: stimulus.prompt}
     detail: dict[str, Any] = {"visual": len(stimulus.visual), **told}
     rows = [Row("clean", clean.right, clean.probability, 0, clean.text, detail)]
     if not keep(rows[0]):
@@ -84,8 +84,8 @@ def run(
     tokens = stimulus.tokens_of(example.mask) if example.targets else stimulus.visual[:0]
     if len(tokens):
         beside = np.setdiff1d(select.buffer(stimulus, tokens, 1).cpu(), tokens.cpu())
-        rows[0].detail[OBJECT] = _places(vlm, stimulus, tokens)
-        rows[0].detail[BUFFER] = _places(vlm, stimulus, torch.from_numpy(beside))
+        rows[0].detail[OBJECT] = places(vlm, stimulus, tokens)
+        rows[0].detail[BUFFER] = places(vlm, stimulus, torch.from_numpy(beside))
     designed = design(Scene(vlm, stimulus, example, tokens, mean, (seed, example.number)))
     if "clean" in designed:
         raise VLMError(
@@ -105,8 +105,17 @@ def run(
     return rows + [found.get(name, Row(name, tokens=0, moved=False)) for name in designed]
 
 
-def _places(vlm: VLM, stimulus: Stimulus, tokens: Int[Tensor, " token"]) -> list[list[float]]:
-    """What part of the image some visual tokens show, for whoever looks at a row later."""
+def places(vlm: VLM, stimulus: Stimulus, tokens: Int[Tensor, " token"]) -> list[list[float]]:
+    """What part of the image some visual tokens show, for whoever looks at a row later.
+
+    **Returns:** left, top, right and bottom of each, in shares of the picture's sides; of tokens
+    that show no part of it, nothing.
+
+    !!! example
+
+        >>> places(vlm, stimulus, stimulus.visual[:2])
+        [[0.0, 0.0, 0.25, 0.25], [0.25, 0.0, 0.5, 0.25]]
+    """
     chosen = torch.isin(stimulus.visual.cpu(), tokens.cpu()).numpy()
     found = vlm.rectangles(stimulus)[chosen]
     return found[~np.isnan(found).any(1)].round(DIGITS).tolist()

@@ -1,8 +1,7 @@
 """The paper's figures, drawn from rows: `figures_of` a study."""
 
 from collections.abc import Iterator, Mapping
-from functools import cache, partial
-from pathlib import Path
+from functools import cache
 
 from claimlib.figures import Figure
 from claims.neo2025.figures import ablations, answers, knockouts, lens, tokens
@@ -47,7 +46,7 @@ def _draw(study: Study, measurement: str) -> Iterator[tuple[str, Figure]]:
 def _of_images(study: FromRows, label: str) -> Iterator[tuple[str, Figure]]:
     """The figures that show images, or their ids where they are not at hand."""
     pictures = _pictures(study)
-    yield from answers.figures(study.ablations, partial(_asked, study), pictures, label)
+    yield from answers.figures(study.ablations, pictures, label)
     yield from tokens.figures(study.rows("polling", "ablations"), pictures, label)
 
 
@@ -55,10 +54,3 @@ def _pictures(study: FromRows) -> Mapping[str, Example]:
     """By id the images of table 1 and the questions about them."""
     images = study.images.examples if isinstance(study, Measured) else []
     return {each.id: each for each in (*by_question(images), *images)}
-
-
-def _asked(study: FromRows, task: str, category: str) -> str:
-    """What a task asks about a category; "" where that depends on the image."""
-    any_image = Example("any", Path(), category=category, known={"categories": (category,)})
-    question = study.protocol.question(task, any_image)
-    return question.question if question else ""

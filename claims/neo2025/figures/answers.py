@@ -1,7 +1,7 @@
 """What the model says before and after the object's tokens are ablated (the paper's figure 5)."""
 
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -13,11 +13,11 @@ from claims.neo2025.figures.tokens import show_picture
 from claims.neo2025.protocol import TASKS
 from claims.neo2025.tables import MeasuredTable
 from vlmlib.study import Example
+from vlmlib.study.run import QUESTION
 
 ARM = arms.REGIONS[1]
 COLUMNS = ["task", "image", "category", "question", "before", "arm", "after", "lost"]
 WIDE, LINES = 74, 3  # letters of a line, and lines of an answer: the table has all
-Asking = Callable[[str, str], str]  # of a task about a category: what is asked, where rows tell it
 TELLS = (
     "For each task the first image on which ablating the object's tokens with a buffer of one "
     "takes the right answer away, and the first on which it does not, where there are such. Long "
@@ -26,11 +26,12 @@ TELLS = (
 NO_PICTURES = "The pictures are not at hand; their ids stand in their place. "
 
 
-def answers(table: MeasuredTable, asking: Asking) -> pd.DataFrame:
+def answers(table: MeasuredTable) -> pd.DataFrame:
     """Of each task, an image that loses the right answer and one that keeps it."""
     rows = [
         {"task": task, "image": image, "category": clean["category"]}
-        | {"question": asking(task, clean["category"]), "before": clean["answer"]}
+        | {"question": table.rows.details[task, image].get(QUESTION, "")}
+        | {"before": clean["answer"]}
         | {"arm": ARM, "after": after["answer"], "lost": not after["right"]}
         for task in TASKS
         for image, clean, after in _shown(table.rows.rows, task)
@@ -71,15 +72,14 @@ def draw(numbers: pd.DataFrame, pictures: Mapping[str, Example], label: str) -> 
                 0.5, 0.5, drawable(_cut(row["image"], 14)), ha="center", va="center",
                 fontsize=SMALL, parse_math=False,
             )  # fmt: skip
-        asked = row["question"] or next(iter(example.questions if example else ()), "")
-        _write(right, row, asked or f"a question about: {row['category']}")
+        _write(right, row)
     told = TELLS + ("" if pictures else NO_PICTURES)
     return Figure.drawn(drawing, f"Answers before and after, {label}", told.strip(), numbers)
 
 
-def _write(axes: Any, row: Mapping[Any, Any], asked: str) -> None:
+def _write(axes: Any, row: Mapping[Any, Any]) -> None:
     look = {"fontsize": SMALL, "va": "top", "parse_math": False, "transform": axes.transAxes}
-    head = f"{row['task']}: {asked}"
+    head = f"{row['task']}: {row['question'] or 'a question about: ' + row['category']}"
     axes.text(0, 0.98, drawable(_cut(head, WIDE, 1)), fontweight="bold", **look)
     outcome = "lost" if row["lost"] else "kept"
     said = (("before", row["before"]), (f"after: {outcome}", row["after"]))
@@ -93,9 +93,9 @@ def _cut(text: str, wide: int, lines: int = LINES) -> str:
 
 
 def figures(
-    table: MeasuredTable, asking: Asking, pictures: Mapping[str, Example], label: str
+    table: MeasuredTable, pictures: Mapping[str, Example], label: str
 ) -> Iterator[tuple[str, Figure]]:
     """None where no image was asked about under the arm."""
-    numbers = answers(table, asking)
+    numbers = answers(table)
     if len(numbers):
         yield "answers", draw(numbers, pictures, label)

@@ -41,7 +41,7 @@ def told(
 
 def together(*reports: tuple[dict[str, Any], list[dict]]) -> tuple[dict[str, Any], list[dict]]:
     """The reports of several papers as one."""
-    lists = ("papers", "claims", "verdicts", "not_run")
+    lists = ("papers", "subjects", "claims", "verdicts", "not_run")
     whole = reports[0][0] | {
         name: [each for document, _ in reports for each in document[name]] for name in lists
     }

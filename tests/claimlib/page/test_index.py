@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
-from claimlib import ClaimError, Figure, Subject, Totals, Verdict, exceeds
+from claimlib import ClaimError, Figure, Subject, Totals, Trial, Verdict, exceeds
+from claimlib.data import broken, document
 from claimlib.page import index as module
 from claimlib.page.index import LARGEST, index
 from claimlib.page.pictures import NAMED
+from claimlib.report import row
 from claimlib.verdicts import in_every_setting, left_out, no_images
 from tests.claimlib.foreign import entry
 from tests.claimlib.page.reading import Read
@@ -75,7 +77,43 @@ def test_the_headline_counts_what_the_document_holds(full):
         "undecided": outcomes.count("undecided"),
         "not run": 1,
     }
-    assert "5 verdicts on 2 of 3 claims, held against 3 subjects: A stand-in (1)." in page.text
+    assert "5 verdicts on 2 of 3 claims, held against 3 subjects:" in page.text
+
+
+def test_the_headline_names_what_was_held_against_claims_and_its_data(coins):
+    measured = {"table": "tosses", "images": 3, "facts": {"data": "coins_2017"}, "aside": {}}
+    report = told(
+        coins, ("bent", HERE, tossed(90)), ("bent", TOY, tossed(10)), origins={"here": [measured]}
+    )
+    [held] = read(*report).all("ul", class_="held")
+    assert held.text.strip() == "here on coins_2017\nA stand-in: small"
+
+
+def test_a_long_headline_says_how_many_more_there_are(coins):
+    found = [("bent", Subject(f"model {at}"), tossed(90)) for at in range(8)]
+    [held] = read(*told(coins, *found)).all("ul", class_="held")
+    assert held.text.strip().endswith("model 5 and 2 more")
+    assert "model 6" not in held.text
+
+
+def test_a_subject_of_which_every_test_crashed_is_told(coins):
+    crashed = broken(Trial(coins["bent"], TOY), KeyError("coin"))
+    found = document([row(Trial(coins["spun"], HERE), tossed(90), 0, {})], {}, [crashed])
+    page = read(found, [])
+    [line] = [each for each in page.all("tr") if each.text.strip().startswith("small")]
+    assert "stand-in" in line.text
+    assert "It is small." in page.text
+    assert "ended with an error: 'coin'" in page.text
+
+
+def test_the_page_says_which_run_made_it(coins):
+    run = {"id": "1f2e", "started": "2026-01-02T03:04:05+00:00", "seconds": 61.4}
+    run["command"] = "pytest claims/ -m 'not <slow>'"
+    found = document([row(Trial(coins["spun"], HERE), tossed(90), 0, {})], {}, (), run)
+    provenance = read(found, []).one("section", id="provenance").text
+    assert "2026-01-02T03:04:05+00:00, 61 s: pytest claims/ -m 'not <slow>'; its id is 1f2e" in (
+        provenance
+    )
 
 
 def test_every_claim_has_a_view_with_all_that_decides_it(full):
@@ -94,8 +132,8 @@ def test_every_verdict_stands_in_a_row_with_its_word_and_its_subject(full):
     rows = read(*full).all("tr", class_="verdict")
     found = [(each.has["data-outcome"], each.has["data-model"]) for each in rows]
     assert found == [(each["outcome"], each["subject"]) for each in document["verdicts"]]
-    for row in rows:
-        assert row.has["data-outcome"] in row.text
+    for each in rows:
+        assert each.has["data-outcome"] in each.text
 
 
 def test_a_stand_in_is_called_one_beside_each_of_its_verdicts(full):
