@@ -20,7 +20,7 @@ from vlmlib.interventions import Ablate, Arm, Block
 from vlmlib.lens import logit_lens
 from vlmlib.model import VLM
 from vlmlib.report import Finding, first_sentence
-from vlmlib.selfcheck import TOLERANCE, rounding
+from vlmlib.selfcheck import off_by, rounding, tolerance
 from vlmlib.stimulus import Stimulus
 
 QUESTION = "What is this?"
@@ -181,7 +181,7 @@ class Trial:
     @property
     def tolerance(self) -> float:
         """How far logits may be off, as a share of the largest one."""
-        return TOLERANCE.get(self.vlm.decoder.dtype, 1e-1)
+        return tolerance(self.vlm.decoder.dtype)
 
     @cached_property
     def own(self) -> Float[Tensor, " vocab"]:
@@ -198,10 +198,6 @@ class Trial:
         """All hidden states of one hooked pass."""
         every = range(len(self.stimulus.embeddings))
         return oracle.hidden_states(self.vlm.model, self.vlm.decoder, self.stimulus, every, arm)
-
-    def off(self, logits: Tensor, expected: Tensor) -> float:
-        """The largest difference, as a share of the largest number."""
-        return float((logits - expected).abs().max() / expected.abs().max())
 
     @property
     def blocking(self) -> list[int]:
@@ -226,7 +222,7 @@ class Trial:
         [clean] = self.vlm.next_token(self.stimulus, [[]])
         if torch.equal(clean, self.own):
             return "bit for bit the model's own"
-        off = self.off(clean, self.own)
+        off = off_by(clean, self.own)
         if off > rounding(self.vlm.decoder.dtype):
             raise _WrongError("not the model's own", off)
         return "the model's own but for rounding", off
@@ -239,7 +235,7 @@ class Trial:
         entering = {at: states[at] if at else whole for at in vlm.layers if at not in closed}
         arms = {at: [Ablate(every, value, at)] for at, value in entering.items()}
         logits = vlm.next_token(self.stimulus, list(arms.values()))
-        off = {at: self.off(each, self.own) for at, each in zip(arms, logits, strict=True)}
+        off = {at: off_by(each, self.own) for at, each in zip(arms, logits, strict=True)}
         most = max(off.values(), default=0.0)
         if moved := [at for at in off if off[at] > self.tolerance]:
             raise _WrongError(f"what enters layers {_listed(moved)} moves the logits", most)
@@ -255,8 +251,8 @@ class Trial:
         seen = []
         for name, at in changed.items():
             moved = self.states([Ablate([at], -self.stimulus.embeddings[at])])[:, :at]
-            apart = (moved - clean[:, :at]).norm(dim=-1) / clean[:, :at].norm(dim=-1)
-            if float(apart.nan_to_num().max()) > self.tolerance:
+            apart, scale = (moved - clean[:, :at]).norm(dim=-1), clean[:, :at].norm(dim=-1)
+            if not bool((apart <= self.tolerance * scale).all()):  # nor if it is not finite
                 seen.append(f"the last {name} token")
         if seen:
             return f"earlier positions see {' and '.join(seen)}"
@@ -271,7 +267,7 @@ class Trial:
             arms += [[Block(visual, to=last, layers=[blocking[len(blocking) // 2]])]]
         if not vlm.seen_past:
             arms += [[Ablate(visual[len(visual) // 2 :], self.stimulus.embeddings[0])]]
-        off = self.off(
+        off = off_by(
             vlm.next_token(self.stimulus, arms), torch.stack([self.hooked(arm) for arm in arms])
         )
         if off > self.tolerance:
@@ -301,7 +297,7 @@ class Trial:
         found = logit_lens(self.vlm, self.stimulus, self.stimulus.last, k=self.vlm.decoder.vocab)
         own = self.own.float().softmax(-1)[found.top_ids[-1, 0]]
         off = float((found.top_probabilities[-1, 0] - own).abs().max())
-        if off > self.tolerance:
+        if not off <= self.tolerance:
             raise _WrongError("the last layer's is not the model's own prediction", off)
         how = "" if self.vlm.head.plain else ", by the model's whole head"
         return f"the last layer's is the model's own prediction{how}", off

@@ -13,7 +13,7 @@ from vlmlib import oracle
 from vlmlib.decoder import Decoder
 from vlmlib.errors import LackingError
 from vlmlib.hooks import after, instead
-from vlmlib.selfcheck import failure_of, more_than_unembedded, rounding
+from vlmlib.selfcheck import failure_of, more_than_unembedded, off_by, rounding
 from vlmlib.stimulus import Stimulus
 
 Logits = Callable[[Float[Tensor, "row d_model"]], Float[Tensor, "row vocab"]]
@@ -89,7 +89,6 @@ def _apart(
     seen = head(decoder.norm(last))
     if seen.shape != own.shape:
         return f"logits of shape {tuple(seen.shape)}, not {tuple(own.shape)}"
-    off = float((seen - own).abs().max() / own.abs().max())
-    if off <= rounding(decoder.dtype):
+    if (off := off_by(seen, own)) <= rounding(decoder.dtype):
         return None
     return f"off by {off:.1e} of its scale"

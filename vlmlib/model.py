@@ -78,8 +78,8 @@ class VLM:
         with trying(model, "asking its processor for tokens and a prompt"):
             self.processor = architecture.completed(processor, model.config)
             self.image_token = architecture.image_token_of(model, processor)
-            self.prompt = prompt or architecture.prompt_of(model, processor, _noise())
-            at_start = places_itself(processor, self.image_token, _noise())
+            self.prompt = prompt or architecture.prompt_of(model, processor, sight.noise())
+            at_start = places_itself(processor, self.image_token, sight.noise())
         check_prompt(self.prompt, at_start)
         self._written = "" if at_start else str(processor.image_token)
         self.seen_past, self.injects = "", list[int]()
@@ -100,7 +100,7 @@ class VLM:
     def _first(self) -> Stimulus:
         """A small picture, read; where it cannot be, perhaps for want of the right token."""
         try:
-            return self.read(_noise(), "Hi?")
+            return self.read(sight.noise(), "Hi?")
         except VLMError:
             architecture.check_image_token(self.processor, self.image_token, 0)
             raise
@@ -121,12 +121,11 @@ class VLM:
 
     def _intervene(self) -> None:
         """What interventions can be trusted, and how they may run."""
-        model, stimulus = self.model, self.read(_noise(), "Hi?")
+        model, stimulus = self.model, self.read(sight.noise(), "Hi?")
         self.causal = is_causal(self.decoder, given(self.decoder, model, stimulus.inputs))
         self.unshared = unshared(model, self.decoder, stimulus)
         if self.injects and not self.unshared:
             self.unshared = "more of the image enters after the embeddings"
-        self.shares = not self.unshared
         self.head = Head.of(model, self.decoder, stimulus)
         whole = replace(stimulus, injected={})  # of which nothing is taken away
         self.decoder = replace(self.decoder, closed=closed_layers(model, self.decoder, whole))
@@ -203,6 +202,17 @@ class VLM:
         """
         return self.d_model * (1 + len(self.injects))
 
+    @property
+    def shares(self) -> bool:
+        """Whether arms share work at all; `unshared` says why not.
+
+        !!! example
+
+            >>> vlm.shares
+            True
+        """
+        return not self.unshared
+
     def shares_on(self, stimulus: Stimulus) -> bool:
         """Whether arms share work on a stimulus, which is tried once for each length and largest
         position id: a model may attend otherwise, or turn its positions otherwise, in a longer one.
@@ -222,7 +232,7 @@ class VLM:
             >>> vlm.unshared_on(stimulus)
             ''
         """
-        return self.unshared if not self.shares else self._sharing.why_not(stimulus) or ""
+        return self.unshared or self._sharing.why_not(stimulus) or ""
 
     def sparse_on(self, stimulus: Stimulus) -> dict[int, str]:
         """Layers whose attention picks some of the positions of a stimulus, each with the reason
@@ -483,7 +493,9 @@ class VLM:
             (16, 4)
         """
         key = stimulus.image_size, tuple(stimulus.grids)
-        if stimulus.views and key not in self._rectangles:
+        if stimulus.unplaced:
+            raise LackingError(stimulus.unplaced)
+        if key not in self._rectangles:
             found = rectangles(stimulus.image_processor, stimulus.image_size, stimulus.grids)
             self._rectangles[key] = np.concatenate([each.reshape(-1, 4) for each in found])
         return self._rectangles[key]
@@ -559,10 +571,10 @@ class VLM:
 
     def _longer(self, length: int) -> Stimulus:
         """A small image with a question that makes it at least so long."""
-        short, word = self.read(_noise(), "Hi?"), " Hi?"
-        tokens = len(self.read(_noise(), "Hi?" + word).embeddings) - len(short.embeddings)
+        short, word = self.read(sight.noise(), "Hi?"), " Hi?"
+        tokens = len(self.read(sight.noise(), "Hi?" + word).embeddings) - len(short.embeddings)
         repeats = -(-(length - len(short.embeddings)) // max(tokens, 1))
-        return self.read(_noise(), "Hi?" + word * max(repeats, 1))
+        return self.read(sight.noise(), "Hi?" + word * max(repeats, 1))
 
     def _decoding(self, max_new_tokens: int, until: Until) -> Decoding:
         check_greedy(self.model.generation_config)
@@ -570,7 +582,7 @@ class VLM:
             raise VLMError(f"{max_new_tokens} new tokens were asked for. Ask for at least one.")
         if not self._generates:
             with trying(self.model, "describing a small picture by its own generate"):
-                oracle.spoken(self.model, self.decoder, self.read(_noise(), "Hi?"), [], 2)
+                oracle.spoken(self.model, self.decoder, self.read(sight.noise(), "Hi?"), [], 2)
             self._generates = True
         return Decoding(self.processor.tokenizer, self._stop_ids(), max_new_tokens, until)
 
@@ -587,8 +599,3 @@ class VLM:
                 "the generation_config.json that was saved with this model."
             )
         return set(ids)
-
-
-def _noise() -> Image.Image:
-    pixels = np.random.default_rng(0).integers(0, 256, size=(40, 60, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)

@@ -1,6 +1,7 @@
 """What is tried on a model before it is trusted: do interventions reach it, and may arms share
 work?"""
 
+import math
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +26,12 @@ from vlmlib.plan import Pass
 from vlmlib.stimulus import Stimulus
 
 # How far logits may be off, as a share of the largest one.
-TOLERANCE = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
+TOLERANCE = {
+    torch.float64: 1e-4,
+    torch.float32: 1e-4,
+    torch.float16: 2e-2,
+    torch.bfloat16: 1e-1,
+}
 # A power of two, which rounds nothing.
 LOUDER = 16
 # What the engine hands to the language model, too.
@@ -133,6 +139,42 @@ def arms_apart(model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus) -> 
     return failure_of(lambda: _logits_apart(decoder, stimulus, arms, slow))
 
 
+def tolerance(dtype: torch.dtype) -> float:
+    """How far logits may be off that other operations give, as a share of the largest one.
+
+    **Raises:** `VLMError` for a type of which that is not known.
+
+    !!! example
+
+        >>> tolerance(torch.float32)
+        0.0001
+    """
+    if dtype not in TOLERANCE:
+        known = ", ".join(str(each).removeprefix("torch.") for each in TOLERANCE)
+        raise VLMError(
+            f"The model computes in {dtype}, of which it is not known how far logits may be off. "
+            f"Load it in one of {known}."
+        )
+    return TOLERANCE[dtype]
+
+
+def off_by(found: Float[Tensor, "*shape"], expected: Float[Tensor, "*shape"]) -> float:
+    """How far numbers are off others, as a share of the largest of these; infinitely far where
+    either are not finite.
+
+    !!! example
+
+        >>> off_by(torch.tensor([1.0, 5.0]), torch.tensor([2.0, 5.0]))
+        0.2
+        >>> off_by(torch.tensor([torch.nan]), torch.tensor([2.0]))
+        inf
+    """
+    if torch.equal(found, expected):
+        return 0.0
+    off = float((found - expected).abs().max() / expected.abs().max())
+    return off if math.isfinite(off) else math.inf
+
+
 def rounding(dtype: torch.dtype) -> float:
     """How far logits may be off that the same operations give once more, as a share of the largest
     one: a rounding, and in float32 what sums in another order make of it.
@@ -190,8 +232,8 @@ def closed_layers(model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus) 
         back = [Ablate(tokens, hidden[layer], layer) for layer in range(len(decoder.layers))]
         clean, again = (oracle.leaving(model, decoder, stimulus, arm) for arm in ([], back))
         for layer, (one, other) in enumerate(zip(clean, again, strict=True)):
-            off = float((one - other).abs().max() / one.abs().max())
-            if off > TOLERANCE.get(decoder.dtype, 1e-1) / 5:
+            off = off_by(other, one)
+            if off > tolerance(decoder.dtype) / 5:
                 told = f"moves what it gives by {off:.1e} of its scale"
                 found[layer] = f"putting back what enters it {told}"
 
@@ -268,13 +310,11 @@ def _logits_apart(
     # beside a clean run, and on a prefix that ends before the last visual tokens
     fast = torch.cat([run(arms), run([arms[2]] * 3)])
     slow = torch.cat([slow, slow[[2, 2, 2]]])
-    off = (fast - slow).abs().amax(1) / slow.abs().max()
-    tolerance = TOLERANCE.get(decoder.dtype, 1e-1)
     # the clean run does the same operations, if nothing comes between its norm and unembedding
-    if float(off[0]) > rounding(decoder.dtype):
+    if off_by(fast[0], slow[0]) > rounding(decoder.dtype):
         return "its logits are not just unembedded hidden states"
-    if float(off.max()) > tolerance:
-        return f"its logits would be off by {float(off.max()):.1e} of their scale"
+    if (off := off_by(fast, slow)) > tolerance(decoder.dtype):
+        return f"its logits would be off by {off:.1e} of their scale"
     return None
 
 

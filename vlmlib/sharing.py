@@ -21,13 +21,13 @@ from vlmlib.decoding import Decoding, describe
 from vlmlib.errors import VLMWarning
 from vlmlib.interventions import Ablate, Arm
 from vlmlib.selfcheck import (
-    TOLERANCE,
     arms_apart,
     close,
     failure_of,
     given,
     more_than_a_causal_stack,
     prefix_alone,
+    tolerance,
     turns_at,
 )
 from vlmlib.sides import Extent, Side, Sides
@@ -150,7 +150,7 @@ class Sharing:
         said += describe_each(decoder, [stimulus], [decoding], room)
         for arm, ids in zip([*arms, arms[0]], said, strict=True):
             logits = oracle.spoken(self.model, decoder, stimulus, arm, decoding.max_new_tokens)
-            if _parted(ids, logits, TOLERANCE.get(decoder.dtype, 1e-1)):
+            if _parted(ids, logits, tolerance(decoder.dtype)):
                 return f"they say {ids}, where generate says {logits.argmax(-1).tolist()}"
         return None
 

@@ -316,7 +316,7 @@ def test_a_model_that_may_share_work_gives_the_same_without():
     vlm = tiny_vlm()
     stimulus, zeros = vlm.read(picture(), "Hi?"), torch.zeros(16)
     shared = integrated_gradients(vlm, stimulus, TOKEN, zeros, 5)
-    vlm.shares = False
+    vlm.unshared = "it was asked not to"
     close(integrated_gradients(vlm, stimulus, TOKEN, zeros, 5).signed, shared.signed)
 
 

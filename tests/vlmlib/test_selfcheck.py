@@ -6,6 +6,9 @@ masks, be it at visual tokens alone, is trusted, or if one without visual tokens
 taken.
 """
 
+import math
+from typing import Any
+
 import pytest
 import torch
 from transformers import (
@@ -28,7 +31,7 @@ from tests.tiny import (
     tiny_qwen,
     tiny_vlm,
 )
-from vlmlib import VLM, Ablate, Block, VLMError, VLMWarning
+from vlmlib import VLM, Ablate, Block, VLMError, VLMWarning, engine, selfcheck
 
 
 class PrefixProcessor(ImageTextProcessor):
@@ -327,3 +330,33 @@ def test_attention_that_takes_no_mask_is_refused():
     model.config.text_config._attn_implementation = "flash_attention_2"
     with pytest.raises(VLMError, match=r"'flash_attention_2'.*sdpa"):
         VLM(model, tiny_processor())
+
+
+@pytest.mark.parametrize("wrong", [torch.nan, torch.inf, -torch.inf])
+def test_what_is_not_finite_is_infinitely_far_off(wrong):
+    whole, broken = torch.ones(3), torch.tensor([1.0, wrong, 1.0])
+    assert selfcheck.off_by(broken, whole) == math.inf
+    assert selfcheck.off_by(whole, broken) == math.inf
+    assert selfcheck.off_by(whole, whole) == 0.0
+    assert selfcheck.off_by(torch.zeros(3), torch.zeros(3)) == 0.0
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot share work:UserWarning")
+def test_an_engine_that_gives_nan_shares_nothing(monkeypatch):
+    """Of all arms but the clean one, which passes the first check."""
+    own = engine.next_token
+
+    def broken(decoder: Any, stimulus: Any, arms: Any, **more: Any) -> torch.Tensor:
+        logits = own(decoder, stimulus, arms, **more)
+        logits[[bool(arm) for arm in arms]] = torch.nan
+        return logits
+
+    monkeypatch.setattr(engine, "next_token", broken)
+    vlm = tiny_vlm()
+    assert not vlm.shares
+    assert "inf of their scale" in vlm.unshared
+
+
+def test_a_type_of_which_the_rounding_is_not_known_is_refused():
+    with pytest.raises(VLMError, match=r"torch.float8_e4m3fn.* Load it in one of float64, float32"):
+        selfcheck.tolerance(torch.float8_e4m3fn)

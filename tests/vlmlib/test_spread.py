@@ -74,7 +74,7 @@ def everything(vlm: VLM) -> dict[str, Any]:
     stimulus = vlm.read(picture(), QUESTION)
     other = vlm.read(picture(1, (16, 22)), "Describe")
     arms, alone = arms_on(vlm, stimulus), copy(vlm)
-    alone.shares = False
+    alone.unshared = "it was asked not to"
     zero, every = torch.zeros(vlm.d_model), range(stimulus.last + 1)
     [clean] = vlm.describe(stimulus, [[]], 4)
     watching = Watching(vlm, stimulus, arms)

@@ -113,17 +113,27 @@ def test_questions_may_lie_elsewhere_or_nowhere(folder, tmp_path):
     assert {each.questions for each in coco.read(folder).examples} == {()}
 
 
-def test_the_split_asked_for_is_taken_or_the_first(folder):
+def test_the_split_asked_for_is_taken_or_the_only_one(folder):
     written(folder, box(1, 1), split="val2017", images=1)
-    written(folder, split="another", images=2)
-    found = {split: coco.read(folder, split) for split in ("val2017", "train2017", "test", "")}
+    asked = ("val2017", "train2017")
+    found = {split: coco.read(folder, split) for split in asked}
     assert {split: (data.split, len(data.examples)) for split, data in found.items()} == {
         "val2017": ("val2017", 1),
         "train2017": ("train2017", 3),
-        "test": ("another", 2),
-        "": ("another", 2),
     }
     assert found["val2017"].examples[0].source == folder / "val2017" / "1.png"
+    (folder / "annotations" / "instances_train2017.json").unlink()
+    assert {coco.read(folder, split).split for split in (*asked, "")} == {"val2017"}
+
+
+@pytest.mark.parametrize("split", ["test", ""])
+def test_of_several_splits_none_stands_for_another(folder, split):
+    written(folder, box(1, 1), split="val2017", images=1)
+    told = (
+        rf"has instances_train2017\.json, instances_val2017\.json and no instances_{split or 'N'}"
+    )
+    with pytest.raises(VLMError, match=told):
+        coco.read(folder, split)
 
 
 def test_a_folder_without_annotations_is_named(tmp_path):
