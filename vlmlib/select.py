@@ -68,6 +68,43 @@ def _cell_height(places: Float[np.ndarray, "row col axis"], size: tuple[int, int
     return float(np.diff(seen[..., 1], axis=1).mean()) * width / height if cols > 1 else 1.0
 
 
+def union(*sets: Int[Tensor, " _"]) -> Int[Tensor, " selected"]:
+    """The tokens that are in any of several sets.
+
+    !!! example
+
+        >>> len(union(last_row(stimulus), stimulus.visual[-1:]))
+        4
+    """
+    return torch.cat(sets).unique()
+
+
+def intersection(tokens: Int[Tensor, " token"], *sets: Int[Tensor, " _"]) -> Int[Tensor, " both"]:
+    """Those of the tokens that are in each of several sets, too.
+
+    !!! example
+
+        >>> len(intersection(stimulus.visual, last_row(stimulus)))
+        4
+    """
+    for each in sets:
+        tokens = tokens[torch.isin(tokens, each)]
+    return tokens
+
+
+def difference(tokens: Int[Tensor, " token"], *sets: Int[Tensor, " _"]) -> Int[Tensor, " left"]:
+    """Those of the tokens that are in none of several sets.
+
+    !!! example
+
+        >>> len(difference(stimulus.visual, last_row(stimulus)))
+        12
+    """
+    for each in sets:
+        tokens = tokens[~torch.isin(tokens, each)]
+    return tokens
+
+
 def complement(stimulus: Stimulus, tokens: Int[Tensor, " token"]) -> Int[Tensor, " selected"]:
     """All visual tokens but these, for example "I - (O+1)" in table 2.
 

@@ -89,7 +89,7 @@ def runs(ids: Int[Tensor, " seq"], image: range, tokenizer: Any) -> tuple[Run, R
 
         >>> image = range(int(stimulus.visual[0]), int(stimulus.visual[-1]) + 1)
         >>> [each.text for each in runs(stimulus.input_ids, image, vlm.processor.tokenizer)]
-        ['<s> USER: ', ' \\nIs there a dog in this image? ASSISTANT:']
+        ['<s> USER: ', '\\nIs there a dog in this image? ASSISTANT:']
     """
     listed = ids.tolist()
     before = Run.of(0, listed[: image.start], tokenizer)
@@ -154,6 +154,12 @@ def spans_of(
     return {name: own[name] for name in SPANS}
 
 
-def as_tokens(found: Sequence[int], like: Int[Tensor, " token"]) -> Int[Tensor, " token"]:
-    """Positions as a token set."""
+def as_tokens(found: Sequence[int], like: Int[Tensor, " token"]) -> Int[Tensor, " found"]:
+    """Positions as a token set.
+
+    !!! example
+
+        >>> as_tokens([5, 3], stimulus.visual)
+        tensor([3, 5])
+    """
     return torch.tensor(sorted(found), dtype=like.dtype, device=like.device)

@@ -133,7 +133,7 @@ class Stimulus:
             ]
         )
 
-    def words(self, text: str, nth: int = 0) -> Int[Tensor, " token"]:
+    def words(self, text: str, nth: int = 0) -> Int[Tensor, " held"]:
         """The tokens of some words of the prompt: those that hold any of their characters.
 
         Words begin and end where words do: "hat" is not in "What".
@@ -161,7 +161,7 @@ class Stimulus:
         return as_tokens(every[nth], self.visual)
 
     @property
-    def spans(self) -> dict[str, Int[Tensor, " token"]]:
+    def spans(self) -> dict[str, Int[Tensor, " _"]]:
         """The parts of the prompt, which together are all of its positions, each once: "before" the
         image (system text, and whose turn it is), "image" (see `image`), "between" it and the
         question, "question", "suffix" and "after" these (whose turn it is, and a prefill).
@@ -171,7 +171,7 @@ class Stimulus:
         !!! example
 
             >>> {name: len(tokens) for name, tokens in stimulus.spans.items()}
-            {'before': 4, 'image': 16, 'between': 2, 'question': 8, 'suffix': 0, 'after': 2}
+            {'before': 4, 'image': 16, 'between': 2, 'question': 9, 'suffix': 0, 'after': 2}
         """
         parts = spans_of(len(self.embeddings), self.image, self._runs, self.question, self.suffix)
         return {name: as_tokens(each, self.visual) for name, each in parts.items()}

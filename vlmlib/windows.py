@@ -71,6 +71,31 @@ def sliding(layers: int, width: int) -> list[range]:
     return [range(start, start + width) for start in range(layers - width + 1)]
 
 
+def centred(layers: int, width: int) -> list[range]:
+    """A window around each layer, clipped at both ends (Zhang et al. 2024, whose windows these are:
+    9 of 40 layers, 7 of 32).
+
+    Around layer l it holds max(0, l - width // 2) up to min(layers, l + ceil(width / 2)) - 1, so
+    that those near an end have fewer than `width` layers: look at their `len`.
+
+    **Raises:** `VLMError` for no layers, or a width below one.
+
+    !!! example
+
+        >>> centred(5, 3)
+        [range(0, 2), range(0, 3), range(1, 4), range(2, 5), range(3, 5)]
+    """
+    if layers < 1 or width < 1:
+        raise VLMError(
+            f"Windows of {width} around each of {layers} layers were asked for. Pass at least one "
+            "of both."
+        )
+    return [
+        range(max(0, layer - width // 2), min(layers, layer - (-width // 2)))
+        for layer in range(layers)
+    ]
+
+
 def knockouts(
     source: Tokens, to: Tokens, windows: Iterable[Iterable[int]], heads: Iterable[int] | None = None
 ) -> list[list[Block]]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from claims.neo2025.windows import ONE_BASED, RUN
 from tests.tiny import picture, tiny_vlm
 from vlmlib import Block, VLMError
-from vlmlib.windows import knockouts, named, scaled, sliding
+from vlmlib.windows import centred, knockouts, named, scaled, sliding
 
 EXACT = {
     32: [(0, 10), (5, 15), (11, 21), (15, 25), (21, 32), (0, 32)],
@@ -123,3 +123,26 @@ def test_an_arm_changes_the_prediction_as_its_block_does():
     assert torch.equal(seen, expected)
     assert not torch.allclose(seen[0], seen[1])
     assert not torch.allclose(seen[0], seen[2])
+
+
+@given(st.integers(1, 60), st.integers(1, 30))
+def test_centred_windows_are_clipped_and_hold_their_layer(layers, width):
+    found = centred(layers, width)
+    assert len(found) == layers
+    for layer, window in enumerate(found):
+        around = range(layer - width // 2, layer - width // 2 + width)
+        assert list(window) == [each for each in around if 0 <= each < layers]
+        assert layer in window
+
+
+def test_centred_windows_of_nine_of_forty_layers_are_the_authors():
+    found = centred(40, 9)
+    assert [found[layer] for layer in (0, 4, 20, 39)] == [
+        range(5), range(9), range(16, 25), range(35, 40)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("layers", "width"), [(0, 3), (3, 0)])
+def test_no_layers_have_no_centred_windows(layers, width):
+    with pytest.raises(VLMError, match="at least one of both"):
+        centred(layers, width)

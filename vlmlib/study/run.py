@@ -114,7 +114,7 @@ def places(vlm: VLM, stimulus: Stimulus, tokens: Int[Tensor, " token"]) -> list[
     !!! example
 
         >>> places(vlm, stimulus, stimulus.visual[:2])
-        [[0.0, 0.0, 0.25, 0.25], [0.25, 0.0, 0.5, 0.25]]
+        [[0.1373, 0.0, 0.3176, 0.251], [0.3176, 0.0, 0.502, 0.251]]
     """
     chosen = torch.isin(stimulus.visual.cpu(), tokens.cpu()).numpy()
     found = vlm.rectangles(stimulus)[chosen]
