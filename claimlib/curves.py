@@ -323,6 +323,7 @@ def peaks(
         level=level,
         n=len(sample),
         required=required,
+        required_range=(low, high),
         p=found.p,
         p_against=found.p_against,
         alpha=tail(level),
@@ -416,7 +417,7 @@ def _within(
         level=level,
         unit=unit,
     )
-    return replace(verdict, kind=kind, required=required)
+    return replace(verdict, kind=kind, required=required, required_range=(low, high))
 
 
 def _check_places(low: Number, high: Number) -> None:
@@ -508,6 +509,7 @@ def _placed(found: _Found, *, low: Number, high: Number, level: float, unit: str
         n=found.n,
         effective=found.effective,
         required=_range(low, high, unit),
+        required_range=(low, high),
         threshold=min(ends, key=lambda end: abs(end - estimate), default=None),
         p=max(bounds.p_above(low), bounds.p_below(high)),
         p_against=min(bounds.p_below(low), bounds.p_above(high)),

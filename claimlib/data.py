@@ -186,6 +186,7 @@ def figures(verdict: Verdict) -> dict[str, Any]:
         "worth": _finite(verdict.n if verdict.effective is None else verdict.effective),
         "bound": None if verdict.threshold is None else _finite(verdict.threshold),
         "required": verdict.required,
+        "required_range": [_finite(each) for each in verdict.required_range],
         "p": verdict.p,
         "p_against": verdict.p_against,
         "alpha": verdict.alpha,

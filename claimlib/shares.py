@@ -1,5 +1,6 @@
 """Shares of images: the rules by which counts become supported, refuted or undecided."""
 
+import math
 from functools import cache
 from typing import NamedTuple
 
@@ -212,6 +213,7 @@ def _agrees(ours: Totals, printed: Totals, margin: Number, level: float) -> Verd
         level=level,
         n=ours.n,
         required=required,
+        required_range=(-margin, margin),
         threshold=margin,
         p=max(bounds.p_above(-margin), bounds.p_below(margin)),
         p_against=min(bounds.p_above(margin), bounds.p_below(-margin)),
@@ -278,6 +280,7 @@ def exists(sample: Sample, control: Sample, at_least: int, level: float = 0.95) 
         n=counted.n,
         effective=share.n,
         required=required,
+        required_range=(at_least / counted.n, math.inf),
         threshold=at_least / counted.n,
         p=p(counted),
         p_against=paired.p_against,
@@ -355,6 +358,7 @@ def _share(
         n=found.seen,
         effective=found.n,
         required=required,
+        required_range=(threshold, math.inf) if is_above else (-math.inf, threshold),
         threshold=threshold,
         p=p,
         p_against=p_against,

@@ -37,7 +37,9 @@ class Verdict:
     - `kind`: of the claim that its rule decides, as claims.toml names it.
     - `estimate`, `interval`: what was measured and its interval, of that `level`; `n`: on how many
       images; `effective`: how many independent ones they are worth, where that is known.
-    - `required`: what the claim asks, in words; `threshold`: the number in it, if it is one.
+    - `required`: what the claim asks, in words; `required_range`: the same in numbers, from where
+      to where the estimate supports, infinite where that is open; `threshold`: the end of it on
+      which the outcome hangs, if it is one.
     - `p`, `p_against`: one-sided; a small one supports, a small other one refutes; `alpha`: each
       one's level.
     - `detectable`: the smallest effect that a sample of this size shows with a power of 80 %.
@@ -58,6 +60,7 @@ class Verdict:
     level: float
     n: int
     required: str
+    required_range: tuple[float, float]
     effective: float | None = None
     threshold: float | int | None = None
     p: float = 1.0
@@ -293,6 +296,7 @@ def no_images(kind: str, required: str) -> Verdict:
         level=1.0,
         n=0,
         required=required,
+        required_range=(-math.inf, math.inf),
         why="no images are left",
         cause="no images",
     )
@@ -322,7 +326,8 @@ def counted_above(value: float | int, threshold: float | int, unit: str = "%") -
         'supported: 95.4%, required > 95.0% (counted, not sampled)'
     """
     required = f"> {amount(threshold, unit)}"
-    return _counted("counted-above", value, value > threshold, required, unit)
+    supports = (threshold, math.inf)
+    return _counted("counted-above", value, value > threshold, required, supports, unit)
 
 
 def counted_equal(value: float | int, expected: float | int, unit: str = "") -> Verdict:
@@ -335,7 +340,8 @@ def counted_equal(value: float | int, expected: float | int, unit: str = "") -> 
         >>> str(counted_equal(391, expected=576, unit="tokens"))
         'refuted: 391, required 576 tokens (counted, not sampled)'
     """
-    return _counted("counted-equal", value, value == expected, amount(expected, unit), unit)
+    required, supports = amount(expected, unit), (expected, expected)
+    return _counted("counted-equal", value, value == expected, required, supports, unit)
 
 
 def percent(share: float | int) -> str:
@@ -349,7 +355,14 @@ def percent(share: float | int) -> str:
     return f"{float(100 * share):.6g}%"
 
 
-def _counted(kind: str, value: float | int, holds: bool, required: str, unit: str) -> Verdict:
+def _counted(
+    kind: str,
+    value: float | int,
+    holds: bool,
+    required: str,
+    supports: tuple[float, float],
+    unit: str,
+) -> Verdict:
     figure = float(value)
     if math.isnan(figure):
         raise ClaimError(f"{kind} was given {value}. Pass the number that was counted.")
@@ -361,6 +374,7 @@ def _counted(kind: str, value: float | int, holds: bool, required: str, unit: st
         level=1.0,
         n=0,
         required=required,
+        required_range=supports,
         p=0.0 if holds else 1.0,
         p_against=1.0 if holds else 0.0,
         unit=unit,

@@ -18,11 +18,6 @@ from claimlib.page.look import BAND, BLUE, GREY, PURPLE, SMALL, VERMILLION, draw
 from claimlib.verdicts import number
 
 Row = Mapping[str, Any]
-# Which side of its bound supports a claim; all other kinds ask for a range.
-ABOVE = {"exceeds", "exists", "greater", "increases", "above-another", "counted-above"}
-BELOW = {"negligible", "no-more", "minor", "reproduces", "repeats"}
-NUMBER = r"-?\d+(?:\.\d+)?"
-RANGE = re.compile(rf"({NUMBER})%? to ({NUMBER})")
 # Shapes that differ, too, so that no outcome is told by a colour alone.
 MARKS: dict[str, dict[str, Any]] = {
     "supported": {"marker": "o", "color": BLUE},
@@ -150,30 +145,15 @@ def _without(each: Row, outcome: str, why: str) -> dict[str, Any]:
 
 
 def _side(verdict: Row) -> tuple[int, float | None, float]:
-    """Which way supports (1: more), from which bound on, and how far; no bound where that is not
-    told by one number or two."""
-    parts = {part["part"]: part["kind"] for part in verdict["parts"]}
-    kind, numbers = parts.get(verdict["decided_by"], verdict["kind"]), _numbers(verdict)
-    bound = numbers[0] if verdict["bound"] is None and numbers else verdict["bound"]
-    if kind in ABOVE | BELOW:
-        return 1 if kind in ABOVE else -1, bound, math.inf
-    if len(numbers) == 2:
-        low, high = numbers
-    elif bound is None:
-        return 1, None, math.inf
-    else:  # so far off on either side, or just this
-        low, high = (bound, bound) if kind == "counted-equal" else (-bound, bound)
+    """Which way supports (1: more), from which bound on, and how far: of a range, from its nearer
+    end; no bound where neither end is told."""
+    low, high = verdict["required_range"]
+    if high is None:
+        return 1, low, math.inf
+    if low is None:
+        return -1, high, math.inf
     nearer_low = abs(verdict["estimate"] - low) <= abs(verdict["estimate"] - high)
     return (1, low, high - low) if nearer_low else (-1, high, high - low)
-
-
-def _numbers(verdict: Row) -> list[float]:
-    """The two ends of the range that is required, or else the first number in it, if any."""
-    scale = 100 if verdict["unit"] in UNITS.values() else 1
-    required = verdict["required"].replace(",", "")
-    found = RANGE.search(required)
-    shown = found.groups() if found else re.findall(NUMBER, required)[:1]
-    return [float(each) / scale for each in shown]
 
 
 def _in_words(verdict: Row) -> str:
