@@ -50,7 +50,7 @@ def row(file: Path, claim: str, label: str, outcome: str = "supported", **more) 
 def showing(**pages: str) -> list[dict]:
     """What a test hands to a report that shows these pages alone."""
     named = {"position": 0, "paper": "On coins", "claim": "bent", "label": "mine"}
-    return [{**named, "pages": pages, "figures": {}, "files": {}, "cases": []}]
+    return [{**named, "pages": pages, "figures": {}, "files": {}, "cases": [], "compared": 0}]
 
 
 @pytest.fixture
