@@ -18,7 +18,7 @@ from claimlib.page import words
 from claimlib.page.drawings import inline
 from claimlib.page.pictures import MOST, Album, groups
 from claimlib.page.prose import as_html
-from claimlib.report import HOW, origins_section, place
+from claimlib.report import HOW, all_of, expected_false, origins_section, place, section_name
 from claimlib.verdicts import Outcome, amount, number, percent
 
 Told = Mapping[str, Any]
@@ -53,7 +53,7 @@ def index(document: Told, shown: Sequence[Told]) -> str:
         "held": [*_held(subjects, document["measured"])],
         "counts": _counts(document),
         "toys": Counter(each["outcome"] for each in document["verdicts"] if _is_toy(each)),
-        "expected_false": _expected_false(document["verdicts"]),
+        "expected_false": expected_false(document["verdicts"]),
         "of_toys": _of_toys(shown, subjects),
         "figures": _figures(shown),
         "pages": _pages(shown),
@@ -168,13 +168,6 @@ def _counts(document: Told) -> dict[str, int]:
     }
 
 
-def _expected_false(verdicts: Iterable[Told]) -> tuple[int, float]:
-    """How many verdicts are of samples, and how many of them would be false with each at its
-    bound."""
-    may_err = [2 * each["alpha"] for each in verdicts if each["sampled"] and each["n"]]
-    return len(may_err), sum(may_err)
-
-
 # --- claims
 
 
@@ -185,8 +178,8 @@ def _chapters(papers: Sequence[Told], claims: Sequence[Told]) -> list[dict[str, 
         own = [claim for claim in claims if claim["paper"] == title]
         names = sorted({claim["section"] for claim in own}, key=place)
         sections = [
-            {"name": name, "claims": [claim for claim in own if claim["section"] == name]}
-            for name in names
+            {"name": section_name(each), "claims": [one for one in own if one["section"] == each]}
+            for each in names
         ]
         chapters.append({"title": title, "sections": sections})
     _name_anchors([claim for chapter in chapters for claim in _claims_of(chapter)])
@@ -294,7 +287,7 @@ def _span(verdict: Told) -> dict[str, str] | None:
 def _figures(shown: Iterable[Told]) -> list[dict[str, Any]]:
     """Figures of the page; those that would make it too long are links alone."""
     found, drawn = [], 0
-    figures = _all_of(shown, "figures")
+    figures = all_of(shown, "figures")
     files = file_names(figures)
     for at, (name, each) in enumerate(figures.items()):
         drawn += len(each["svg"])
@@ -319,21 +312,16 @@ def _figures(shown: Iterable[Told]) -> list[dict[str, Any]]:
 
 def _pages(shown: Iterable[Told]) -> list[dict[str, Any]]:
     return [
-        {"name": name, "text": as_html(page, name)}
-        for name, page in _all_of(shown, "pages").items()
+        {"name": name, "text": as_html(page, name)} for name, page in all_of(shown, "pages").items()
     ]
 
 
 def _files(shown: Iterable[Told]) -> list[str]:
     """All files, once each, by name and number: which test had one first says nothing."""
     return sorted(
-        _all_of(shown, "files"),
+        all_of(shown, "files"),
         key=lambda name: (re.sub(r"\d+", "", name), [*map(int, re.findall(r"\d+", name))]),
     )
-
-
-def _all_of(shown: Iterable[Told], what: str) -> dict[str, Any]:
-    return {name: each for one in shown for name, each in one[what].items()}
 
 
 def _of_toys(shown: Iterable[Told], subjects: Iterable[Told]) -> set[str]:

@@ -129,11 +129,13 @@ def test_a_title_of_two_lines_is_one_papers():
 
 
 def test_claims_stand_by_section_and_as_the_paper_has_them():
+    """Sections as on the pages."""
     told = [verdict("c", section="10"), verdict("b", section="2.1"), verdict("a", section="2.1")]
-    told += [verdict("d", section="abstract")]
+    told += [verdict("d", section="abstract"), verdict("e", section="appendix 2")]
+    told += [verdict("f", section="1")]
     found = document(*told)
     found["claims"].reverse()
-    assert [each["claim"] for each in lines(found)] == ["d", "a", "b", "c"]
+    assert [each["claim"] for each in lines(found)] == ["d", "e", "f", "a", "b", "c"]
 
 
 def test_a_claim_without_an_estimate_is_listed():
