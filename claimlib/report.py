@@ -174,7 +174,8 @@ def _drawn(told: Row, figures: Mapping[str, Row]) -> dict[str, Any]:
     from claimlib.page.beside import beside
     from claimlib.page.forest import forest
 
-    together = forest(told) | beside(figures)
+    toys = {each["subject"] for each in told["subjects"] if each["toy"]}
+    together = forest(told) | beside(figures, toys)
     plain = {name: figure.plain for name, figure in together.items()}
     nobody = {"position": -1, "paper": "", "claim": "", "label": ""}
     return {**nobody, "pages": {}, "figures": plain, "files": {}, "cases": [], "compared": 0}

@@ -261,7 +261,9 @@ class VLM:
 
         return Report(type(self.model).__name__, findings(self))
 
-    def read(self, image: Image.Image, question: str, prefill: str = "") -> Stimulus:
+    def read(
+        self, image: Image.Image, question: str, prefill: str = "", suffix: str = ""
+    ) -> Stimulus:
         """Turn an image and a question into what the language model receives.
 
         The language model's input is captured where the model itself hands it over, so nothing of
@@ -269,7 +271,8 @@ class VLM:
         again here.
 
         **Arguments:** an image, made RGB; a question; `prefill`, the beginning of the model's
-        answer ("It is a").
+        answer ("It is a"); `suffix`, what follows the question in the same turn ("\nAnswer the
+        question using a single word or phrase."), a span of its own.
 
         **Raises:** `ImageError` if the question itself holds an image token, if the image cannot be
         read, or what the model makes of it is not finite.
@@ -286,12 +289,14 @@ class VLM:
             )
         own = self.processor.tokenizer.convert_ids_to_tokens(self.image_token)
         for token in ("<image>", str(self.processor.image_token), str(own)):
-            if token in question + prefill:
+            if token in question + suffix + prefill:
                 raise ImageError(
                     f"The question {question!r} with the prefill {prefill!r} must not hold an "
                     f"image token ({token})."
                 )
-        asked = self.prompt.replace("<image>", self._written).replace("{question}", question)
+        asked = self.prompt.replace("<image>", self._written).replace(
+            "{question}", question + suffix
+        )
         prompt = joined(asked, prefill)
         inputs = inputs_of(self.processor, image, prompt, self.device, self.model.dtype)
         received = architecture.decoder_input(self.model, self.decoder, inputs)
@@ -322,6 +327,8 @@ class VLM:
             image_processor=pictures_of(self.processor),
             unplaced=unplaced,
             question=question,
+            suffix=suffix,
+            tokenizer=self.processor.tokenizer,
         )
         added = oracle.injected(self.model, self.decoder, stimulus, self.injects)
         return replace(stimulus, injected=added)

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from vlmlib.errors import ImageError, LackingError
+from vlmlib.errors import ImageError, LackingError, VLMError
 from vlmlib.geometry import Grid, covered_patches
+from vlmlib.spans import Run, as_tokens, found, runs, spans_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,8 @@ class Stimulus:
     - `injected`: by layer what the model adds to the hidden states before it, beside what the layer
         below gives: features of the image, in some models.
     - `image_size`: (height, width) of the original image, in pixels.
-    - `question`: the part of the prompt that was asked.
+    - `question`: the part of the prompt that was asked; `suffix`: an instruction after it.
+    - `tokenizer`: what turned the prompt into tokens.
     """
 
     prompt: str
@@ -42,11 +44,20 @@ class Stimulus:
     unplaced: str = field(default="", repr=False)
     injected: Mapping[int, Float[Tensor, "seq d_model"]] = field(default_factory=dict, repr=False)
     question: str = ""
+    suffix: str = ""
+    tokenizer: Any = field(default=None, repr=False)
 
     @property
     def input_ids(self) -> Int[Tensor, " seq"]:
         """The token of every position, the image token once per visual token."""
         return self.inputs["input_ids"][0]
+
+    @property
+    def image(self) -> range:
+        """The positions from the first visual token to the last, with all that marks rows, tiles
+        and views between them."""
+        held = (self.input_ids == self.input_ids[self.visual[0]]).nonzero()[:, 0].tolist()
+        return range(held[0], held[-1] + 1)
 
     @property
     def last(self) -> int:
@@ -121,3 +132,50 @@ class Stimulus:
                 for view, part in zip(views, covered, strict=True)
             ]
         )
+
+    def words(self, text: str, nth: int = 0) -> Int[Tensor, " token"]:
+        """The tokens of some words of the prompt: those that hold any of their characters.
+
+        Words begin and end where words do: "hat" is not in "What".
+
+        **Arguments:** a text, in the letters in which it was asked; which of its occurrences, from
+        0; -1 is the last.
+
+        **Returns:** ascending positions in the sequence.
+
+        **Raises:** `VLMError` where the prompt does not hold it so often.
+
+        !!! example
+
+            >>> stimulus.tokenizer.decode(stimulus.input_ids[stimulus.words("dog")])
+            'dog'
+        """
+        every = list(found(text, self._runs))
+        if not text.strip() or not -len(every) <= nth < len(every):
+            before, after = self._runs
+            raise VLMError(
+                f"{text!r} is {len(every)} times in the prompt, {before.text!r}, the image, "
+                f"{after.text!r}; number {nth} of its occurrences was asked for, from 0. Ask for "
+                "whole words as the prompt has them."
+            )
+        return as_tokens(every[nth], self.visual)
+
+    @property
+    def spans(self) -> dict[str, Int[Tensor, " token"]]:
+        """The parts of the prompt, which together are all of its positions, each once: "before" the
+        image (system text, and whose turn it is), "image" (see `image`), "between" it and the
+        question, "question", "suffix" and "after" these (whose turn it is, and a prefill).
+
+        **Raises:** `VLMError` where the question is not found in the prompt as it was asked.
+
+        !!! example
+
+            >>> {name: len(tokens) for name, tokens in stimulus.spans.items()}
+            {'before': 4, 'image': 16, 'between': 2, 'question': 8, 'suffix': 0, 'after': 2}
+        """
+        parts = spans_of(len(self.embeddings), self.image, self._runs, self.question, self.suffix)
+        return {name: as_tokens(each, self.visual) for name, each in parts.items()}
+
+    @property
+    def _runs(self) -> tuple[Run, Run]:
+        return runs(self.input_ids, self.image, self.tokenizer)

@@ -15,6 +15,7 @@ from claimlib.data import NOT_APPLICABLE, NOT_RUN
 from claimlib.figures import OF_THE_PAGE
 from claimlib.markdown import file_names, one_line
 from claimlib.page import words
+from claimlib.page.beside import alone
 from claimlib.page.drawings import inline
 from claimlib.page.pictures import MOST, Album, groups
 from claimlib.page.prose import as_html
@@ -23,11 +24,10 @@ from claimlib.verdicts import Outcome, amount, number, percent
 
 Told = Mapping[str, Any]
 LARGEST = 10_000_000  # bytes of the whole page
-DRAWN = 3_000_000  # characters of figures in it; what is beyond is a link
+DRAWN = 5_000_000  # characters of figures in it; what is beyond is a link
 IN_HEAD = 6  # subjects of a group that the headline names
 LINES = 200  # of a figure's numbers; the file has all
 OUTCOMES = (*map(str, Outcome), NOT_RUN)
-TOY = "stand-in"
 
 
 def index(document: Told, shown: Sequence[Told]) -> str:
@@ -96,7 +96,7 @@ def _template():
         "worth_of": _worth_of,
         "span": _span,
         "is_toy": _is_toy,
-        "toy": TOY,
+        "toy": words.TOY,
         "not_applicable": NOT_APPLICABLE,
     }
     environment.filters |= {"p": _p, "percent": percent, "href": _address, "state": _state}
@@ -285,29 +285,35 @@ def _span(verdict: Told) -> dict[str, str] | None:
 
 
 def _figures(shown: Iterable[Told]) -> list[dict[str, Any]]:
-    """Figures of the page; those that would make it too long are links alone."""
-    found, drawn = [], 0
+    """Figures of the page; those that would make it too long are links alone, and so are those of
+    which one stands that has several side by side."""
     figures = all_of(shown, "figures")
     files = file_names(figures)
-    for at, (name, each) in enumerate(figures.items()):
-        drawn += len(each["svg"])
-        anchor = f"figure-{at}"
-        picture = inline(name, each["svg"], f"{anchor}-", f"{anchor}-title {anchor}-tells")
-        head, *lines = [*csv.reader(StringIO(each["csv"]))] or [[]]
-        found.append(
-            {
-                **each,
-                "name": name,
-                "anchor": anchor,
-                "own_ink": OF_THE_PAGE not in each["svg"],
-                "picture": picture if drawn <= DRAWN else "",
-                "file": f"figures/{files[name]}",
-                "head": head,
-                "lines": lines[:LINES],
-                "more": max(0, len(lines) - LINES),
-            }
-        )
+    parts = {name: alone(name, figures) for name in figures}
+    within = {each for those in parts.values() for each in those}
+    found, drawn = [], 0
+    for at, name in enumerate(each for each in figures if each not in within):
+        drawn += len(figures[name]["svg"])
+        own = _figure(name, figures[name], f"figure-{at}", drawn <= DRAWN)
+        links = [{"name": each, "file": f"figures/{files[each]}"} for each in parts[name]]
+        found.append({**own, "file": f"figures/{files[name]}", "alone": links})
     return found
+
+
+def _figure(name: str, figure: Told, anchor: str, is_drawn: bool) -> dict[str, Any]:
+    """A figure with the first of its numbers."""
+    picture = inline(name, figure["svg"], f"{anchor}-", f"{anchor}-title {anchor}-tells")
+    head, *lines = [*csv.reader(StringIO(figure["csv"]))] or [[]]
+    return {
+        **figure,
+        "name": name,
+        "anchor": anchor,
+        "own_ink": OF_THE_PAGE not in figure["svg"],
+        "picture": picture if is_drawn else "",
+        "head": head,
+        "lines": lines[:LINES],
+        "more": max(0, len(lines) - LINES),
+    }
 
 
 def _pages(shown: Iterable[Told]) -> list[dict[str, Any]]:
@@ -324,12 +330,14 @@ def _files(shown: Iterable[Told]) -> list[str]:
     )
 
 
-def _of_toys(shown: Iterable[Told], subjects: Iterable[Told]) -> set[str]:
-    """The names of figures and pages that are of a stand-in."""
+def _of_toys(shown: Sequence[Told], subjects: Iterable[Told]) -> set[str]:
+    """The names of figures and pages that are of a stand-in, be it beside others."""
     toys = {subject["label"] for subject in subjects if subject["toy"]}
-    return {
+    own = {
         name for one in shown if one["label"] in toys for name in (*one["figures"], *one["pages"])
     }
+    every = all_of(shown, "figures")
+    return own | {name for name in every if not own.isdisjoint(alone(name, every))}
 
 
 def _measured(known: Mapping[str, Sequence[Told]]):

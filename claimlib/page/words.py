@@ -21,6 +21,7 @@ from claimlib.verdicts import (
 )
 
 Told = Mapping[str, Any]
+TOY = "stand-in"  # what a page calls a subject that is none of the paper's
 PRINTED = {told: unit for unit, told in UNITS.items()}  # units as verdicts print them
 SIGNS = {">= ": "at least ", "<= ": "at most ", "> ": "more than ", "< ": "less than "}
 # Why an undecided claim is one.

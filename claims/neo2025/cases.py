@@ -98,7 +98,7 @@ def _of_cell(table: MeasuredTable, task: str, arm: str) -> Iterator[Case]:
         clean, told = before.loc[example], table.rows.details[task, str(example)]
         yield Case(
             str(run["cluster"]), task, name, not run["right"], told.get(QUESTION, ""),
-            _said(clean["answer"]), _said(run["answer"]), tuple(map(tuple, told.get(OBJECT, []))),
+            _said(clean["answer"]), _said(run["answer"]), _boxes(told.get(OBJECT, [])),
             also=_probable(clean["probability"], run["probability"]),
         )  # fmt: skip
 
@@ -118,7 +118,7 @@ def _shown(image: str, shown: Shown, category: str) -> Case:
     best = f"{most} of {shown.tokens} tokens in layer {matches.index(most)}; " if most else ""
     return Case(
         image, "logit lens", "the object's tokens", most > 0, f"Its class: {category}", "", "",
-        tuple(map(tuple, shown.places)), also=f"{best}late layers: {words or 'nothing'}",
+        _boxes(shown.places), also=f"{best}late layers: {words or 'nothing'}",
         sides=DECODED,
     )  # fmt: skip
 
@@ -136,6 +136,10 @@ def _of_numbers(found: Sequence[Finished]) -> list[list[Case]]:
             )  # fmt: skip
             by_arm.setdefault(row.arm, []).append(case)
     return list(by_arm.values())
+
+
+def _boxes(places: Iterable[Sequence[float]]) -> tuple[tuple[float, float, float, float], ...]:
+    return tuple((left, top, right, bottom) for left, top, right, bottom in places)
 
 
 def _said(answer: Any) -> str:

@@ -50,11 +50,35 @@ def test_a_cell_stays_as_it_is_written(cell):
 def test_pictures_stand_beside_each_other_under_their_names(joined):
     root = ElementTree.fromstring(joined.svg)
     inner = [each for each in root if each.tag.endswith("}svg")]
-    ends = [float(each.attrib["x"]) + float(each.attrib["width"]) for each in inner]
-    assert [float(each.attrib["x"]) for each in inner] == [0, pytest.approx(ends[0] + 14)]
-    assert float(root.attrib["viewBox"].split()[2]) == pytest.approx(ends[1], abs=0.01)
+    widest = max(float(each.attrib["width"]) for each in inner)
+    assert [float(each.attrib["x"]) for each in inner] == [0, pytest.approx(widest + 14)]
+    assert float(root.attrib["viewBox"].split()[2]) == pytest.approx(2 * widest + 14, abs=0.01)
+    assert len({each.attrib["y"] for each in inner}) == 1
     names = [each.text for each in root if each.tag.endswith("}text")]
     assert names == ["mine", "yo<urs, b"]
+
+
+def test_pictures_that_are_wide_stand_one_below_another():
+    several = {f"{name}.throws": drawn(7, 5) for name in "abc"}
+    [figure] = beside(several).values()
+    inner = [each for each in ElementTree.fromstring(figure.svg) if each.tag.endswith("}svg")]
+    places = [(float(each.attrib["x"]), float(each.attrib["y"])) for each in inner]
+    assert places[1] == (pytest.approx(5 * 72 + 14), places[0][1])
+    assert places[2] == (0, pytest.approx(places[0][1] + 1.5 * 72 + 22))
+    pixels, one = (
+        imread(io.BytesIO(base64.b64decode(each))) for each in (figure.png, drawn(7, 5)["png"])
+    )
+    below = pixels[-one.shape[0] :, : one.shape[1], :3]
+    assert abs(below - one[..., :3]).max() < 0.01
+
+
+def test_a_stand_ins_picture_is_called_one():
+    several = {"mine.throws": drawn(7), "yours.throws": drawn(3)}
+    [figure] = beside(several, {"yours"}).values()
+    names = [each.text for each in ElementTree.fromstring(figure.svg) if each.text]
+    assert [each for each in names if each.strip()] == ["mine", "yours (stand-in)"]
+    assert figure.csv == beside(several)["side by side.throws"].csv
+    assert figure.png != beside(several)["side by side.throws"].png
 
 
 def test_names_within_a_picture_are_its_own(joined):
@@ -67,7 +91,7 @@ def test_names_within_a_picture_are_its_own(joined):
 def test_pixels_stand_beside_each_other(joined):
     pixels = imread(io.BytesIO(base64.b64decode(joined.png)))
     mine, yours = (imread(io.BytesIO(base64.b64decode(drawn(7, each)["png"]))) for each in (2, 3))
-    assert pixels.shape[1] == mine.shape[1] + yours.shape[1] + round(14 * 150 / 72)
+    assert pixels.shape[1] == 2 * yours.shape[1] + round(14 * 150 / 72)
     top = pixels.shape[0] - mine.shape[0]
     assert abs(pixels[top:, : mine.shape[1], :3] - mine[..., :3]).max() < 0.01
 

@@ -151,6 +151,25 @@ def test_figures_and_tables_of_a_stand_in_are_called_so(coins):
         assert sum("stand-in" in each.text for each in heads) == marks
 
 
+def test_what_stands_side_by_side_is_not_drawn_alone_too(coins):
+    names = ("small.throws", "here.throws", "side by side.throws", "here.spins")
+    report = told(
+        coins,
+        ("bent", TOY, tossed(9)),
+        ("spun", HERE, tossed(9)),
+        figures=dict.fromkeys(names, DRAWN),
+    )
+    page = read(*report)
+    assert len(page.all("figure")) == 2
+    together, alone = page.all("figure")
+    for name in names[:2]:
+        assert f"{name} (CSV" in together.text
+    for name in names:
+        assert page.all("a", href=f"figures/{name.replace(' ', '%20')}.csv")
+    assert "stand-in" in together.text
+    assert "Each alone" not in alone.text
+
+
 def test_sections_stand_in_their_order_and_what_was_not_run_says_why(full):
     page = read(*full)
     assert [each.text for each in page.all("h3", class_="section")] == ["abstract", "section 1"]
