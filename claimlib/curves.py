@@ -39,6 +39,7 @@ from claimlib.samples import (
 )
 from claimlib.verdicts import (
     FEW_IMAGES,
+    FLAT,
     REFUTED,
     SUPPORTED,
     TOO_FEW,
@@ -552,7 +553,7 @@ def _peak(
     p = _p_of(highest[~inside].any(axis=0), equal)
     p_against = _p_of(highest[inside].any(axis=0), equal)
     if _is_flat(sums.mean, means, clusters, level):
-        return _Peak(UNDECIDED, interval, p, p_against, "the curve is flat", "flat curve")
+        return _Peak(UNDECIDED, interval, p, p_against, "the curve is flat", FLAT)
     outcome = decide(p, p_against, tail(level))
     if outcome == UNDECIDED:
         return _Peak(outcome, interval, p, p_against, EITHER_SIDE, FEW_IMAGES)

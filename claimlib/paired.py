@@ -29,6 +29,7 @@ from claimlib.samples import (
 )
 from claimlib.verdicts import (
     NO_ROOM,
+    OVERLAP_UNKNOWN,
     POINTS,
     POWER,
     REFUTED,
@@ -381,7 +382,7 @@ def _counts(effect: Totals, control: Totals, margin: Number, level: float) -> Ve
         alpha=alpha,
         control=f"control {control.share:.1%} of {control.n}",
         why=why if outcome == UNDECIDED else "",
-        cause="overlap unknown" if outcome == UNDECIDED and one_decides else "",
+        cause=OVERLAP_UNKNOWN if outcome == UNDECIDED and one_decides else "",
         fragile=any(decide(p, against, alpha) != outcome for p, against in others),
         unit=POINTS,
     )

@@ -14,7 +14,14 @@ from claimlib.claims import Claim, Trial
 from claimlib.data import NOT_APPLICABLE, as_json, by_paper, document, entry
 from claimlib.errors import ClaimError
 from claimlib.markdown import file_name, file_names, one_line, text
-from claimlib.verdicts import LEFT_OUT, Verdict
+from claimlib.verdicts import (
+    AT_THE_BOUND,
+    CONTROL_FAILED,
+    DID_NOTHING,
+    FEW_IMAGES,
+    LEFT_OUT,
+    Verdict,
+)
 
 Row = Mapping[str, Any]
 HOW = "## How it was measured"
@@ -22,9 +29,9 @@ DRAWN_BY = ("jinja2", "markdown_it", "matplotlib", "pandas")
 TO_DRAW = "pip install 'vlm-claims[page]'"
 LEGEND = (
     "`*`: one image more or less would change this. In parentheses, why an undecided claim is one: "
-    "`too few images`, or the estimate lies so near to what is required that ten times as many "
-    "would not decide (`at the bound`); a control that has to hold does not (`control failed`); an "
-    "intervention `did nothing`."
+    f"`{FEW_IMAGES}`, or the estimate lies so near to what is required that ten times as many "
+    f"would not decide (`{AT_THE_BOUND}`); a control that has to hold does not "
+    f"(`{CONTROL_FAILED}`); an intervention `{DID_NOTHING}`."
 )
 
 

@@ -24,10 +24,12 @@ from claimlib.samples import (
     totals,
 )
 from claimlib.verdicts import (
+    NOT_SEEN,
     POINTS,
     POWER,
     REFUTED,
     SUPPORTED,
+    TOO_COARSE,
     TOO_FEW,
     UNDECIDED,
     Outcome,
@@ -220,7 +222,7 @@ def _agrees(ours: Totals, printed: Totals, margin: Number, level: float) -> Verd
         alpha=tail(level),
         detectable=shown if possible and room > 0 else TOO_FEW,
         why=why if found == UNDECIDED else "",
-        cause="" if possible or found != UNDECIDED else "printed too coarse",
+        cause="" if possible or found != UNDECIDED else TOO_COARSE,
         fragile=any(outcome(other) != found for other in neighbours(ours)),
         unit=POINTS,
     )
@@ -287,7 +289,7 @@ def exists(sample: Sample, control: Sample, at_least: int, level: float = 0.95) 
         alpha=paired.alpha,
         control=paired.control,
         why=why if found == UNDECIDED else "",
-        cause="" if reached or found != UNDECIDED else "not seen enough",
+        cause="" if reached or found != UNDECIDED else NOT_SEEN,
         fragile=on_the_edge or (reached and paired.fragile),
     )
 

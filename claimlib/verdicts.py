@@ -19,14 +19,18 @@ class Outcome(StrEnum):
 
 SUPPORTED, REFUTED, UNDECIDED = Outcome
 TOO_FEW = "too few images to show it"
-FEW_IMAGES, FEW_CLUSTERS = "too few images", "too few clusters"
+# Why an undecided verdict is one; `claimlib.page.words` says each in a sentence.
+FEW_IMAGES, FEW_CLUSTERS, NONE_LEFT = "too few images", "too few clusters", "no images"
+AT_THE_BOUND, PART_REVERSED, FLAT = "at the bound", "a part reversed", "flat curve"
+OVERLAP_UNKNOWN, TOO_COARSE = "overlap unknown", "printed too coarse"
+NOT_SEEN = "not seen enough"
+LEFT_OUT = "left out"  # what it takes was not there to be measured
+CONTROL_FAILED, DID_NOTHING, NO_ROOM = VOID = "control failed", "did nothing", "no room"
+# of `VOID` a verdict shows nothing, nor does an average over it
 POINTS = "points"  # of a hundred: the unit of a difference of shares
 SIGNS = {SUPPORTED: "✓", REFUTED: "✗", UNDECIDED: "?"}  # beside the words, in a notebook
 MANY = 10  # times as many images
 WORTH_LESS = 0.9  # of n, from which on it is told what images that share clusters are worth
-LEFT_OUT = "left out"  # what it takes was not there to be measured
-CONTROL_FAILED, DID_NOTHING, NO_ROOM = VOID = "control failed", "did nothing", "no room"
-# of `VOID` a verdict shows nothing, nor does an average over it
 POWER = 0.8  # with which an effect "could have been shown"
 
 
@@ -146,7 +150,7 @@ class Verdict:
         off = abs(self.estimate - self.threshold)
         half = (self.interval[1] - self.interval[0]) / 2
         if off**2 * MANY < half**2:
-            return "at the bound"
+            return AT_THE_BOUND
         shared = self.effective is not None and 2 * self.effective < self.n
         return FEW_CLUSTERS if shared else FEW_IMAGES
 
@@ -298,7 +302,7 @@ def no_images(kind: str, required: str) -> Verdict:
         required=required,
         required_range=(-math.inf, math.inf),
         why="no images are left",
-        cause="no images",
+        cause=NONE_LEFT,
     )
 
 
@@ -433,7 +437,7 @@ def _unless_void(
     """An average that is supported, unless some part of it says the reverse or shows nothing."""
     void = {name: part.cause for name, part in missing.items() if part.cause in VOID}
     if refuted:
-        why, cause = f"the reverse: {_some([*refuted])}", "a part reversed"
+        why, cause = f"the reverse: {_some([*refuted])}", PART_REVERSED
     elif void:
         why, cause = f"{min(void.values())}: {_some([*void])}", min(void.values())
     else:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from claimlib.data import NOT_APPLICABLE, NOT_RUN
+from claimlib.data import NOT_APPLICABLE, NOT_RUN, TOY, UNITS
 from claimlib.figures import OF_THE_PAGE
 from claimlib.markdown import file_names, one_line
 from claimlib.page import words
@@ -20,7 +20,7 @@ from claimlib.page.drawings import inline
 from claimlib.page.pictures import MOST, Album, groups
 from claimlib.page.prose import as_html
 from claimlib.report import HOW, all_of, expected_false, origins_section, place, section_name
-from claimlib.verdicts import Outcome, amount, number, percent
+from claimlib.verdicts import POINTS, WORTH_LESS, Outcome, amount, number, percent
 
 Told = Mapping[str, Any]
 LARGEST = 10_000_000  # bytes of the whole page
@@ -28,6 +28,7 @@ DRAWN = 5_000_000  # characters of figures in it; what is beyond is a link
 IN_HEAD = 6  # subjects of a group that the headline names
 LINES = 200  # of a figure's numbers; the file has all
 OUTCOMES = (*map(str, Outcome), NOT_RUN)
+SCALES = {UNITS["%"]: (0.0, 1.0), UNITS[POINTS]: (-1.0, 1.0)}  # from where to where they reach
 
 
 def index(document: Told, shown: Sequence[Told]) -> str:
@@ -98,6 +99,7 @@ def _template():
         "is_toy": _is_toy,
         "toy": words.TOY,
         "not_applicable": NOT_APPLICABLE,
+        "not_run": NOT_RUN,
     }
     environment.filters |= {"p": _p, "percent": percent, "href": _address, "state": _state}
     return environment.get_template("index.html.jinja")
@@ -118,7 +120,7 @@ def _state(value: str) -> str:
 
 
 def _is_toy(verdict: Told) -> bool:
-    return verdict["board"] == "toy"
+    return verdict["board"] == TOY
 
 
 def _paper(paper: Told) -> dict[str, Any]:
@@ -250,7 +252,11 @@ def _figure_of(verdict: Told) -> str:
 
 
 def _worth_of(verdict: Told) -> str:
-    return "" if verdict["worth"] is None else number(verdict["worth"], "")
+    """How many independent images they are worth, where that is told."""
+    worth = verdict["worth"]
+    if worth is None or worth >= WORTH_LESS * verdict["n"]:
+        return ""
+    return number(worth, "")
 
 
 def _p(value: float) -> str:
@@ -264,20 +270,18 @@ def _span(verdict: Told) -> dict[str, str] | None:
     if estimate is None or not verdict["sampled"]:
         return None
     known = [each for each in (estimate, bound, *verdict["interval"]) if each is not None]
-    scales = {"share": (0.0, 1.0), "difference of shares": (-1.0, 1.0)}
-    start, end = scales.get(verdict["unit"], (min(known), max(known)))
+    start, end = SCALES.get(verdict["unit"], (min(known), max(known)))
     wide = end - start or 1.0
 
-    def at(value: float | None, otherwise: float) -> str:
-        share = otherwise if value is None else (value - start) / wide
-        return f"{3 + 94 * min(max(share, 0.0), 1.0):.1f}%"
+    def at(value: float) -> str:
+        return f"{3 + 94 * min(max((value - start) / wide, 0.0), 1.0):.1f}%"
 
     low, high = verdict["interval"]
     return {
-        "low": at(low, 0.0),
-        "high": at(high, 1.0),
-        "estimate": at(estimate, 0.5),
-        "bound": "" if bound is None else at(bound, 0.5),
+        "low": at(start if low is None else low),
+        "high": at(start + wide if high is None else high),
+        "estimate": at(estimate),
+        "bound": "" if bound is None else at(bound),
     }
 
 
