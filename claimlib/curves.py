@@ -39,6 +39,7 @@ from claimlib.samples import (
 )
 from claimlib.verdicts import (
     FEW_IMAGES,
+    FLAT,
     REFUTED,
     SUPPORTED,
     TOO_FEW,
@@ -323,6 +324,7 @@ def peaks(
         level=level,
         n=len(sample),
         required=required,
+        required_range=(low, high),
         p=found.p,
         p_against=found.p_against,
         alpha=tail(level),
@@ -416,7 +418,7 @@ def _within(
         level=level,
         unit=unit,
     )
-    return replace(verdict, kind=kind, required=required)
+    return replace(verdict, kind=kind, required=required, required_range=(low, high))
 
 
 def _check_places(low: Number, high: Number) -> None:
@@ -508,6 +510,7 @@ def _placed(found: _Found, *, low: Number, high: Number, level: float, unit: str
         n=found.n,
         effective=found.effective,
         required=_range(low, high, unit),
+        required_range=(low, high),
         threshold=min(ends, key=lambda end: abs(end - estimate), default=None),
         p=max(bounds.p_above(low), bounds.p_below(high)),
         p_against=min(bounds.p_below(low), bounds.p_above(high)),
@@ -550,7 +553,7 @@ def _peak(
     p = _p_of(highest[~inside].any(axis=0), equal)
     p_against = _p_of(highest[inside].any(axis=0), equal)
     if _is_flat(sums.mean, means, clusters, level):
-        return _Peak(UNDECIDED, interval, p, p_against, "the curve is flat", "flat curve")
+        return _Peak(UNDECIDED, interval, p, p_against, "the curve is flat", FLAT)
     outcome = decide(p, p_against, tail(level))
     if outcome == UNDECIDED:
         return _Peak(outcome, interval, p, p_against, EITHER_SIDE, FEW_IMAGES)

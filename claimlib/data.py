@@ -145,7 +145,7 @@ def broken(trial: Trial, error: BaseException) -> dict[str, Any]:
     return {
         "file": str(trial.claim.paper.file),
         "claim": trial.claim.id,
-        "label": trial.label,
+        "subject": trial.label,
         "group": subject.group,
         "note": subject.note,
         "toy": subject.toy,
@@ -186,6 +186,7 @@ def figures(verdict: Verdict) -> dict[str, Any]:
         "worth": _finite(verdict.n if verdict.effective is None else verdict.effective),
         "bound": None if verdict.threshold is None else _finite(verdict.threshold),
         "required": verdict.required,
+        "required_range": [_finite(each) for each in verdict.required_range],
         "p": verdict.p,
         "p_against": verdict.p_against,
         "alpha": verdict.alpha,
@@ -215,11 +216,10 @@ def _paper(claims: Sequence[Claim]) -> dict[str, Any]:
 
 def _subjects(rows: Iterable[Row], broken: Iterable[Row]) -> list[dict[str, Any]]:
     """What claims were held against, also where every test ended with an error."""
-    toys = ({**each, "toy": each["data"]["board"] == TOY} for each in rows)
-    found = {each["label"]: each for each in [*toys, *broken]}
+    judged = ({**each["data"], "toy": each["data"]["board"] == TOY} for each in rows)
+    found = {each["subject"]: each for each in [*judged, *broken]}
     return [
-        {"subject": label, **{key: each[key] for key in ("group", "toy", "note")}}
-        for label, each in found.items()
+        {key: each[key] for key in ("subject", "group", "toy", "note")} for each in found.values()
     ]
 
 
@@ -249,10 +249,11 @@ def _not_run(
     """What has no verdict, and why: of each claim on each subject of the run."""
     known: dict[str, dict[str, str]] = {}
     for each in rows:
-        known.setdefault(each["claim"], {}).update(each["known"])
-    labels = dict.fromkeys(each["label"] for each in [*rows, *broken])
-    judged = {(each["claim"], each["label"]) for each in rows}
-    errors = {(each["claim"], each["label"]): each["reason"] for each in broken}
+        known.setdefault(each["data"]["claim"], {}).update(each["known"])
+    told = [each["data"] for each in rows]
+    labels = dict.fromkeys(each["subject"] for each in [*told, *broken])
+    judged = {(each["claim"], each["subject"]) for each in told}
+    errors = {(each["claim"], each["subject"]): each["reason"] for each in broken}
     return [
         {"claim": claim.id, "paper": claim.paper.title, "subject": label, "board": NOT_RUN}
         | {"reason": errors.get((claim.id, label)) or _why(claim, label, known.get(claim.id))}

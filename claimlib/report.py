@@ -11,10 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from claimlib.claims import Claim, Trial
-from claimlib.data import as_json, by_paper, document, entry
+from claimlib.data import NOT_APPLICABLE, as_json, by_paper, document, entry
 from claimlib.errors import ClaimError
 from claimlib.markdown import file_name, file_names, one_line, text
-from claimlib.verdicts import LEFT_OUT, Verdict
+from claimlib.verdicts import (
+    AT_THE_BOUND,
+    CONTROL_FAILED,
+    DID_NOTHING,
+    FEW_IMAGES,
+    LEFT_OUT,
+    Verdict,
+)
 
 Row = Mapping[str, Any]
 HOW = "## How it was measured"
@@ -22,38 +29,26 @@ DRAWN_BY = ("jinja2", "markdown_it", "matplotlib", "pandas")
 TO_DRAW = "pip install 'vlm-claims[page]'"
 LEGEND = (
     "`*`: one image more or less would change this. In parentheses, why an undecided claim is one: "
-    "`too few images`, or the estimate lies so near to what is required that ten times as many "
-    "would not decide (`at the bound`); a control that has to hold does not (`control failed`); an "
-    "intervention `did nothing`."
+    f"`{FEW_IMAGES}`, or the estimate lies so near to what is required that ten times as many "
+    f"would not decide (`{AT_THE_BOUND}`); a control that has to hold does not "
+    f"(`{CONTROL_FAILED}`); an intervention `{DID_NOTHING}`."
 )
 
 
 def row(trial: Trial, verdict: Verdict, position: int, known: Mapping[str, str]) -> dict[str, Any]:
-    """A verdict as plain data, which can travel between processes.
+    """A verdict as plain data, which can travel between processes: under "data" what verdicts.json
+    has of it, beside that what a report alone adds.
 
     **Arguments:** `position`: of its test in the run; `known`: by label of all subjects of the
     claim what is said where one has no verdict.
     """
     return {
         "file": str(trial.claim.paper.file),
-        "claim": trial.claim.id,
-        "label": trial.label,
-        "note": trial.subject.note,
         "beside": trial.subject.beside,
-        "group": trial.subject.group,
         "known": dict(known),
         "position": position,
-        "outcome": str(verdict.outcome),
-        "reason": verdict.reason,
-        "left_out": verdict.why if verdict.cause == LEFT_OUT else "",
-        "on_average": str(verdict.on_average.outcome) if verdict.on_average else "",
         "figures": verdict.figures,
-        "required": verdict.required,
         "short": verdict.short,
-        "line": str(verdict),
-        "may_err": 2 * verdict.alpha if verdict.sampled and verdict.n else 0.0,
-        "fragile": verdict.fragile,
-        "parts": [[name, str(part)] for name, part in verdict.parts],
         "origins": trial.origins,
         "chosen": trial.chosen,
         "data": entry(trial, verdict),
@@ -128,7 +123,7 @@ def write(
     """
     told = document(rows, origins(rows), broken, run)
     shown = sorted(shown, key=lambda each: each["position"])  # and not as workers end
-    pages = _all_of(shown, "pages")
+    pages = all_of(shown, "pages")
     findings = "\n".join(f"    {line}" for line in lines(rows))
     how = origins_section(origins(rows))
     texts = {
@@ -144,7 +139,7 @@ def write(
             folder,
             _by_file(texts | pages)
             | {"verdicts.json": as_json(told)}
-            | {name: base64.b64decode(each) for name, each in _all_of(shown, "files").items()},
+            | {name: base64.b64decode(each) for name, each in all_of(shown, "files").items()},
         )
     except OSError as error:
         raise ClaimError(
@@ -166,11 +161,11 @@ def _draw(folder: Path, told: Row, shown: Sequence[Row]) -> None:
     """Write figures, and index.html, where there is what draws it; an older one, which tells of
     other verdicts, does not stay."""
     (folder / "index.html").unlink(missing_ok=True)
-    own = _figure_files(_all_of(shown, "figures"))
+    own = _figure_files(all_of(shown, "figures"))
     _put(folder, own)
     if not lacking():
-        shown = [_drawn(told, _all_of(shown, "figures")), *shown]
-        files = _figure_files(_all_of(shown, "figures"))
+        shown = [_drawn(told, all_of(shown, "figures")), *shown]
+        files = _figure_files(all_of(shown, "figures"))
         more = {name: content for name, content in files.items() if name not in own}
         _put(folder, more | {"index.html": _index(told, shown)})
 
@@ -199,8 +194,14 @@ def _index(told: Row, shown: Sequence[Row]) -> str:
     return index(told, shown)
 
 
-def _all_of(shown: Sequence[Row], what: str) -> dict[str, Any]:
-    """What all tests show of one kind, by name."""
+def all_of(shown: Iterable[Row], what: str) -> dict[str, Any]:
+    """What all tests show of one kind, by name.
+
+    !!! example
+
+        >>> all_of([{"pages": {"a": "1"}}, {"pages": {"b": "2"}}], "pages")
+        {'a': '1', 'b': '2'}
+    """
     return {name: each for one in shown for name, each in one[what].items()}
 
 
@@ -230,12 +231,13 @@ def origins(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 
 def origins_section(known: Mapping[str, Sequence[Row]]) -> str:
-    """How subjects were measured, as the end of a page: what is mixed, then every fact."""
-    if not known:
-        return ""
+    """How subjects were measured, as the end of a page: what is mixed, then every fact; nothing
+    where none is known."""
     facts = dict.fromkeys(
         fact for each in known.values() for origin in each for fact in _facts(origin)
     )
+    if not facts:
+        return ""
     found = [
         {"": text(fact)} | {text(label): _values(fact, each) for label, each in known.items()}
         for fact in facts
@@ -310,7 +312,8 @@ def _put(folder: Path, contents: Mapping[str, str | bytes]) -> None:
 
 
 def table(rows: Sequence[Mapping[str, str]]) -> str:
-    """Rows with the same keys as a Markdown table, of cells that are Markdown (see `text`).
+    """Rows with the same keys as a Markdown table, of cells that are Markdown (see `text`); no
+    rows are no table.
 
     !!! example
 
@@ -319,7 +322,9 @@ def table(rows: Sequence[Mapping[str, str]]) -> str:
         |:--------|:--------|
         | a \\| b  | refuted |
     """
-    columns = [[key, *(each[key] for each in rows)] for key in rows[0]] if rows else []
+    if not rows:
+        return ""
+    columns = [[key, *(each[key] for each in rows)] for key in rows[0]]
     columns = [list(map(_in_a_cell, column)) for column in columns]
     widths = [max(len(head) + 2, *map(len, cells)) for head, *cells in columns]
     head, *cells = (
@@ -336,36 +341,52 @@ def _in_a_cell(cell: str) -> str:
 
 
 def _paper_lines(claims: Sequence[Claim], rows: Sequence[Row], full: bool) -> Iterator[str]:
-    judged = {each["claim"] for each in rows}
+    judged = {each["data"]["claim"] for each in rows}
     sections = {claim.section for claim in claims if claim.id in judged}
     for section in sorted(sections, key=place):
-        yield f"section {section}" if section[0].isdigit() else section
+        yield section_name(section)
         for claim in claims:
             if claim.section == section and claim.id in judged:
                 yield f"  {one_line(f'{claim.id}: {claim.statement}')}"
-                found = (each for each in rows if each["claim"] == claim.id)
-                told = "line" if full else "short"
-                yield from (
-                    f"    {one_line(each['label'])}: {one_line(each[told])}" for each in found
-                )
+                found = [each for each in rows if each["data"]["claim"] == claim.id]
+                for each in found:
+                    told = each["data"]["sentence"] if full else each["short"]
+                    yield f"    {one_line(each['data']['subject'])}: {one_line(told)}"
     out = (f"{head} {told}" for head, reasons in _left_out(rows).items() for told in reasons)
     notes = (*_notes(rows), *mixed(origins(rows)), *out, _false(rows))
     yield from (f"\n{one_line(note)}" for note in notes if note)
 
 
 def place(section: str) -> tuple[bool, list[int], str]:
-    """Sorts named sections, such as the abstract, before numbered ones, and 4.10 after 4.9."""
-    return section[0].isdigit(), [int(number) for number in re.findall(r"\d+", section)], section
+    """Sorts named sections, such as the abstract, before numbered ones, and 4.10 after 4.9.
+
+    !!! example
+
+        >>> sorted(["4.10", "4.9", "appendix 2"], key=place)
+        ['appendix 2', '4.9', '4.10']
+    """
+    return section[:1].isdigit(), [int(number) for number in re.findall(r"\d+", section)], section
+
+
+def section_name(section: str) -> str:
+    """What a section is called: numbers alone say not what they number.
+
+    !!! example
+
+        >>> section_name("4.1"), section_name("abstract")
+        ('section 4.1', 'abstract')
+    """
+    return f"section {section}" if section[:1].isdigit() else section
 
 
 def _paper_page(claims: Sequence[Claim], rows: Sequence[Row]) -> str:
     found: dict[tuple[str, str], list[str]] = {}
-    for each in rows:
-        found.setdefault((each["claim"], each["label"]), []).append(_outcome(each))
+    for told in (each["data"] for each in rows):
+        found.setdefault((told["claim"], told["subject"]), []).append(_outcome(told))
     outcomes = {key: _together(several) for key, several in found.items()}
     groups: dict[str, dict[str, None]] = {}
-    for each in rows:
-        groups.setdefault(each["group"], {})[each["label"]] = None
+    for told in (each["data"] for each in rows):
+        groups.setdefault(told["group"], {})[told["subject"]] = None
     overviews = (
         (f"### {text(group)}\n\n" if group else "") + _overview(claims, rows, list(labels))
         for group, labels in groups.items()
@@ -384,17 +405,18 @@ def _overview(claims: Sequence[Claim], rows: Sequence[Row], labels: Sequence[str
     asked: dict[str, dict[str, None]] = {}
     known: dict[str, dict[str, str]] = {}
     for each in rows:
-        if each["label"] in labels:
-            found.setdefault((each["claim"], each["label"]), []).append(each)
-            if each["required"]:  # not of one that was left out
-                asked.setdefault(each["claim"], {})[each["required"]] = None
-            known.setdefault(each["claim"], {}).update(each["known"])
+        told = each["data"]
+        if told["subject"] in labels:
+            found.setdefault((told["claim"], told["subject"]), []).append(each)
+            if told["required"]:  # not of one that was left out
+                asked.setdefault(told["claim"], {})[told["required"]] = None
+            known.setdefault(told["claim"], {}).update(each["known"])
 
     def cell(claim: Claim, label: str) -> str:
         several = found.get((claim.id, label), [])
         if not several:
-            return text(known[claim.id].get(label, "not applicable"))
-        outcomes = _together(list(map(_outcome, several)))
+            return text(known[claim.id].get(label, NOT_APPLICABLE))
+        outcomes = _together([_outcome(each["data"]) for each in several])
         differs = len(asked.get(claim.id, ())) > 1
         return "<br>".join([outcomes, *_told(several, differs)])
 
@@ -418,28 +440,45 @@ def _overview(claims: Sequence[Claim], rows: Sequence[Row], labels: Sequence[str
 
 def _told(several: Sequence[Row], differs: bool) -> list[str]:
     """The figures of one verdict on a subject, and what is required of it, where that differs."""
-    asked = dict.fromkeys(row["required"] for row in several if row["required"])
+    asked = dict.fromkeys(filter(None, (row["data"]["required"] for row in several)))
     wanted = [f"required {each}" for each in asked]
     figures = [row["figures"] for row in several if len(several) == 1]
     return [text(each) for each in [*figures, *(wanted if differs else [])]]
 
 
-def _outcome(row: Row) -> str:
+def _outcome(verdict: Row) -> str:
     """An outcome, the reason of an undecided, and what holds on average over settings."""
-    told = row["outcome"] + ("*" if row["fragile"] else "")
-    told += f" ({row['reason']})" if row["reason"] else ""
-    beside = row["on_average"]
-    return f"{told}; on average {beside}" if beside and beside != row["outcome"] else told
+    outcome, average = verdict["outcome"], verdict["on_average"]
+    told = outcome + ("*" if verdict["fragile"] else "")
+    told += f" ({verdict['reason']})" if verdict["reason"] else ""
+    differs = average and average["outcome"] != outcome
+    return f"{told}; on average {average['outcome']}" if differs else told
+
+
+def expected_false(verdicts: Iterable[Row]) -> tuple[int, float]:
+    """How many verdicts are of samples, and how many of these would be expected to be false if
+    every claim lay just at its bound.
+
+    **Arguments:** verdicts as verdicts.json has them.
+
+    !!! example
+
+        >>> tossed = {"sampled": True, "n": 9, "alpha": 0.025}
+        >>> expected_false([tossed, tossed | {"sampled": False}])
+        (1, 0.05)
+    """
+    may_err = [2 * each["alpha"] for each in verdicts if each["sampled"] and each["n"]]
+    return len(may_err), sum(may_err)
 
 
 def _false(rows: Sequence[Row]) -> str:
     """How many of several verdicts would be false if every claim lay at its bound."""
-    sampled = [each["may_err"] for each in rows if each["may_err"]]
-    if len(sampled) < 2:
+    sampled, false = expected_false(each["data"] for each in rows)
+    if sampled < 2:
         return ""
     return (
-        f"If each of these {len(sampled)} claims about samples lay just at its bound, "
-        f"about {sum(sampled):.1f} of the verdicts would be expected to be false."
+        f"If each of these {sampled} claims about samples lay just at its bound, "
+        f"about {false:.1f} of the verdicts would be expected to be false."
     )
 
 
@@ -451,15 +490,15 @@ def _together(outcomes: Sequence[str]) -> str:
 
 def _notes(rows: Sequence[Row]) -> list[str]:
     """What is to be known of the subjects, each said once."""
-    return [note for note in dict.fromkeys(each["note"] for each in rows) if note]
+    return list(filter(None, dict.fromkeys(each["data"]["note"] for each in rows)))
 
 
 def _left_out(rows: Sequence[Row]) -> dict[str, list[str]]:
     """By subject which claims were left out for which reason, each of those said once."""
     found: dict[str, dict[str, list[str]]] = {}
-    for each in rows:
-        if why := each["left_out"]:
-            found.setdefault(each["label"], {}).setdefault(why, []).append(each["claim"])
+    for told in (each["data"] for each in rows):
+        if told["reason"] == LEFT_OUT:
+            found.setdefault(told["subject"], {}).setdefault(told["why"], []).append(told["claim"])
     return {
         f"Left out on {label}, as what they need is not there:": [
             f"{', '.join(claims)}: {why}" for why, claims in reasons.items()
@@ -470,7 +509,7 @@ def _left_out(rows: Sequence[Row]) -> dict[str, list[str]]:
 
 def _changes(rows: Sequence[Row], outcomes: Mapping[tuple[str, str], str]) -> Iterator[str]:
     """Where the verdicts on a subject are others than those on the subject beside it."""
-    beside = {each["label"]: each["beside"] for each in rows if each["beside"]}
+    beside = {each["data"]["subject"]: each["beside"] for each in rows if each["beside"]}
     labels = {label for _, label in outcomes}
     for label, other in beside.items():
         if other in labels:
@@ -485,7 +524,9 @@ def _changes(rows: Sequence[Row], outcomes: Mapping[tuple[str, str], str]) -> It
 
 def _reasons(claims: Sequence[Claim], rows: Sequence[Row]) -> Iterator[str]:
     """Why claims do not apply to a subject, or to the one that it stands beside."""
-    shown = dict.fromkeys(each[key] for each in rows for key in ("label", "beside"))
+    shown = dict.fromkeys(
+        label for each in rows for label in (each["data"]["subject"], each["beside"])
+    )
     for label in shown:
         reasons = [
             f"- {_code(claim.id)}: {text(claim.not_on[label])}"

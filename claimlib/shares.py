@@ -1,5 +1,6 @@
 """Shares of images: the rules by which counts become supported, refuted or undecided."""
 
+import math
 from functools import cache
 from typing import NamedTuple
 
@@ -23,10 +24,12 @@ from claimlib.samples import (
     totals,
 )
 from claimlib.verdicts import (
+    NOT_SEEN,
     POINTS,
     POWER,
     REFUTED,
     SUPPORTED,
+    TOO_COARSE,
     TOO_FEW,
     UNDECIDED,
     Outcome,
@@ -212,13 +215,14 @@ def _agrees(ours: Totals, printed: Totals, margin: Number, level: float) -> Verd
         level=level,
         n=ours.n,
         required=required,
+        required_range=(-margin, margin),
         threshold=margin,
         p=max(bounds.p_above(-margin), bounds.p_below(margin)),
         p_against=min(bounds.p_above(margin), bounds.p_below(-margin)),
         alpha=tail(level),
         detectable=shown if possible and room > 0 else TOO_FEW,
         why=why if found == UNDECIDED else "",
-        cause="" if possible or found != UNDECIDED else "printed too coarse",
+        cause="" if possible or found != UNDECIDED else TOO_COARSE,
         fragile=any(outcome(other) != found for other in neighbours(ours)),
         unit=POINTS,
     )
@@ -278,13 +282,14 @@ def exists(sample: Sample, control: Sample, at_least: int, level: float = 0.95) 
         n=counted.n,
         effective=share.n,
         required=required,
+        required_range=(at_least / counted.n, math.inf),
         threshold=at_least / counted.n,
         p=p(counted),
         p_against=paired.p_against,
         alpha=paired.alpha,
         control=paired.control,
         why=why if found == UNDECIDED else "",
-        cause="" if reached or found != UNDECIDED else "not seen enough",
+        cause="" if reached or found != UNDECIDED else NOT_SEEN,
         fragile=on_the_edge or (reached and paired.fragile),
     )
 
@@ -355,6 +360,7 @@ def _share(
         n=found.seen,
         effective=found.n,
         required=required,
+        required_range=(threshold, math.inf) if is_above else (-math.inf, threshold),
         threshold=threshold,
         p=p,
         p_against=p_against,

@@ -1,5 +1,6 @@
 """A whole printed table at once: do our cells reproduce it, to within a margin?"""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -226,6 +227,7 @@ def _verdict(
         level=level,
         n=min(len(each) for each in cells),
         required=_required(margin),
+        required_range=(-math.inf, margin),
         threshold=margin,
         p=p,
         p_against=p_against,

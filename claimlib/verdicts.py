@@ -19,14 +19,18 @@ class Outcome(StrEnum):
 
 SUPPORTED, REFUTED, UNDECIDED = Outcome
 TOO_FEW = "too few images to show it"
-FEW_IMAGES, FEW_CLUSTERS = "too few images", "too few clusters"
+# Why an undecided verdict is one; `claimlib.page.words` says each in a sentence.
+FEW_IMAGES, FEW_CLUSTERS, NONE_LEFT = "too few images", "too few clusters", "no images"
+AT_THE_BOUND, PART_REVERSED, FLAT = "at the bound", "a part reversed", "flat curve"
+OVERLAP_UNKNOWN, TOO_COARSE = "overlap unknown", "printed too coarse"
+NOT_SEEN = "not seen enough"
+LEFT_OUT = "left out"  # what it takes was not there to be measured
+CONTROL_FAILED, DID_NOTHING, NO_ROOM = VOID = "control failed", "did nothing", "no room"
+# of `VOID` a verdict shows nothing, nor does an average over it
 POINTS = "points"  # of a hundred: the unit of a difference of shares
 SIGNS = {SUPPORTED: "✓", REFUTED: "✗", UNDECIDED: "?"}  # beside the words, in a notebook
 MANY = 10  # times as many images
 WORTH_LESS = 0.9  # of n, from which on it is told what images that share clusters are worth
-LEFT_OUT = "left out"  # what it takes was not there to be measured
-CONTROL_FAILED, DID_NOTHING, NO_ROOM = VOID = "control failed", "did nothing", "no room"
-# of `VOID` a verdict shows nothing, nor does an average over it
 POWER = 0.8  # with which an effect "could have been shown"
 
 
@@ -37,7 +41,9 @@ class Verdict:
     - `kind`: of the claim that its rule decides, as claims.toml names it.
     - `estimate`, `interval`: what was measured and its interval, of that `level`; `n`: on how many
       images; `effective`: how many independent ones they are worth, where that is known.
-    - `required`: what the claim asks, in words; `threshold`: the number in it, if it is one.
+    - `required`: what the claim asks, in words; `required_range`: the same in numbers, from where
+      to where the estimate supports, infinite where that is open; `threshold`: the end of it on
+      which the outcome hangs, if it is one.
     - `p`, `p_against`: one-sided; a small one supports, a small other one refutes; `alpha`: each
       one's level.
     - `detectable`: the smallest effect that a sample of this size shows with a power of 80 %.
@@ -58,6 +64,7 @@ class Verdict:
     level: float
     n: int
     required: str
+    required_range: tuple[float, float]
     effective: float | None = None
     threshold: float | int | None = None
     p: float = 1.0
@@ -143,7 +150,7 @@ class Verdict:
         off = abs(self.estimate - self.threshold)
         half = (self.interval[1] - self.interval[0]) / 2
         if off**2 * MANY < half**2:
-            return "at the bound"
+            return AT_THE_BOUND
         shared = self.effective is not None and 2 * self.effective < self.n
         return FEW_CLUSTERS if shared else FEW_IMAGES
 
@@ -293,8 +300,9 @@ def no_images(kind: str, required: str) -> Verdict:
         level=1.0,
         n=0,
         required=required,
+        required_range=(-math.inf, math.inf),
         why="no images are left",
-        cause="no images",
+        cause=NONE_LEFT,
     )
 
 
@@ -322,7 +330,8 @@ def counted_above(value: float | int, threshold: float | int, unit: str = "%") -
         'supported: 95.4%, required > 95.0% (counted, not sampled)'
     """
     required = f"> {amount(threshold, unit)}"
-    return _counted("counted-above", value, value > threshold, required, unit)
+    supports = (threshold, math.inf)
+    return _counted("counted-above", value, value > threshold, required, supports, unit)
 
 
 def counted_equal(value: float | int, expected: float | int, unit: str = "") -> Verdict:
@@ -335,7 +344,8 @@ def counted_equal(value: float | int, expected: float | int, unit: str = "") -> 
         >>> str(counted_equal(391, expected=576, unit="tokens"))
         'refuted: 391, required 576 tokens (counted, not sampled)'
     """
-    return _counted("counted-equal", value, value == expected, amount(expected, unit), unit)
+    required, supports = amount(expected, unit), (expected, expected)
+    return _counted("counted-equal", value, value == expected, required, supports, unit)
 
 
 def percent(share: float | int) -> str:
@@ -349,7 +359,14 @@ def percent(share: float | int) -> str:
     return f"{float(100 * share):.6g}%"
 
 
-def _counted(kind: str, value: float | int, holds: bool, required: str, unit: str) -> Verdict:
+def _counted(
+    kind: str,
+    value: float | int,
+    holds: bool,
+    required: str,
+    supports: tuple[float, float],
+    unit: str,
+) -> Verdict:
     figure = float(value)
     if math.isnan(figure):
         raise ClaimError(f"{kind} was given {value}. Pass the number that was counted.")
@@ -361,6 +378,7 @@ def _counted(kind: str, value: float | int, holds: bool, required: str, unit: st
         level=1.0,
         n=0,
         required=required,
+        required_range=supports,
         p=0.0 if holds else 1.0,
         p_against=1.0 if holds else 0.0,
         unit=unit,
@@ -419,7 +437,7 @@ def _unless_void(
     """An average that is supported, unless some part of it says the reverse or shows nothing."""
     void = {name: part.cause for name, part in missing.items() if part.cause in VOID}
     if refuted:
-        why, cause = f"the reverse: {_some([*refuted])}", "a part reversed"
+        why, cause = f"the reverse: {_some([*refuted])}", PART_REVERSED
     elif void:
         why, cause = f"{min(void.values())}: {_some([*void])}", min(void.values())
     else:

@@ -15,14 +15,10 @@ from claimlib.data import NOT_APPLICABLE, NOT_RUN, NOT_SELECTED, UNITS
 from claimlib.figures import INK, Figure
 from claimlib.markdown import one_line
 from claimlib.page.look import BAND, BLUE, GREY, PURPLE, SMALL, VERMILLION, drawable, sheet, styled
+from claimlib.report import place, section_name
 from claimlib.verdicts import number
 
 Row = Mapping[str, Any]
-# Which side of its bound supports a claim; all other kinds ask for a range.
-ABOVE = {"exceeds", "exists", "greater", "increases", "above-another", "counted-above"}
-BELOW = {"negligible", "no-more", "minor", "reproduces", "repeats"}
-NUMBER = r"-?\d+(?:\.\d+)?"
-RANGE = re.compile(rf"({NUMBER})%? to ({NUMBER})")
 # Shapes that differ, too, so that no outcome is told by a colour alone.
 MARKS: dict[str, dict[str, Any]] = {
     "supported": {"marker": "o", "color": BLUE},
@@ -73,11 +69,11 @@ def _lines(verdicts: Sequence[Row], document: Row) -> list[Row]:
     lines = [_line(each) for each in verdicts]
     lines += _not_run(verdicts, document["not_run"], known)
 
-    def place(line: Row) -> tuple[Any, ...]:
+    def by_section(line: Row) -> tuple[Any, ...]:
         claim = line["paper"], line["claim"]
-        return papers.index(line["paper"]), _in_order(line["section"]), order.index(claim)
+        return papers.index(line["paper"]), place(line["section"]), order.index(claim)
 
-    return sorted(lines, key=place)
+    return sorted(lines, key=by_section)
 
 
 def _not_run(
@@ -98,12 +94,6 @@ def _not_run(
         _without({**known[claim], "subject": subject}, NOT_RUN, max(reasons, key=reasons.count))
         for claim, reasons in found.items()
     ]
-
-
-def _in_order(section: str) -> tuple[Any, ...]:
-    """Sections in the order of their numbers, those without any first."""
-    numbers = re.findall(r"\d+", section)
-    return bool(numbers), list(map(int, numbers)), section
 
 
 def _line(verdict: Row) -> dict[str, Any]:
@@ -150,30 +140,15 @@ def _without(each: Row, outcome: str, why: str) -> dict[str, Any]:
 
 
 def _side(verdict: Row) -> tuple[int, float | None, float]:
-    """Which way supports (1: more), from which bound on, and how far; no bound where that is not
-    told by one number or two."""
-    parts = {part["part"]: part["kind"] for part in verdict["parts"]}
-    kind, numbers = parts.get(verdict["decided_by"], verdict["kind"]), _numbers(verdict)
-    bound = numbers[0] if verdict["bound"] is None and numbers else verdict["bound"]
-    if kind in ABOVE | BELOW:
-        return 1 if kind in ABOVE else -1, bound, math.inf
-    if len(numbers) == 2:
-        low, high = numbers
-    elif bound is None:
-        return 1, None, math.inf
-    else:  # so far off on either side, or just this
-        low, high = (bound, bound) if kind == "counted-equal" else (-bound, bound)
+    """Which way supports (1: more), from which bound on, and how far: of a range, from its nearer
+    end; no bound where neither end is told."""
+    low, high = verdict["required_range"]
+    if high is None:
+        return 1, low, math.inf
+    if low is None:
+        return -1, high, math.inf
     nearer_low = abs(verdict["estimate"] - low) <= abs(verdict["estimate"] - high)
     return (1, low, high - low) if nearer_low else (-1, high, high - low)
-
-
-def _numbers(verdict: Row) -> list[float]:
-    """The two ends of the range that is required, or else the first number in it, if any."""
-    scale = 100 if verdict["unit"] in UNITS.values() else 1
-    required = verdict["required"].replace(",", "")
-    found = RANGE.search(required)
-    shown = found.groups() if found else re.findall(NUMBER, required)[:1]
-    return [float(each) / scale for each in shown]
 
 
 def _in_words(verdict: Row) -> str:
@@ -231,34 +206,30 @@ def _places(lines: Sequence[Row]) -> tuple[list[int], dict[int, str]]:
     for line in lines:
         paper, section = line["paper"], line["section"]
         if (paper, section) != last:
-            heads[at] = _head(section) + (f", {paper}" if several else "")
+            heads[at] = section_name(section) + (f", {paper}" if several else "")
             last, at = (paper, section), at + 1
         places.append(at)
         at += 1
     return places, heads
 
 
-def _head(section: str) -> str:
-    return f"section {section}" if section[:1].isdigit() else section
-
-
 def _draw_lines(axes: Axes, lines: Sequence[Row], places: Sequence[int]) -> None:
     low, high = _limits(lines)
-    for place, line in zip(places, lines, strict=True):
+    for y, line in zip(places, lines, strict=True):
         if math.isnan(line["from_bound"]):
             continue
         reach = min(line["supports_up_to"], high)
-        axes.barh(place, reach, height=0.8, color=GREY, alpha=BAND, linewidth=0)
+        axes.barh(y, reach, height=0.8, color=GREY, alpha=BAND, linewidth=0)
         mark = MARKS[line["outcome"]]
         ends = max(line["from_bound_low"], low), min(line["from_bound_high"], high)
-        axes.plot(ends, (place, place), color=mark["color"], linewidth=1.6, solid_capstyle="butt")
+        axes.plot(ends, (y, y), color=mark["color"], linewidth=1.6, solid_capstyle="butt")
         for end, beyond, arrow in (
             (low, line["from_bound_low"] < low, "<"), (high, line["from_bound_high"] > high, ">"),
         ):  # fmt: skip
             if beyond:
-                axes.plot(end, place, arrow, color=mark["color"], markersize=4, clip_on=False)
+                axes.plot(end, y, arrow, color=mark["color"], markersize=4, clip_on=False)
         at = min(max(line["from_bound"], low), high)
-        axes.plot(at, place, linestyle="none", zorder=3, clip_on=False, **mark)
+        axes.plot(at, y, linestyle="none", zorder=3, clip_on=False, **mark)
 
 
 def _limits(lines: Sequence[Row]) -> tuple[float, float]:
@@ -299,16 +270,16 @@ def _draw_names(
         "transform": axes.get_yaxis_transform(), "va": "center", "fontsize": SMALL,
         "parse_math": False,
     }  # fmt: skip
-    for place, head in heads.items():
-        axes.text(left + 0.03, place, drawable(head), fontweight="bold", **look)
+    for y, head in heads.items():
+        axes.text(left + 0.03, y, drawable(head), fontweight="bold", **look)
     shown, last = _shorter(_all(lines, "subject")), None
-    for place, line in zip(places, lines, strict=True):
+    for y, line in zip(places, lines, strict=True):
         if line["claim"] != last:
-            axes.text(left + 0.08, place, drawable(line["claim"]), **look)
+            axes.text(left + 0.08, y, drawable(line["claim"]), **look)
         last = line["claim"]
         if several and line["subject"]:
-            axes.text(-0.04, place, drawable(shown[line["subject"]]), ha="right", **look)
-        axes.text(1.04, place, drawable(_told(line)), **look)
+            axes.text(-0.04, y, drawable(shown[line["subject"]]), ha="right", **look)
+        axes.text(1.04, y, drawable(_told(line)), **look)
 
 
 def _told(line: Row) -> str:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from claimlib.data import NOT_APPLICABLE, NOT_RUN
+from claimlib.data import NOT_APPLICABLE, NOT_RUN, TOY, UNITS
 from claimlib.figures import OF_THE_PAGE
 from claimlib.markdown import file_names, one_line
 from claimlib.page import words
@@ -19,8 +19,8 @@ from claimlib.page.beside import alone
 from claimlib.page.drawings import inline
 from claimlib.page.pictures import MOST, Album, groups
 from claimlib.page.prose import as_html
-from claimlib.report import HOW, origins_section, place
-from claimlib.verdicts import Outcome, amount, number, percent
+from claimlib.report import HOW, all_of, expected_false, origins_section, place, section_name
+from claimlib.verdicts import POINTS, WORTH_LESS, Outcome, amount, number, percent
 
 Told = Mapping[str, Any]
 LARGEST = 10_000_000  # bytes of the whole page
@@ -28,6 +28,7 @@ DRAWN = 5_000_000  # characters of figures in it; what is beyond is a link
 IN_HEAD = 6  # subjects of a group that the headline names
 LINES = 200  # of a figure's numbers; the file has all
 OUTCOMES = (*map(str, Outcome), NOT_RUN)
+SCALES = {UNITS["%"]: (0.0, 1.0), UNITS[POINTS]: (-1.0, 1.0)}  # from where to where they reach
 
 
 def index(document: Told, shown: Sequence[Told]) -> str:
@@ -53,7 +54,7 @@ def index(document: Told, shown: Sequence[Told]) -> str:
         "held": [*_held(subjects, document["measured"])],
         "counts": _counts(document),
         "toys": Counter(each["outcome"] for each in document["verdicts"] if _is_toy(each)),
-        "expected_false": _expected_false(document["verdicts"]),
+        "expected_false": expected_false(document["verdicts"]),
         "of_toys": _of_toys(shown, subjects),
         "figures": _figures(shown),
         "pages": _pages(shown),
@@ -98,6 +99,7 @@ def _template():
         "is_toy": _is_toy,
         "toy": words.TOY,
         "not_applicable": NOT_APPLICABLE,
+        "not_run": NOT_RUN,
     }
     environment.filters |= {"p": _p, "percent": percent, "href": _address, "state": _state}
     return environment.get_template("index.html.jinja")
@@ -118,7 +120,7 @@ def _state(value: str) -> str:
 
 
 def _is_toy(verdict: Told) -> bool:
-    return verdict["board"] == "toy"
+    return verdict["board"] == TOY
 
 
 def _paper(paper: Told) -> dict[str, Any]:
@@ -168,13 +170,6 @@ def _counts(document: Told) -> dict[str, int]:
     }
 
 
-def _expected_false(verdicts: Iterable[Told]) -> tuple[int, float]:
-    """How many verdicts are of samples, and how many of them would be false with each at its
-    bound."""
-    may_err = [2 * each["alpha"] for each in verdicts if each["sampled"] and each["n"]]
-    return len(may_err), sum(may_err)
-
-
 # --- claims
 
 
@@ -185,8 +180,8 @@ def _chapters(papers: Sequence[Told], claims: Sequence[Told]) -> list[dict[str, 
         own = [claim for claim in claims if claim["paper"] == title]
         names = sorted({claim["section"] for claim in own}, key=place)
         sections = [
-            {"name": name, "claims": [claim for claim in own if claim["section"] == name]}
-            for name in names
+            {"name": section_name(each), "claims": [one for one in own if one["section"] == each]}
+            for each in names
         ]
         chapters.append({"title": title, "sections": sections})
     _name_anchors([claim for chapter in chapters for claim in _claims_of(chapter)])
@@ -257,7 +252,11 @@ def _figure_of(verdict: Told) -> str:
 
 
 def _worth_of(verdict: Told) -> str:
-    return "" if verdict["worth"] is None else number(verdict["worth"], "")
+    """How many independent images they are worth, where that is told."""
+    worth = verdict["worth"]
+    if worth is None or worth >= WORTH_LESS * verdict["n"]:
+        return ""
+    return number(worth, "")
 
 
 def _p(value: float) -> str:
@@ -271,20 +270,18 @@ def _span(verdict: Told) -> dict[str, str] | None:
     if estimate is None or not verdict["sampled"]:
         return None
     known = [each for each in (estimate, bound, *verdict["interval"]) if each is not None]
-    scales = {"share": (0.0, 1.0), "difference of shares": (-1.0, 1.0)}
-    start, end = scales.get(verdict["unit"], (min(known), max(known)))
+    start, end = SCALES.get(verdict["unit"], (min(known), max(known)))
     wide = end - start or 1.0
 
-    def at(value: float | None, otherwise: float) -> str:
-        share = otherwise if value is None else (value - start) / wide
-        return f"{3 + 94 * min(max(share, 0.0), 1.0):.1f}%"
+    def at(value: float) -> str:
+        return f"{3 + 94 * min(max((value - start) / wide, 0.0), 1.0):.1f}%"
 
     low, high = verdict["interval"]
     return {
-        "low": at(low, 0.0),
-        "high": at(high, 1.0),
-        "estimate": at(estimate, 0.5),
-        "bound": "" if bound is None else at(bound, 0.5),
+        "low": at(start if low is None else low),
+        "high": at(start + wide if high is None else high),
+        "estimate": at(estimate),
+        "bound": "" if bound is None else at(bound),
     }
 
 
@@ -294,7 +291,7 @@ def _span(verdict: Told) -> dict[str, str] | None:
 def _figures(shown: Iterable[Told]) -> list[dict[str, Any]]:
     """Figures of the page; those that would make it too long are links alone, and so are those of
     which one stands that has several side by side."""
-    figures = _all_of(shown, "figures")
+    figures = all_of(shown, "figures")
     files = file_names(figures)
     parts = {name: alone(name, figures) for name in figures}
     within = {each for those in parts.values() for each in those}
@@ -325,21 +322,16 @@ def _figure(name: str, figure: Told, anchor: str, is_drawn: bool) -> dict[str, A
 
 def _pages(shown: Iterable[Told]) -> list[dict[str, Any]]:
     return [
-        {"name": name, "text": as_html(page, name)}
-        for name, page in _all_of(shown, "pages").items()
+        {"name": name, "text": as_html(page, name)} for name, page in all_of(shown, "pages").items()
     ]
 
 
 def _files(shown: Iterable[Told]) -> list[str]:
     """All files, once each, by name and number: which test had one first says nothing."""
     return sorted(
-        _all_of(shown, "files"),
+        all_of(shown, "files"),
         key=lambda name: (re.sub(r"\d+", "", name), [*map(int, re.findall(r"\d+", name))]),
     )
-
-
-def _all_of(shown: Iterable[Told], what: str) -> dict[str, Any]:
-    return {name: each for one in shown for name, each in one[what].items()}
 
 
 def _of_toys(shown: Sequence[Told], subjects: Iterable[Told]) -> set[str]:
@@ -348,7 +340,7 @@ def _of_toys(shown: Sequence[Told], subjects: Iterable[Told]) -> set[str]:
     own = {
         name for one in shown if one["label"] in toys for name in (*one["figures"], *one["pages"])
     }
-    every = _all_of(shown, "figures")
+    every = all_of(shown, "figures")
     return own | {name for name in every if not own.isdisjoint(alone(name, every))}
 
 

@@ -10,9 +10,18 @@ from typing import Any
 
 from claimlib.data import UNITS
 from claimlib.verdicts import (
+    AT_THE_BOUND,
+    CONTROL_FAILED,
+    DID_NOTHING,
     FEW_CLUSTERS,
     FEW_IMAGES,
+    FLAT,
     LEFT_OUT,
+    NO_ROOM,
+    NOT_SEEN,
+    OVERLAP_UNKNOWN,
+    PART_REVERSED,
+    TOO_COARSE,
     TOO_FEW,
     amount,
     change,
@@ -28,23 +37,26 @@ SIGNS = {">= ": "at least ", "<= ": "at most ", "> ": "more than ", "< ": "less 
 REASONS = {
     FEW_IMAGES: "These are too few images to tell.",
     FEW_CLUSTERS: "The images share too few categories to tell.",
-    "at the bound": "The estimate lies so near to what is asked that ten times as many images "
+    AT_THE_BOUND: "The estimate lies so near to what is asked that ten times as many images "
     "would not decide.",
-    "control failed": "A control that has to hold does not, so that the effect may be none of the "
+    CONTROL_FAILED: "A control that has to hold does not, so that the effect may be none of the "
     "claim's.",
-    "did nothing": "The intervention changed nothing, so that it shows nothing.",
-    "no room": "The control leaves no room for the effect to show.",
-    "overlap unknown": "It depends on which images the two counts share, which is not printed.",
-    "a part reversed": "In one setting the reverse is shown.",
+    DID_NOTHING: "The intervention changed nothing, so that it shows nothing.",
+    NO_ROOM: "The control leaves no room for the effect to show.",
+    OVERLAP_UNKNOWN: "It depends on which images the two counts share, which is not printed.",
+    PART_REVERSED: "In one setting the reverse is shown.",
+    FLAT: "The curve is flat, so that its peak lies anywhere.",
+    NOT_SEEN: "It was seen on fewer images than the claim asks for.",
+    TOO_COARSE: "The printed share is of so few images that not even itself would agree with it.",
 }
-# What would decide it, where that is not a number of images.
+# What would decide it, where that is not a number of images; of other reasons `why` is told.
 REMEDIES = {
-    "at the bound": "Another bound would decide it, and be another claim: the estimate lies too "
+    AT_THE_BOUND: "Another bound would decide it, and be another claim: the estimate lies too "
     "near to this one.",
-    "control failed": "A control that holds would decide it; more images alone would not.",
-    "did nothing": "An intervention that reaches the answer would decide it.",
-    "no room": "A setting in which the control leaves room would decide it.",
-    "overlap unknown": "Answers by image would decide it, in place of printed counts.",
+    CONTROL_FAILED: "A control that holds would decide it; more images alone would not.",
+    DID_NOTHING: "An intervention that reaches the answer would decide it.",
+    NO_ROOM: "A setting in which the control leaves room would decide it.",
+    OVERLAP_UNKNOWN: "Answers by image would decide it, in place of printed counts.",
 }
 
 
@@ -195,7 +207,7 @@ def _distance(verdict: Told) -> str:
     if bound is None:
         return _by_test(verdict)
     ends = [end for end in (low, high) if end is not None]
-    if _beyond(verdict) is None or not ends:
+    if _beyond(verdict) is None:
         told = f"The interval, {interval(verdict)}, reaches over"
         return f"{told} the bound of {amount(bound, unit)}."
     nearest = min(ends, key=lambda end: abs(end - bound))
@@ -225,7 +237,9 @@ def _remedy(verdict: Told) -> str:
     reason = verdict["reason"]
     if reason in (FEW_IMAGES, FEW_CLUSTERS):
         return _images_needed(verdict)
-    return REMEDIES.get(reason, "")
+    if reason in REMEDIES or not reason or verdict["parts"]:
+        return REMEDIES.get(reason, "")
+    return ended(verdict["why"] or reason)
 
 
 def _detectable(verdict: Told) -> str:

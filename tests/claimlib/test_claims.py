@@ -4,6 +4,7 @@ Fails if a broken entry is accepted or met with anything but its name and what i
 a claim has no test or several, or if a finding lacks a part.
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -214,6 +215,38 @@ def test_the_rule_of_a_claim_is_its_kinds_with_its_own_level_and_bounds(
     assert verdict == KINDS[kind].rule(*samples, **bounds, **given, **more)
     assert (verdict.kind, verdict.sampled) == (kind, bool(given))
     assert verdict.level == (level if given else 1.0)
+
+
+INF = math.inf
+RANGES = {
+    "exceeds": (0.5, INF),
+    "negligible": (-INF, 0.1),
+    "greater": (0.1, INF),
+    "no-more": (-INF, 0.1),
+    "minor": (-INF, 0.0),
+    "above-another": (0.1, INF),
+    "reproduces": (-INF, 0.1),
+    "repeats": (-INF, 0.1),
+    "agrees": (-0.1, 0.1),
+    "exists": (3 / 60, INF),
+    "increases": (0.1, INF),
+    "peaks": (0.25, 0.75),
+    "within": (0.25, 0.75),
+    "near": (0.45, 0.55),
+    "within-factor": (0.25, 1.0),
+    "counted-above": (0.5, INF),
+    "counted-equal": (576, 576),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_kind_requires_is_told_in_numbers(kind):
+    """Between them the estimate supports, and `threshold` is one of them."""
+    samples, more = samples_for(kind)
+    bounds = {name: VALUES[name] for name in KINDS[kind].bounds}
+    verdict = KINDS[kind].rule(*samples, **bounds, **more)
+    assert verdict.required_range == pytest.approx(RANGES[kind])
+    assert verdict.threshold is None or verdict.threshold in verdict.required_range
 
 
 @pytest.mark.parametrize(

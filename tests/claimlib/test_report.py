@@ -24,7 +24,7 @@ from claimlib.paired import greater
 from claimlib.report import lines, origins, origins_section, table, verdict_page, write
 from claimlib.report import row as row_of
 from claimlib.shares import exceeds
-from claimlib.verdicts import Outcome, in_every_setting
+from claimlib.verdicts import LEFT_OUT, Outcome, in_every_setting
 from tests.claimlib.foreign import entry, paper
 from tests.neo2025 import NEO2025
 
@@ -37,20 +37,19 @@ def cells(page: str) -> list[list[str]]:
 
 def row(file: Path, claim: str, label: str, outcome: str = "supported", **more) -> dict:
     """A verdict as a run hands it to its report."""
-    texts = ("note", "beside", "group", "line", "short", "reason", "on_average", "figures")
-    texts += ("left_out",)
     found = replace(exceeds(np.ones(30, bool), 0.5), outcome=Outcome(outcome))
-    told = told_of(Trial(load_claims(file)[claim], Subject(label)), found)
-    plain = dict.fromkeys(texts, "") | {"file": str(file), "position": 0, "parts": [], "data": told}
-    plain |= {"known": {}, "required": "> 50%", "may_err": 0.05, "fragile": False, "origins": {}}
-    plain |= {"chosen": {}}
-    return plain | {"claim": claim, "label": label, "outcome": outcome} | more
+    trial = Trial(load_claims(file)[claim], Subject(label))
+    told = told_of(trial, found) | {"reason": "", "sentence": ""}
+    plain = {"file": str(file), "position": 0, "known": {}, "origins": {}, "chosen": {}}
+    plain |= dict.fromkeys(("beside", "short", "figures"), "")
+    beside = {key: each for key, each in more.items() if key in plain}
+    return {**plain, **beside, "data": told | {key: more[key] for key in more.keys() - plain}}
 
 
 def showing(**pages: str) -> list[dict]:
     """What a test hands to a report that shows these pages alone."""
     named = {"position": 0, "paper": "On coins", "claim": "bent", "label": "mine"}
-    return [{**named, "pages": pages, "figures": {}, "files": {}, "cases": []}]
+    return [{**named, "pages": pages, "figures": {}, "files": {}, "cases": [], "compared": 0}]
 
 
 @pytest.fixture
@@ -83,7 +82,7 @@ def test_a_page_has_a_row_per_claim_and_a_column_per_subject(on_coins):
 def test_columns_and_findings_follow_the_order_of_the_tests(on_coins):
     """And not the workers that end first."""
     places = {"third": 8, "first": 2, "second": 5}
-    rows = [on_coins("bent", label, position=at, line="x") for label, at in places.items()]
+    rows = [on_coins("bent", label, position=at, sentence="x") for label, at in places.items()]
     assert cells(verdict_page(rows))[0][4:] == ["first", "second", "third"]
     told = [line.strip() for line in lines(rows) if line.startswith("    ")]
     assert told == ["first: x", "second: x", "third: x"]
@@ -108,12 +107,12 @@ def test_notes_stand_once_below_in_the_order_of_the_subjects(on_coins):
 
 def test_claims_that_were_left_out_say_why_once_by_subject(on_coins):
     """Below the table, and with nothing that is required of them."""
-    out = {"required": "", "reason": "left out", "figures": "not measured", "position": 1}
+    out = {"required": "", "reason": LEFT_OUT, "figures": "not measured", "position": 1}
     rows = [
-        on_coins("bent", "mine", "undecided", **out, left_out="It has no edge."),
-        on_coins("spun", "mine", "undecided", **out, left_out="It has no edge."),
+        on_coins("bent", "mine", "undecided", **out, why="It has no edge."),
+        on_coins("spun", "mine", "undecided", **out, why="It has no edge."),
         on_coins("bent", "yours", "supported"),
-        on_coins("spun", "yours", "undecided", **out, left_out="It is glued."),
+        on_coins("spun", "yours", "undecided", **out, why="It is glued."),
     ]
     page = verdict_page(rows)
     mine, yours = (
@@ -172,9 +171,10 @@ def test_a_page_does_not_take_the_place_of_the_reports_own(on_coins, tmp_path, n
 
 def test_an_undecided_says_why_and_an_average_stands_beside(on_coins):
     more = {"figures": "51% [40%, 62%], n = 90"}
+    average = {"outcome": "supported"}
     rows = [
         on_coins("bent", "mine", "undecided", reason="too few images", **more),
-        on_coins("spun", "mine", "undecided", reason="at the bound", on_average="supported"),
+        on_coins("spun", "mine", "undecided", reason="at the bound", on_average=average),
     ]
     first, second = [line[4] for line in cells(verdict_page(rows))[2:]]
     assert first == "undecided (too few images)<br>51% [40%, 62%], n = 90"
@@ -182,17 +182,17 @@ def test_an_undecided_says_why_and_an_average_stands_beside(on_coins):
 
 
 def test_the_number_of_false_verdicts_is_told_where_there_are_several(on_coins):
-    rows = [on_coins("bent", str(at), may_err=0.1) for at in range(5)]
+    rows = [on_coins("bent", str(at), alpha=0.05) for at in range(5)]
     told = "If each of these 5 claims about samples lay just at its bound, about 0.5 of"
     assert told in verdict_page(rows)
     assert told in "".join(lines(rows))
     assert "just at its bound" not in verdict_page(rows[:1])
-    counted = [on_coins("bent", str(at), may_err=0.0) for at in range(5)]
+    counted = [on_coins("bent", str(at), sampled=False) for at in range(5)]
     assert "just at its bound" not in verdict_page(counted)
 
 
 def test_findings_are_short_or_whole(on_coins):
-    rows = [on_coins("bent", "mine", short="short", line="whole")]
+    rows = [on_coins("bent", "mine", short="short", sentence="whole")]
     assert "    mine: whole" in list(lines(rows))
     assert "    mine: short" in list(lines(rows, full=False))
 
@@ -294,7 +294,7 @@ def test_names_are_escaped_wherever_they_stand(on_coins):
 
 
 def test_findings_stay_in_one_line(on_coins):
-    rows = [on_coins("bent", "my\nmodel", line="one\n\x1b[2Jtwo", note="a\nb")]
+    rows = [on_coins("bent", "my\nmodel", sentence="one\n\x1b[2Jtwo", note="a\nb")]
     assert "    my model: one �[2Jtwo" in list(lines(rows))
     assert "\na b" in list(lines(rows))
 
@@ -340,6 +340,23 @@ def test_what_was_measured_in_several_ways_is_said(on_coins):
     assert told in section
     assert ["suite", "c1 (3 of polling), c2 (6 of polling; 9 of lens)"] in cells(section)
     assert ["torch", "2.13"] in cells(section)
+
+
+@pytest.mark.parametrize(
+    "nothing", [{}, {"mine": []}, {"mine": [{"table": "a", "images": 1, "facts": {}, "aside": {}}]}]
+)
+def test_where_nothing_is_known_of_the_measuring_nothing_is_said(on_coins, tmp_path, nothing):
+    """In a report that is whole."""
+    assert origins_section(nothing) == ""
+    write(tmp_path, [on_coins("bent", "mine", origins=nothing)])
+    assert "How it was measured" not in (tmp_path / "verdicts.md").read_text()
+    assert (tmp_path / "index.html").is_file()
+
+
+def test_a_subject_of_which_nothing_is_known_has_an_empty_column():
+    section = origins_section({"mine": [], "yours": [known("polling", 9, card="A100")]})
+    assert cells(section)[0] == ["", "mine", "yours"]
+    assert ["card", "", "A100"] in cells(section)
 
 
 # --- writing
@@ -501,6 +518,10 @@ def test_a_report_that_cannot_be_written_is_told_with_its_folder(on_coins, tmp_p
     blocked.write_text("no folder")
     with pytest.raises(ClaimError, match=r"could not be written to '.*blocked'"):
         write(blocked, [on_coins("bent", "mine")])
+
+
+def test_no_rows_are_no_table():
+    assert table([]) == ""
 
 
 def test_a_line_end_in_a_cell_begins_no_other_row():

@@ -58,6 +58,7 @@ def judged(p: float, p_against: float = 1.0, alpha: float = 0.025, **fields) -> 
         level=0.95,
         n=217,
         required="> 50%",
+        required_range=(0.5, math.inf),
         p=p,
         p_against=p_against,
         alpha=alpha,

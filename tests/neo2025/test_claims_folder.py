@@ -159,16 +159,17 @@ def test_a_model_of_ones_own_is_held_against_what_means_something_on_it(inner):
 
 def test_the_paper_as_published_comes_out_as_it_did(inner):
     reports = inner.reports(inner.claims, "-k", "published")
-    found = [row for each in reports if each.when == "teardown" for row in each.claim_rows]
+    ended = [each for each in reports if each.when == "teardown"]
+    found = [row["data"] for each in ended for row in each.claim_rows]
     outcomes: dict[str, dict[str, str]] = {}
     for each in found:
-        outcomes.setdefault(each["claim"], {})[each["label"].removesuffix(" as published")] = each[
-            "outcome"
-        ]
+        label = each["subject"].removesuffix(" as published")
+        outcomes.setdefault(each["claim"], {})[label] = each["outcome"]
     assert outcomes == PUBLISHED
     assert len(found) == sum(map(len, PUBLISHED.values()))
     lines = {
-        (each["claim"], each["label"].removesuffix(" as published")): each["line"] for each in found
+        (each["claim"], each["subject"].removesuffix(" as published")): each["sentence"]
+        for each in found
     }
     assert lines["object-buffer-polling", LLAVA].startswith(
         "undecided: 51.3% [34.8%, 67.6%], n = 39, required > 50%"

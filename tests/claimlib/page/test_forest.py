@@ -7,10 +7,14 @@ if a claim without an estimate is dropped, or if groups or papers are mixed.
 import io
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from claimlib import Totals, in_every_setting, near, negligible, within, within_factor
+from claimlib.data import figures
 from claimlib.page.forest import MARKS, forest
+from claimlib.verdicts import SUPPORTED
 
 PAPER = "On coins"
 
@@ -20,8 +24,8 @@ def verdict(claim: str, **more) -> dict:
     told = {
         **{"claim": claim, "paper": PAPER, "section": "1", "subject": "mine", "group": "Measured"},
         **{"outcome": "supported", "reason": "", "why": "", "kind": "exceeds", "estimate": 0.7},
-        **{"interval": [0.6, 0.8], "unit": "share", "n": 100, "bound": 0.5, "required": "> 50%"},
-        **{"sampled": True, "parts": [], "decided_by": ""},
+        **{"interval": [0.6, 0.8], "unit": "share", "n": 100, "required": "> 50%"},
+        **{"required_range": [0.5, None], "sampled": True},
     }
     return told | more
 
@@ -53,38 +57,43 @@ POINTS = "difference of shares"
     ("more", "expected"),
     [
         ({}, (0.1, 0.2, 0.3, math.inf)),
-        ({"kind": "negligible", "required": "< 50%"}, (-0.3, -0.2, -0.1, math.inf)),
-        ({"kind": "no-more", "unit": POINTS, "bound": 0.9}, (0.1, 0.2, 0.3, math.inf)),
+        ({"required_range": [None, 0.5]}, (-0.3, -0.2, -0.1, math.inf)),
+        ({"required_range": [None, 0.9], "unit": POINTS}, (0.1, 0.2, 0.3, math.inf)),
         # of a range the nearer end is the bound, and inside is to the right
-        ({"kind": "within", "bound": None, "required": "60.0% to 90.0%"}, (0.0, 0.1, 0.2, 0.3)),
-        (
-            {"kind": "within", "bound": None, "required": "20.0% to 75.0%"},
-            (-0.05, 0.05, 0.15, 0.55),
-        ),
+        ({"required_range": [0.6, 0.9]}, (0.0, 0.1, 0.2, 0.3)),
+        ({"required_range": [0.2, 0.75]}, (-0.05, 0.05, 0.15, 0.55)),
         # of another unit in shares of the bound
-        (
-            {"kind": "peaks", "bound": None, "required": "peak 0.5 to 1 layers", "unit": "layers"},
-            (0.2, 0.4, 0.6, 1.0),
-        ),
-        ({"kind": "agrees", "bound": 0.1, "estimate": 0.08, "interval": [0.05, 0.2]},
+        ({"required_range": [0.5, 1], "unit": "layers"}, (0.2, 0.4, 0.6, 1.0)),
+        ({"required_range": [-0.1, 0.1], "estimate": 0.08, "interval": [0.05, 0.2]},
          (-0.1, 0.02, 0.05, 0.2)),
         (
-            {"kind": "counted-equal", "bound": None, "required": "576 tokens", "unit": "tokens",
+            {"required_range": [576, 576], "unit": "tokens",
              "estimate": 576, "interval": [576, 576], "sampled": False},
             (0, 0, 0, 0),
         ),
-        ({"kind": "counted-above", "bound": None, "required": "> 60.0%", "interval": [0.7, 0.7]},
-         (0.1, 0.1, 0.1, math.inf)),
         ({"interval": [None, 0.8]}, (-math.inf, 0.2, 0.3, math.inf)),
-        ({"bound": None, "required": "as it should be", "kind": "within"}, (math.nan,) * 4),
-        # of several parts the kind is that of the one that decides
-        ({"kind": "in every setting", "decided_by": "b", "parts": [
-            {"part": "a", "kind": "exceeds"}, {"part": "b", "kind": "negligible"}]},
-         (-0.3, -0.2, -0.1, math.inf)),
+        ({"required_range": [None, None]}, (math.nan,) * 4),
     ],
 )  # fmt: skip
 def test_what_supports_lies_to_the_right_of_the_bound(more, expected):
-    assert drawn(**more) == pytest.approx(expected, nan_ok=True)
+    """Whatever the words or the kind are."""
+    for beside in ({}, {"kind": "a new one", "required": "more than 3 of 4"}):
+        assert drawn(**more, **beside) == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("found", "bound"),
+    [
+        (near(np.tile([11.0, 14.0], 50), 12.6, 0.1, scale=12.6, bounds=(0, 576)), 12.6 * 0.9),
+        (within_factor(np.tile([0.0, 0.1], 60), printed=0.065, factor=2), 0.065 / 2),
+        (within(np.tile([24.0, 28.0], 30), 16, math.inf, bounds=(0, 32)), 16),
+        (in_every_setting({"one": negligible(Totals(30, 100), 0.1)}), 0.1),
+    ],
+)
+def test_a_claim_is_drawn_from_the_bound_that_its_rule_has(found, bound):
+    [line] = lines(document(verdict("heads", **figures(found))))
+    assert line["bound"] == pytest.approx(bound)
+    assert (line["from_bound_low"] > 0) is (found.outcome == SUPPORTED)
 
 
 def test_numbers_stand_beside_in_words():
@@ -120,11 +129,13 @@ def test_a_title_of_two_lines_is_one_papers():
 
 
 def test_claims_stand_by_section_and_as_the_paper_has_them():
+    """Sections as on the pages."""
     told = [verdict("c", section="10"), verdict("b", section="2.1"), verdict("a", section="2.1")]
-    told += [verdict("d", section="abstract")]
+    told += [verdict("d", section="abstract"), verdict("e", section="appendix 2")]
+    told += [verdict("f", section="1")]
     found = document(*told)
     found["claims"].reverse()
-    assert [each["claim"] for each in lines(found)] == ["d", "a", "b", "c"]
+    assert [each["claim"] for each in lines(found)] == ["d", "e", "f", "a", "b", "c"]
 
 
 def test_a_claim_without_an_estimate_is_listed():

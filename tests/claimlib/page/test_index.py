@@ -172,7 +172,7 @@ def test_what_stands_side_by_side_is_not_drawn_alone_too(coins):
 
 def test_sections_stand_in_their_order_and_what_was_not_run_says_why(full):
     page = read(*full)
-    assert [each.text for each in page.all("h3", class_="section")] == ["abstract", "Section 1"]
+    assert [each.text for each in page.all("h3", class_="section")] == ["abstract", "section 1"]
     [never] = page.all("p", class_="never")
     assert "not run" in never.text
     assert "Its test was not selected" in never.text

@@ -10,13 +10,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from claimlib import Totals, Verdict, counted_equal, exceeds, negligible
+from claimlib import Totals, Verdict, agrees, counted_equal, exceeds, exists, negligible, peaks
 from claimlib.data import figures
-from claimlib.page.words import REASONS, REMEDIES, in_words, what_would_change
+from claimlib.page.words import REASONS, REMEDIES, ended, in_words, what_would_change
 from claimlib.verdicts import (
     CONTROL_FAILED,
     DID_NOTHING,
     NO_ROOM,
+    OVERLAP_UNKNOWN,
     UNDECIDED,
     in_every_setting,
     left_out,
@@ -92,11 +93,31 @@ def test_what_hangs_on_one_image_says_so():
     assert told[-1] == "One image more or less would change it."
 
 
-@pytest.mark.parametrize("cause", [CONTROL_FAILED, DID_NOTHING, NO_ROOM, "overlap unknown"])
+@pytest.mark.parametrize("cause", [CONTROL_FAILED, DID_NOTHING, NO_ROOM, OVERLAP_UNKNOWN])
 def test_a_cause_says_what_it_is_and_what_would_help(cause):
     verdict = replace(exceeds(Totals(52, 100), 0.5), cause=cause)
     assert REASONS[cause] in in_words(plain(verdict))
     assert REMEDIES[cause] in what_would_change(plain(verdict))
+
+
+FLAT_CURVE = peaks(np.ones((30, 9)), range(9), 4, 6)
+SEEN_TWICE = exists(Totals(2, 170), Totals(0, 170), at_least=5)
+COARSE = agrees(Totals(50, 100), Totals(20, 39), margin=0.1)
+
+
+@pytest.mark.parametrize("verdict", [FLAT_CURVE, SEEN_TWICE, COARSE])
+def test_a_cause_without_a_remedy_says_why(verdict):
+    assert REASONS[verdict.reason] in in_words(plain(verdict))
+    assert ended(verdict.why) in what_would_change(plain(verdict))
+
+
+def test_a_cause_that_nobody_knows_is_told_in_its_own_words():
+    verdict = replace(exceeds(Totals(52, 100), 0.5), cause="tired coin", why="it lies on its edge")
+    assert in_words(plain(verdict)).endswith(" Tired coin.")
+    assert "It lies on its edge." in what_would_change(plain(verdict))
+    parts = in_every_setting({"a": verdict})
+    told = what_would_change(plain(parts))
+    assert told.count("Open: a.") == 1
 
 
 @pytest.mark.parametrize(
