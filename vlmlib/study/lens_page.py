@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from vlmlib.errors import VLMError
-from vlmlib.interventions import Arm, Tokens
+from vlmlib.interventions import Tokens
 from vlmlib.lens import Lens
 from vlmlib.model import VLM
 from vlmlib.pictures import as_rgb
@@ -38,7 +38,6 @@ def lens_page(
     image: Image.Image | None = None,
     object: Tokens = (),
     words: Sequence[str] = (),
-    arm: Arm = (),
     title: str = "Logit lens",
 ) -> None:
     """Write a page on which to look around in what a lens shows: `path`, an HTML file.
@@ -46,7 +45,7 @@ def lens_page(
     **Arguments:** the model, what the lens read, and the lens; where to write; `image`: without
     which the grid stands alone; `object`: the positions of an object's tokens, which are outlined;
     `words`: of which the page knows the probability at every token, and not only where it is among
-    the likeliest; `arm`: the one that the lens ran under.
+    the likeliest.
 
     **Raises:** `VLMError` where the page's packages are not installed, for a picture of another
     size than was read, where the file cannot be written, and as `lens_shown`.
@@ -60,7 +59,7 @@ def lens_page(
         >>> file.read_text().startswith("<!doctype html>")
         True
     """
-    shown = lens_shown(vlm, stimulus, lens, words, object, arm)
+    shown = lens_shown(vlm, stimulus, lens, words, object)
     _write(Path(path), page_of(shown, image, title))
 
 

@@ -72,9 +72,7 @@ def test_a_words_probability_is_the_models(ablated):
     vlm, stimulus, _ = read("tiny")
     arm = [Ablate(stimulus.visual[:4], torch.zeros(vlm.d_model), layer=1)] if ablated else []
     lens = logit_lens(vlm, stimulus, stimulus.visual, arm=arm)
-    shown = lens_shown.lens_shown(
-        vlm, stimulus, lens, ["book", "bookcase"], stimulus.visual[5:8], arm
-    )
+    shown = lens_shown.lens_shown(vlm, stimulus, lens, ["book", "bookcase"], stimulus.visual[5:8])
     assert [(each.text, each.whole) for each in shown.words] == [
         ("book", True),
         ("bookcase", False),
