@@ -26,7 +26,10 @@ THE_PAPERS = ", the paper's questions"  # after the name of a data set
 MEAN_IMAGES = 200  # over which the mean token is taken
 MEND = "Mend them, or pass --vlm-bad SHARE to go on without more of them."
 
+CANDIDATES = 4318  # images that pass filter 1, as the paper says
+QUESTIONS = 100  # that the authors ask about those, each about another image
 MOST_IMAGES = 1000  # the authors' runs end with so many that pass filter 2
+UNFILTERED = 4  # of so many images table 1 is taken of one, whether or not it passes filter 2
 
 counts = is_right  # what an arm takes away, the clean run must have had
 
@@ -165,7 +168,7 @@ def are_the_papers(questions: Path | None) -> bool:
     **Raises:** `VLMError` for a file that cannot be read.
     """
     asked = coco.questions_of(questions.parent, questions) if questions else {}
-    return len(asked) == 4318 and sum(map(bool, asked.values())) == 100
+    return (len(asked), sum(map(bool, asked.values()))) == (CANDIDATES, QUESTIONS)
 
 
 def filter_2(described: Sequence[Finished]) -> list[str]:
@@ -185,10 +188,10 @@ def reached(described: Sequence[Finished], most: int) -> list[Finished]:
 
 
 def is_unfiltered(image: str) -> bool:
-    """Whether table 1 is taken of an image whether or not it passes filter 2: a quarter of them,
+    """Whether table 1 is taken of an image whether or not it passes filter 2: one in `UNFILTERED`,
     as all would take most of a run's time. The id alone decides, so that no part of a run needs to
     know the others."""
-    return int(content_key("without filter 2", image)[:8], 16) % 4 == 0
+    return int(content_key("without filter 2", image)[:8], 16) % UNFILTERED == 0
 
 
 def needs_its_target(described: Finished) -> bool:
