@@ -244,7 +244,7 @@ def _archive(path: Path) -> ZipFile:
     return _unzipped(path, found.st_size, found.st_mtime_ns, os.getpid())
 
 
-@cache  # reading the table of contents of COCO's train2017.zip takes a second
+@cache  # COCO's train2017.zip has a long table of contents
 def _unzipped(path: Path, size: int, changed: int, process: int) -> ZipFile:
     return ZipFile(path)
 
