@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from vlmlib import VLMError
+from vlmlib.errors import MOST_BAD
 from vlmlib.pictures import pictures_in
 from vlmlib.study import Example, Finished, MeanOf, Object, Picture, Step, Store, coco, is_right
 from vlmlib.study.example import file_key
 from vlmlib.study.meaning import meaning_of
 from vlmlib.study.sound import at_once, sound
-from vlmlib.study.steps import MOST_BAD
 from vlmlib.study.store import content_key
 
 THE_PAPERS = ", the paper's questions"  # after the name of a data set

@@ -112,7 +112,9 @@ def test_as_many_are_named_as_the_rehearsal_assumes(model, kept):
         reached=range(many), more=0, passed=table.passing, of={"generative": table.measured}.get
     )
     share = table.named / table.measured
-    assert Expected.costing.__get__(told) == pytest.approx(share, abs=1e-3)  # whole images are named
+    assert Expected.costing.__get__(told) == pytest.approx(
+        share, abs=1e-3
+    )  # whole images are named
 
 
 def test_shards_are_parts_of_the_images_and_claims_have_all(study_of):
@@ -143,7 +145,7 @@ def test_it_is_told_once_more_when_filter_2_is_known(study_of):
 
 def test_an_image_that_fails_is_not_missing(study_of, monkeypatch):
     study = study_of()
-    monkeypatch.setattr("vlmlib.study.store.MOST_FAILED", 1)
+    monkeypatch.setattr("vlmlib.study.store.MOST_BAD", 1)
     read = planted.VLM.read
 
     def refusing(vlm, image, *asked):

@@ -169,23 +169,11 @@ def packed(probabilities: Float[np.ndarray, "*any"]) -> str:
     return base64.b64encode(steps.clip(0, LEAST).astype("<u2").tobytes()).decode()
 
 
-def unpacked(packed: str) -> Float[np.ndarray, " any"]:
-    """The probabilities again.
-
-    !!! example
-
-        >>> unpacked(packed(np.array([1.0, 0.5, 0.0]))).tolist()
-        [1.0, 0.5, 0.0]
-    """
-    steps = np.frombuffer(base64.b64decode(packed), "<u2")
-    return np.where(steps == LEAST, 0.0, 2.0 ** (-steps.astype(float) / STEPS))
-
-
 def area_under_curve(
     probability: Float[np.ndarray, "layer token"], inside: Bool[np.ndarray, " token"]
 ) -> Float[np.ndarray, " layer"]:
     """The chance that a token inside has a larger probability than one outside, ties counted half
-    (Mann-Whitney), layer by layer.
+    (Mann-Whitney), layer by layer; a half where there are not both.
 
     !!! example
 
@@ -194,8 +182,21 @@ def area_under_curve(
         [1.0, 0.25]
     """
     hits, misses = int(inside.sum()), int((~inside).sum())
+    if not hits or not misses:
+        return np.full(len(probability), 0.5)
     ranks = rankdata(probability, axis=1)[:, inside].sum(1)
     return (ranks - hits * (hits + 1) / 2) / (hits * misses)
+
+
+def is_whole(piece: str, word: str) -> bool:
+    """Whether the text of a token is all of a word, and no first piece that begins others, too.
+
+    !!! example
+
+        >>> is_whole(" Dog", "dog"), is_whole("book", "bookcase")
+        (True, False)
+    """
+    return piece.strip().casefold() == word.strip().casefold()
 
 
 def _check(vlm: VLM, stimulus: Stimulus, lens: Lens, words: Sequence[str]) -> None:
@@ -229,8 +230,7 @@ def _words(
     for word, id_, probability in zip(words, ids, found, strict=True):
         piece = vlm.processor.tokenizer.decode([id_])
         auc = area_under_curve(probability[:, visual], inside).round(6).tolist() if known else None
-        whole = piece.strip().casefold() == word.strip().casefold()
-        made.append(Word(word, piece, whole, packed(probability), auc))
+        made.append(Word(word, piece, is_whole(piece, word), packed(probability), auc))
     return made
 
 
