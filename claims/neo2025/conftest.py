@@ -524,7 +524,7 @@ def lens_files(study: Study, config: pytest.Config) -> dict[str, str]:
     """Pages on which to look around in what the lens shows, where a report asks for them and it was
     measured; of a run the first test that can has them, as they are large."""
     option, given = config.option, config.stash.setdefault(LOOKED_AT, set())
-    most = option.vlm_lens_page or 0
+    most = option.vlm_lens_page
     if not most or "lens" not in study.made or study.label in given:
         return {}
     assert isinstance(study, Measured | Recorded)

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.vlmlib.study.test_store import FIRST, rows, unit, units
+from tests.vlmlib.study.test_store import collect as collect_each
 from vlmlib import ImageError, VLMError
 from vlmlib.study import Recording
 from vlmlib.study.store import Finished, Row, Store, Unit
@@ -37,7 +38,7 @@ def collect(
     compute: Callable[[Unit], list[Row]] = lambda unit: rows(unit.position),
     asked: list[Unit] | None = None,
 ) -> list[Finished]:
-    return store.collect(FIRST, asked or units(*IMAGES), compute, "polling")
+    return collect_each(store, FIRST, asked or units(*IMAGES), compute, "polling")
 
 
 def of_shard(opened, number: int, count: int, **more: Any) -> Store:
