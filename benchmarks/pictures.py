@@ -15,7 +15,7 @@ from typing import Any
 from playwright.sync_api import Browser, sync_playwright
 
 from claimlib.markdown import file_name
-from claims.neo2025.conftest import SHIPPED_GROUP
+from claims.neo2025.runs import SHIPPED_GROUP
 from fixtures.models import SHIPPED
 from tests.browser.conftest import chromium
 
