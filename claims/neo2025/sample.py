@@ -110,22 +110,16 @@ def filter_1(
     if questions and not named:
         raise VLMError(_no_question(questions, asked, folder, len(passing)))
     home = coco.pictures_of(folder, split)
-    pictures = [Picture(home / each["file"], tuple(each["size"])) for each in passing]
     advice = f"Put them into {str(folder / split)!r}, or {split}.zip beside it. {MEND}"
-    remember = store.remember if store else at_once
-    whole, looked_at = sound(pictures, home, limit, remember, "pictures that are whole", advice)
-    chosen = {*whole}
-    examples = [
-        _example(each, crowds, picture.path, asked, table["categories"])
-        for each, picture in zip(passing, pictures, strict=True)
-        if picture.path in chosen
-    ]
+    whole, looked_at = _whole(passing, home, limit, store, advice)
+    names = table["categories"]
+    examples = [_example(each, crowds, picture, asked, names) for each, picture in whole]
     asking = f"{len(named):,} of {len(passing):,} that pass filter 1 have a question"
     return Images(
         data=folder.resolve().name + (THE_PAPERS if are_the_papers(questions) else ""),
         examples=examples,
         others=[Picture(home / name, tuple(size)) for name, size in table["others"]],
-        categories=table["categories"],
+        categories=names,
         split=split,
         folder=home,
         steps=[*_steps(table, file, passing, crowds), looked_at],
@@ -135,6 +129,22 @@ def filter_1(
             *([f"at most {limit} images are taken"] if limit else []),
         ],
     )
+
+
+def _whole(
+    passing: Sequence[dict[str, Any]],
+    home: Path,
+    limit: int | None,
+    store: Store | None,
+    advice: str,
+) -> tuple[list[tuple[dict[str, Any], Path]], Step]:
+    """Images with their pictures, of those whose pictures are whole; and the step that tells of the
+    others."""
+    pictures = [Picture(home / each["file"], tuple(each["size"])) for each in passing]
+    remember = store.remember if store else at_once
+    whole, looked_at = sound(pictures, home, limit, remember, "pictures that are whole", advice)
+    chosen, pairs = {*whole}, zip(passing, pictures, strict=True)
+    return [(each, picture.path) for each, picture in pairs if picture.path in chosen], looked_at
 
 
 def mean_of(given: Path | None, images: Images, store: Store | None = None) -> tuple[MeanOf, Step]:
