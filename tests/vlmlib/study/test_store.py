@@ -33,7 +33,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import vlmlib.study.store as store_module
-from vlmlib import VLMError
+from vlmlib import ImageError, VLMError
 from vlmlib.study.origin import Origin
 from vlmlib.study.recording import Recording
 from vlmlib.study.store import (
@@ -46,7 +46,7 @@ from vlmlib.study.store import (
 )
 
 ROOT = Path(__file__).parents[3]
-Compute = Callable[[Unit], Sequence[Row]]
+Compute = Callable[[Unit], Sequence[Row] | ImageError]
 FIRST = Measurement(
     model="emoji-llava",
     weights="w1",
@@ -129,7 +129,7 @@ def collect(
 ) -> list[Finished]:
     """What a store collects of units that are computed one by one."""
 
-    def one_by_one(units: Sequence[Unit]) -> Iterator[tuple[Unit, Sequence[Row]]]:
+    def one_by_one(units: Sequence[Unit]) -> Iterator[tuple[Unit, Sequence[Row] | ImageError]]:
         return ((unit, compute(unit)) for unit in units)
 
     return store.collect_together(measurement, units, one_by_one, label, 1, **more)
