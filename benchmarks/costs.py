@@ -6,12 +6,15 @@ models, which takes a minute.
 """
 
 from benchmarks.cost import Pass
-from benchmarks.rehearsal import BEFORE, Counted, count, parsed, steps_of
+from benchmarks.rehearsal import BEFORE, Counted, Step, count, parsed, steps_of
 from benchmarks.stand_ins import examples, vlm_like
+from claims.neo2025 import lens_pages
 from claims.neo2025.architectures import CONFIGS
+from claims.neo2025.protocol import TEXT
 from claims.neo2025.speed import COSTS, Cost
-from claims.neo2025.study import FILTER_2, GRADIENTS, LENS, NUMBERS
-from vlmlib import Description
+from claims.neo2025.study import FILTER_2, GRADIENTS, IN_FULL, LENS, NUMBERS
+from vlmlib import VLM, Description
+from vlmlib.study import Row
 from vlmlib.study.store import table_of
 
 HEAD = """\
@@ -29,6 +32,7 @@ NAMES = {
     "table 2, twice": table_of("VQA", "knockouts"),
     "logit lens": LENS,
     "numbers": NUMBERS,
+    IN_FULL: IN_FULL,
 }
 
 
@@ -40,7 +44,18 @@ def costs_of(model: str) -> dict[str, Cost]:
     """What each measurement takes of one image."""
     deep, shallow, options = vlm_like(model), vlm_like(model, layers=2), parsed([])
     steps = [each for each in steps_of(model, deep, shallow, options) if each.name != BEFORE]
+    steps.append(_in_full(deep, options.images))
     return {NAMES[step.name]: _cost(count(step, deep, shallow)) for step in steps}
+
+
+def _in_full(vlm: VLM, images: int) -> Step:
+    """What pages of the lens take, which are no part of the paper's run."""
+    shown = examples(images)
+
+    def run() -> list[Row]:
+        return [row for each in shown for row in lens_pages.in_full(vlm, None, each, TEXT)]
+
+    return Step(IN_FULL, "image", images, images, images, run)
 
 
 def _cost(found: Counted) -> Cost:

@@ -21,7 +21,7 @@ from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import Browser, sync_playwright
 
 from claimlib.markdown import file_name
-from claims.neo2025.conftest import SHIPPED_GROUP
+from claims.neo2025.runs import SHIPPED_GROUP
 from fixtures.models import SHIPPED
 from tests.browser.conftest import chromium
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from benchmarks.verdicts import OWN
 from claims.neo2025.power import INSTEAD, POWER
+from claims.neo2025.sample import QUESTIONS
 
 PAGE = Path(__file__).parent.parent / "docs" / "verdicts.md"
 SIZES = ("30", "100", "300", "1000")  # columns of the page's tables
-QUESTIONS = 100  # asked in the paper, of which some count
 
 HEAD = """\
 # In how many of a hundred draws each claim is decided, supported or refuted, where the paper's

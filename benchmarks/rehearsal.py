@@ -29,6 +29,7 @@ from benchmarks.cost import BYTES, Card, Pass, Rate, Sizes, recorded
 from benchmarks.stand_ins import CATEGORY, examples, vlm_like
 from claims.neo2025 import arms, lens, sample
 from claims.neo2025.architectures import CONFIGS, build
+from claims.neo2025.forecast import NAMED
 from claims.neo2025.protocol import DESCRIBED, TEXT, Identification, attributed, described
 from claims.neo2025.study import TOGETHER
 from vlmlib import VLM, Description, engine, mean_embedding
@@ -60,12 +61,12 @@ DISK = {
 BEFORE = "filter 2, one by one"
 # Assumptions: what is not counted, and stands in no paper where nothing else is said.
 ASSUMED: dict[str, tuple[int | float, str]] = {
-    "candidates": (4318, "images that pass filter 1, as the paper says"),
+    "candidates": (sample.CANDIDATES, "images that pass filter 1, as the paper says"),
     "kept": (0, "of them, images that pass filter 2; 0: by table 1's denominators"),
-    "named": (0.6, "of clean descriptions, the share that names the object"),
+    "named": (NAMED, "of clean descriptions, the share that names the object"),
     "still": (0.65, "of descriptions under an arm, the same; table 1's rows have 0.62 and 0.69"),
     "length": (80, "tokens of a description; one that names the object ends at a third"),
-    "questions": (100, "of VQA, as the paper says"),
+    "questions": (sample.QUESTIONS, "of VQA, as the paper says"),
     "lens": (0, "images of the lens; 0: by figure 7"),
     "mean": (50_000, "images of the mean token, as the paper says"),
     "operations": (0.4, "of a card's peak operations a second, the share that a pass has"),
@@ -220,6 +221,27 @@ def kept(model: str, options: argparse.Namespace) -> float:
     return min(options.named, (options.kept or KEPT[model]) / options.candidates)
 
 
+@dataclass(frozen=True)
+class Table1:
+    """Of how many images table 1 is: so many that pass filter 2, with one in `sample.UNFILTERED` of
+    all others so many as are `measured`, and of these so many as are `named`."""
+
+    passing: int
+    measured: int
+    named: int
+
+    @classmethod
+    def of(cls, model: str, options: argparse.Namespace) -> "Table1":
+        many = reached(model, options)
+        passing = round(kept(model, options) * many)
+        others, named = many - passing, options.named * many - passing
+        return cls(
+            passing,
+            measured=passing + round(others / sample.UNFILTERED),
+            named=passing + round(named / sample.UNFILTERED),
+        )
+
+
 def steps_of(model: str, deep: VLM, vlm: VLM, options: argparse.Namespace) -> list[Step]:
     """The run of one model, in the order of its steps.
 
@@ -230,66 +252,60 @@ def steps_of(model: str, deep: VLM, vlm: VLM, options: argparse.Namespace) -> li
         each.knowing(attributions=_noise(vlm, each), numbers=NUMBERS, **{DESCRIBED: CATEGORY})
         for each in examples(options.images)
     ]
+    step = partial(_of_each, shown, options)
+    table, asked = Table1.of(model, options), options.questions
+    passing, measured, named = table.passing, table.measured, table.named
+    in_lens = options.lens or LENS[model]
+    gradients, seen = (partial(each, protocol=TEXT) for each in (attributed, lens.shown))
+    without = partial(lens.without_numbers, protocol=TEXT, seed=0)
+    generative, polling = (_identified(task, arms.ablations) for task in ("generative", "polling"))
+    answers, knockouts = (_identified("VQA", each) for each in (arms.ablations, arms.knockouts))
+    return [
+        _mean_token(vlm, shown, options.mean),
+        *filter_2(model, vlm, options),
+        step("integrated gradients", "image", measured + asked, passing + asked, gradients, vlm),
+        step("table 1, generative", "image named", named, passing, generative, vlm),
+        step("table 1, polling", "image", measured, passing, polling, vlm),
+        step("table 1, VQA", "question", asked, asked, answers, vlm),
+        step("table 2, twice", "question", 2 * asked, 2 * asked, knockouts, deep),
+        step("logit lens", "image", in_lens, in_lens, seen, deep),
+        step("numbers", "image", in_lens, in_lens, without, deep),
+    ]
+
+
+def _of_each(
+    shown: Sequence[Example],
+    options: argparse.Namespace,
+    name: str,
+    unit: str,
+    total: float,
+    kept: float,
+    compute: Callable[..., Iterable[Row]],
+    vlm: VLM,
+) -> Step:
+    """A step that computes the same of each example, while texts are as is assumed."""
     mean = torch.zeros(vlm.d_model, device=vlm.device, dtype=vlm.model.dtype)
-    many, asked = reached(model, options), options.questions
-    passing = round(kept(model, options) * many)
-    # table 1 is also taken of a quarter of all others (`sample.is_unfiltered`)
-    measured = passing + round((many - passing) / 4)
-    named = passing + round((options.named * many - passing) / 4)
 
-    def of_each(
-        name: str, unit: str, total: float, compute: Any, on: VLM = vlm, passed: float | None = None
-    ) -> Step:
-        def run_all() -> list[Row]:
-            whole = options.length
-            texts = lengths_of(10_000, options.still, whole, np.random.default_rng(0))
-            with saying(texts, whole):
-                return [row for each in shown for row in compute(on, mean, each)]
+    def run_all() -> list[Row]:
+        texts = lengths_of(10_000, options.still, options.length, np.random.default_rng(0))
+        with saying(texts, options.length):
+            return [row for each in shown for row in compute(vlm, mean, each)]
 
-        return Step(name, unit, total, total if passed is None else passed, len(shown), run_all)
+    return Step(name, unit, total, kept, len(shown), run_all)
 
-    def identified(task: str, design: Callable[..., Any]) -> Callable[..., Any]:
-        under, every = Identification(task, TEXT), lambda clean: True
-        arms_of = partial(design, protocol=TEXT)
-        return partial(run, task=under, design=arms_of, keep=every, seed=0)
 
+def _identified(task: str, design: Callable[..., Any]) -> Callable[..., Iterable[Row]]:
+    """A task under the arms of a design, where every answer counts as right."""
+    under, arms_of = Identification(task, TEXT), partial(design, protocol=TEXT)
+    return partial(run, task=under, design=arms_of, keep=lambda clean: True, seed=0)
+
+
+def _mean_token(vlm: VLM, shown: Sequence[Example], total: int) -> Step:
     def averaged() -> list[Row]:
         mean_embedding(vlm, (each.image for each in shown))
         return []
 
-    in_lens = options.lens or LENS[model]
-    shown_by_lens, without = (
-        partial(each, protocol=TEXT) for each in (lens.shown, lens.without_numbers)
-    )
-    return [
-        Step("mean token", "image", options.mean, options.mean, len(shown), averaged),
-        *filter_2(model, vlm, options),
-        of_each(
-            "integrated gradients",
-            "image",
-            measured + asked,
-            partial(attributed, protocol=TEXT),
-            passed=passing + asked,
-        ),
-        of_each(
-            "table 1, generative",
-            "image named",
-            named,
-            identified("generative", arms.ablations),
-            passed=passing,
-        ),
-        of_each(
-            "table 1, polling",
-            "image",
-            measured,
-            identified("polling", arms.ablations),
-            passed=passing,
-        ),
-        of_each("table 1, VQA", "question", asked, identified("VQA", arms.ablations)),
-        of_each("table 2, twice", "question", 2 * asked, identified("VQA", arms.knockouts), deep),
-        of_each("logit lens", "image", in_lens, shown_by_lens, deep),
-        of_each("numbers", "image", in_lens, without, deep),
-    ]
+    return Step("mean token", "image", total, total, len(shown), averaged)
 
 
 def filter_2(model: str, vlm: VLM, options: argparse.Namespace) -> list[Step]:

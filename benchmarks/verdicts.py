@@ -52,8 +52,6 @@ TESTS: dict[str, Callable[..., None]] = {
 COUNTED = {id_ for id_, claim in CLAIMS.items() if "architectures" in claim.subjects}
 COUNTED |= {"object-area", "lens-object-area", "images-left"}
 BOUND_GROUPS = {"at its bound": 0.0, "at its bound, ICC 0.1": 0.1}
-# What says something of the model and its images, and of no intervention.
-DESCRIPTIVE = {"visual-norms", "mean-token-in-distribution", "token-counts"}
 REPEAT = "table-2-repeat"  # of the very images that are printed, and of no others
 LENS = {"llava-1.5-7b": 170, "llava-phi-3": 170, "qwen2-vl-2b": 253}
 OWN = {

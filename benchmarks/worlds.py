@@ -24,6 +24,7 @@ from claims.neo2025.arms import REGIONS, REGISTER, SLIDING_WIDTH, TO_LAST, TO_RO
 from claims.neo2025.lens import AS_MANY, LensResults, Named, Shown
 from claims.neo2025.lexicon import Entry, load_lexicon
 from claims.neo2025.published import cells, load_figures
+from claims.neo2025.sample import CANDIDATES
 from claims.neo2025.study import NumberAblations
 from claims.neo2025.windows import RUN
 from vlmlib.study import Row
@@ -268,7 +269,7 @@ class Drawn:
         self._lost: dict[tuple[str, str], Bool[np.ndarray, " image"]] = {}
         self._layers: dict[str, Float[np.ndarray, "image layer"]] = {}
         n = max(world.sizes[task] for task in tasks)
-        self.yields = {task: {"filter 1": 4318, "filter 2": n} for task in tasks}
+        self.yields = {task: {"filter 1": CANDIDATES, "filter 2": n} for task in tasks}
 
     def _rng(self, *names: str) -> np.random.Generator:
         """What is drawn of an arm is the same whatever was asked before."""

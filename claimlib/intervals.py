@@ -16,7 +16,7 @@ from scipy.optimize import bisect
 from scipy.special import betaincinv, ndtr, ndtri, stdtrit
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from claimlib.clusters import FEWEST, Sums, effective, resampled
+from claimlib.clusters import FEWEST, Sums, resampled
 from claimlib.samples import Clustered, Number, Range, Totals, as_numbers, check_values, seen
 from claimlib.verdicts import tail
 
@@ -103,26 +103,6 @@ def of_any_mean(value: Number, n: int, bounds: Range) -> Bounds:
         return low + (high - low) * end(alpha)
 
     return Bounds(partial(stretched, share.lower), partial(stretched, share.upper))
-
-
-def of_seen(sample: Clustered) -> Bounds:
-    """Bounds of a share of images that share categories: exact ones of as many independent images
-    as they are worth at each level (Korn and Graubard 1998).
-
-    !!! example
-
-        >>> some = Clustered(np.arange(40) % 8 < 2, np.arange(40) % 8)
-        >>> "{:.2f} {:.2f}".format(*of_seen(some).interval(0.95))
-        '0.01 0.74'
-    """
-    share = float(Sums.of(sample).mean)
-
-    def end(which: int, alpha: float) -> float:
-        n = effective(sample, min(alpha, 1 - alpha))
-        bounds = of_share(share * n, n)
-        return (bounds.lower, bounds.upper)[which](alpha)
-
-    return Bounds(partial(end, 0), partial(end, 1))
 
 
 def of_mean(sample: Clustered | Float[np.ndarray, " image"], bounds: Range) -> Bounds:

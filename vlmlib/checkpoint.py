@@ -105,7 +105,11 @@ def half_precision(source: str | PathLike[str], revision: str | None = None) -> 
         'float16'
     """
     folder = _local(source)
-    file = folder / "config.json" if folder else config_of(str(source), _commit(source, revision))
+    file = (
+        folder / "config.json"
+        if folder
+        else config_of(str(source), commit_of(str(source), revision))
+    )
     return half_of(settings_in(file).get("model_type"))
 
 
@@ -117,11 +121,7 @@ def _folder(source: str | PathLike[str], revision: str | None) -> Path:
             f"{str(source)!r} is a folder, which has no revision {revision!r}. Leave it out, or "
             "pass the id on the hub."
         )
-    return folder or folder_of(str(source), _commit(source, revision))
-
-
-def _commit(source: str | PathLike[str], revision: str | None) -> str:
-    return commit_of(str(source), revision)
+    return folder or folder_of(str(source), commit_of(str(source), revision))
 
 
 def _local(source: str | PathLike[str]) -> Path | None:

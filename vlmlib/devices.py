@@ -90,17 +90,15 @@ def placed_on(model: nn.Module) -> list[torch.device]:
     return sorted({each.device for each in weights}, key=str)
 
 
-def name_of(devices: Sequence[torch.device]) -> str:
-    """Devices of one model by a name, as rows are known by: the kind of one, or all of several.
+def names_of(devices: Sequence[torch.device]) -> tuple[str, ...]:
+    """Devices of one model by their names: of a single one its kind.
 
     !!! example
 
-        >>> name_of([torch.device("cuda:0")]), name_of([torch.device("cuda", at) for at in (0, 1)])
-        ('cuda', 'auto: cuda:0, cuda:1')
+        >>> names_of([torch.device("cuda:0")]), names_of([torch.device("cuda", 0)] * 2)
+        (('cuda',), ('cuda:0', 'cuda:0'))
     """
-    if len(devices) == 1:
-        return devices[0].type
-    return f"{AUTO}: {', '.join(map(str, devices))}"
+    return tuple(map(str, devices)) if len(devices) > 1 else (devices[0].type,)
 
 
 def dtype_of(dtype: str | torch.dtype) -> torch.dtype | None:

@@ -13,7 +13,7 @@ from transformers.cache_utils import Cache
 
 from vlmlib.cache import KeysAndValues, kept, sharing
 from vlmlib.decoder import Decoder
-from vlmlib.hooks import Edit, before, hidden_in
+from vlmlib.hooks import Edit, before, hidden_in, with_hidden
 from vlmlib.interventions import Ablate, Arm, by_kind, first_affected
 from vlmlib.layout import Layout
 from vlmlib.masks import Masks
@@ -162,10 +162,11 @@ def _replaced(hidden: Tensor, layout: Layout, ablations: Sequence[Placed]) -> Te
 
 
 def _replacing(layout: Layout, ablations: Sequence[Placed]) -> Edit:
-    return lambda args, kwargs: (
-        (_replaced(args[0].clone(), layout, ablations), *args[1:]),
-        kwargs,
-    )
+    def edit(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        hidden = hidden_in(args, kwargs).clone()
+        return with_hidden(args, kwargs, _replaced(hidden, layout, ablations))
+
+    return edit
 
 
 def _masking(masks: Masks, layer: int) -> Edit:
@@ -193,7 +194,7 @@ def reading_the_last_position(decoder: Decoder) -> Iterator[None]:
     """
 
     def last(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-        return (args[0][:, -1:], *args[1:]), kwargs
+        return with_hidden(args, kwargs, hidden_in(args, kwargs)[:, -1:])
 
     with nullcontext() if decoder.last_mlp is None else before(decoder.last_mlp, last):
         yield

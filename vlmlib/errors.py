@@ -21,3 +21,17 @@ class LackingError(ImageError):
 
 class VLMWarning(UserWarning):
     """What is to be known of a model and is no error, such as that it is slow."""
+
+
+MOST_BAD = 0.01  # the share of images that may be bad, unless another is asked for
+
+
+def too_many(bad: int, of: int, share: float = MOST_BAD) -> bool:
+    """Whether so many are bad that the others cannot stand for all; one always may be.
+
+    !!! example
+
+        >>> too_many(1, 2), too_many(3, 300), too_many(4, 300)
+        (False, False, True)
+    """
+    return bad > max(1, share * of)

@@ -41,6 +41,8 @@ SETTINGS = (
     INDEX,
 )
 OTHERS = ("chat_template.jinja", "tokenizer.model", "merges.txt")
+# How the names of files end that a checkpoint is read from beside its weights.
+BESIDE_WEIGHTS = (".json", ".jinja", ".model", ".txt")
 # How the small files begin that stand for large ones until these are downloaded.
 POINTERS = (b"version https://git-lfs", b"# xet version")
 # Weights in files of other kinds, by how their names end or which they are, and what to do.

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 Edit = Callable[[tuple, dict], tuple[tuple, dict]]
 Look = Callable[[Any], None]
+EMBEDDINGS = "inputs_embeds"  # as every stack of transformers calls them
 
 
 @contextmanager
@@ -74,24 +75,29 @@ def after(module: nn.Module, look: Look) -> Iterator[None]:
 
 
 def hidden_in(args: tuple, kwargs: dict) -> Tensor:
-    """The hidden states that a module is called with: its first tensor, by place or by name.
+    """The hidden states that a module is called with: embeddings, which a stack is given by name;
+    else its first tensor, by place or by name.
 
     !!! example
 
         >>> hidden_in((torch.ones(1, 3, 4),), {"attention_mask": None}).shape
         torch.Size([1, 3, 4])
     """
+    if kwargs.get(EMBEDDINGS) is not None:
+        return kwargs[EMBEDDINGS]
     return next(each for each in (*args, *kwargs.values()) if isinstance(each, Tensor))
 
 
 def with_hidden(args: tuple, kwargs: dict, hidden: Tensor) -> tuple[tuple, dict]:
-    """The same call with other hidden states.
+    """The same call with other hidden states (see `hidden_in`).
 
     !!! example
 
         >>> with_hidden((1,), {"hidden_states": torch.ones(2)}, torch.zeros(2))
         ((1,), {'hidden_states': tensor([0., 0.])})
     """
+    if kwargs.get(EMBEDDINGS) is not None:
+        return args, {**kwargs, EMBEDDINGS: hidden}
     for place, each in enumerate(args):
         if isinstance(each, Tensor):
             return (*args[:place], hidden, *args[place + 1 :]), kwargs

@@ -23,12 +23,12 @@ from huggingface_hub.errors import (
 )
 
 from vlmlib.errors import VLMError
-from vlmlib.files import lacking
+from vlmlib.files import BESIDE_WEIGHTS, lacking
 
 PATIENCE = 10.0  # seconds for the hub to answer; its own client waits for ever, or tries six times
 CONFIG, COMMIT = "config.json", re.compile("[0-9a-f]{40}")
 # Of a repository what a checkpoint is read from; never its pickles or its code.
-READ = ["model*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
+READ = ["model*.safetensors", *(f"*{end}" for end in BESIDE_WEIGHTS)]
 
 
 @cache

@@ -27,6 +27,7 @@ class Lens:
     - `top_ids`, `top_probabilities`: the k most likely tokens, the likeliest first.
     - `rank`, `probability`: of the token that was asked for, rank 0 the likeliest; None where none
         was.
+    - `arm`: the one under which the model ran.
     """
 
     tokens: tuple[int, ...]
@@ -34,6 +35,7 @@ class Lens:
     top_probabilities: Float[Tensor, "layer token k"]
     rank: Int[Tensor, "layer token"] | None = None
     probability: Float[Tensor, "layer token"] | None = None
+    arm: Arm = ()
 
 
 @torch.no_grad()
@@ -86,7 +88,7 @@ def logit_lens(
     joined = [torch.cat(parts) for parts in zip(*decoded, strict=True)]
     # logits of which one is NaN or the largest infinite have no probabilities
     check_finite("The logits of the lens", joined[1][None], [arm])
-    return Lens(at, *(each.unflatten(0, hidden.shape[:2]) for each in joined))
+    return Lens(at, *(each.unflatten(0, hidden.shape[:2]) for each in joined), arm=tuple(arm))
 
 
 def _decoded(

@@ -85,6 +85,17 @@ class Masks:
         return is_source[self.layout.keys]
 
 
+def edges_of(mask: Tensor) -> Bool[Tensor, "*batch query key"]:
+    """The edges that a mask leaves, whatever its type (see `typed`).
+
+    !!! example
+
+        >>> edges_of(torch.tensor([[0.0, -65504.0]], dtype=torch.float16)).tolist()
+        [[True, False]]
+    """
+    return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
+
+
 def typed(allowed: Bool[Tensor, "row head query key"], additive: torch.dtype | None = None) -> Mask:
     """A mask as attention takes it: boolean (sdpa), or of a type to add to the scores (eager).
 

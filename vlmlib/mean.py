@@ -14,11 +14,10 @@ from safetensors.torch import save
 from torch import Tensor
 from tqdm import tqdm
 
-from vlmlib.errors import ImageError, VLMError
+from vlmlib.errors import MOST_BAD, ImageError, VLMError, too_many
 from vlmlib.model import VLM
 from vlmlib.pictures import check_header, open_image, pictures_in
-
-MOST_REFUSED = 0.01  # of the images of a mean; one may always be
+from vlmlib.writing import write_whole
 
 
 def mean_embedding(
@@ -78,10 +77,9 @@ def _check_refused(refused: list[ImageError], read: int) -> None:
         return
     asked = len(refused) + read
     told = f"{len(refused)} of {asked} images of the mean token are left out, the first: "
-    if not read or len(refused) > max(1, MOST_REFUSED * asked):
+    if not read or too_many(len(refused), asked):
         raise VLMError(
-            f"{told}{refused[0]} At most {MOST_REFUSED:.0%} may be. Mend the images, or choose "
-            "others."
+            f"{told}{refused[0]} At most {MOST_BAD:.0%} may be. Mend the images, or choose others."
         )
     print(f"\n{told}{refused[0]}", file=sys.stderr)
 
@@ -117,17 +115,13 @@ def save_mean(path: str | Path, mean: Float[Tensor, "..."], /, **made_from: obje
         )
     tensors = {"mean": _vector(path, mean).cpu().contiguous()}
     origin = {name: str(value) for name, value in made_from.items()}
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        unfinished.write_bytes(save(tensors, origin))
-        unfinished.replace(path)
+        write_whole(path, save(tensors, origin))
     except OSError as error:
         raise VLMError(
             f"The mean embedding could not be written to {str(path)!r}: {error}. Free the disk, or "
             "choose a folder in which you may write."
         ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def publish_mean(

@@ -299,18 +299,7 @@ class VLM:
         )
         prompt = joined(asked, prefill)
         inputs = inputs_of(self.processor, image, prompt, self.device, self.model.dtype)
-        received = architecture.decoder_input(self.model, self.decoder, inputs)
-        if received.get("inputs_embeds") is None:
-            raise VLMError(
-                f"{type(self.model).__name__} gives its language model the picture itself, and "
-                f"none of its embeddings, so that they cannot be read. {architecture.USE}"
-            )
-        embeddings = received["inputs_embeds"][0]
-        if not bool(torch.isfinite(embeddings).all()):
-            raise ImageError(f"The embeddings of this image and question are not finite. {WIDER}")
-        position_ids = received.get("position_ids")
-        if position_ids is None:
-            position_ids = torch.arange(len(embeddings))[None]
+        embeddings, position_ids = self._received(inputs)
         visual = (inputs["input_ids"][0] == self.image_token).nonzero()[:, 0]
         architecture.check_image_token(self.processor, self.image_token, len(visual))
         if self.has_still:
@@ -320,7 +309,7 @@ class VLM:
             prompt=prompt,
             inputs=inputs,
             embeddings=embeddings,
-            position_ids=position_ids.to(self.device),
+            position_ids=position_ids,
             visual=visual,
             grids=grids,
             image_size=(image.height, image.width),
@@ -513,6 +502,24 @@ class VLM:
         if size not in self._movings:
             self._movings[size] = sight.moving(self, size)
         return self._movings[size]
+
+    def _received(
+        self, inputs: dict[str, Any]
+    ) -> tuple[Float[Tensor, "seq d_model"], Int[Tensor, "*axes seq"]]:
+        """The embeddings that the language model is given, and their position ids."""
+        received = architecture.decoder_input(self.model, self.decoder, inputs)
+        if received.get("inputs_embeds") is None:
+            raise VLMError(
+                f"{type(self.model).__name__} gives its language model the picture itself, and "
+                f"none of its embeddings, so that they cannot be read. {architecture.USE}"
+            )
+        embeddings = received["inputs_embeds"][0]
+        if not bool(torch.isfinite(embeddings).all()):
+            raise ImageError(f"The embeddings of this image and question are not finite. {WIDER}")
+        position_ids = received.get("position_ids")
+        if position_ids is None:
+            position_ids = torch.arange(len(embeddings))[None]
+        return embeddings, position_ids.to(self.device)
 
     def _placed(
         self, inputs: dict[str, Tensor], visual: Int[Tensor, " token"], size: tuple[int, int]

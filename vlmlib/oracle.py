@@ -100,9 +100,8 @@ def hidden_states(
 
     def keeping(at: int) -> Edit:
         def keep(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-            hidden = kwargs.get("inputs_embeds")
-            hidden = hidden_in(args, kwargs) if hidden is None else hidden
-            kept[at] = hidden[0, list(tokens)].to(stimulus.embeddings.device)
+            entering = hidden_in(args, kwargs)[0, list(tokens)]
+            kept[at] = entering.to(stimulus.embeddings.device)
             return args, kwargs
 
         return keep
@@ -242,9 +241,8 @@ def _of_prompt(edit: Edit, length: int) -> Edit:
     """Later steps of a description hand over one new position each, which nothing intervenes on."""
 
     def edit_of_prompt(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-        hidden = kwargs.get("inputs_embeds")
-        hidden = hidden_in(args, kwargs) if hidden is None else hidden
-        return edit(args, kwargs) if hidden.shape[1] == length else (args, kwargs)
+        is_prompt = hidden_in(args, kwargs).shape[1] == length
+        return edit(args, kwargs) if is_prompt else (args, kwargs)
 
     return edit_of_prompt
 

@@ -1,10 +1,12 @@
 """Pictures: the one place that opens them, from files or from within a zip file, in RGB; and what
 may be wrong with one."""
 
+import base64
+import math
 import os
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
@@ -40,6 +42,27 @@ def open_image(path: Path) -> Image.Image:
     """
     with _named(path), _opened(path) as image:
         return as_rgb(image)
+
+
+def data_uri(
+    image: Image.Image, side: int, qualities: Sequence[int], most: float = math.inf
+) -> str:
+    """A picture as part of a page: a JPEG whose longer side is at most so many pixels, of the first
+    quality that takes no more bytes than `most`, or of the last.
+
+    !!! example
+
+        >>> data_uri(Image.new("RGB", (4, 4)), 2, [70])[:27]
+        'data:image/jpeg;base64,/9j/'
+    """
+    picture, file = as_rgb(image).copy(), BytesIO()
+    picture.thumbnail((side, side))
+    for quality in qualities:
+        file = BytesIO()
+        picture.save(file, "JPEG", quality=quality)
+        if file.tell() <= most:
+            break
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def check_header(path: Path) -> None:
@@ -244,7 +267,7 @@ def _archive(path: Path) -> ZipFile:
     return _unzipped(path, found.st_size, found.st_mtime_ns, os.getpid())
 
 
-@cache  # reading the table of contents of COCO's train2017.zip takes a second
+@cache  # COCO's train2017.zip has a long table of contents
 def _unzipped(path: Path, size: int, changed: int, process: int) -> ZipFile:
     return ZipFile(path)
 

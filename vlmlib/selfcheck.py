@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -21,7 +21,7 @@ from vlmlib.errors import ImageError, VLMError, VLMWarning
 from vlmlib.hooks import Edit, after, before, hidden_in, with_hidden
 from vlmlib.interventions import Ablate, Arm, Block
 from vlmlib.layout import Layout
-from vlmlib.masks import Masks
+from vlmlib.masks import Masks, edges_of
 from vlmlib.plan import Pass
 from vlmlib.stimulus import Stimulus
 
@@ -398,7 +398,7 @@ def is_causal(decoder: Decoder, seen: Given) -> bool:
     """
     masks = {at: kwargs.get("attention_mask") for at, kwargs in seen.attentions.items()}
     return all(
-        _masks_itself(decoder, layer) if mask is None else not bool(_allowed(mask).triu(1).any())
+        _masks_itself(decoder, layer) if mask is None else not bool(edges_of(mask).triu(1).any())
         for layer, mask in masks.items()
     )
 
@@ -467,13 +467,8 @@ def close(one: Tensor, other: Tensor) -> bool:
 def _same(mask: Tensor | None, ours: Tensor, decoder: Decoder, layer: int) -> bool:
     """Whether a model's mask of a layer allows what ours does."""
     if mask is not None:
-        return bool((_allowed(mask) == ours).all())
+        return bool((edges_of(mask) == ours).all())
     return _masks_itself(decoder, layer) and torch.equal(ours, torch.ones_like(ours).tril())
-
-
-def _allowed(mask: Tensor) -> Bool[Tensor, "*batch query key"]:
-    """The edges that a mask leaves, whatever its type."""
-    return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
 
 
 def _masks_itself(decoder: Decoder, layer: int) -> bool:

@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 from vlmlib.decoder import Decoder
 from vlmlib.hooks import Edit, before, hidden_in, with_hidden
 from vlmlib.interventions import Block
+from vlmlib.masks import edges_of
 from vlmlib.oracle import removed_edges, without_edges
 from vlmlib.selfcheck import failure_of
 from vlmlib.sides import Extent, Side, Sides
@@ -135,5 +136,4 @@ def _allowed(mask: Tensor | None, last: int, device: torch.device) -> Bool[Tenso
     """Which positions the mask of an attention allows to the last one; True for all."""
     if mask is None:
         return True
-    row = mask[0, :, -1, : last + 1].to(device)
-    return (row if row.dtype == torch.bool else row > torch.finfo(row.dtype).min / 2).any(0)
+    return edges_of(mask[0, :, -1:, : last + 1].to(device))[:, 0].any(0)

@@ -1,10 +1,8 @@
 """The images behind a number: of tables 1 and 2 what was said on them before, and under an arm; of
 the logit lens what the object's tokens decode to."""
 
-import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from claims.neo2025.lens import Shown
 from claims.neo2025.study import NUMBERS, FromRows, Measured
 from claims.neo2025.tables import Cells, MeasuredTable
 from vlmlib import ImageError
+from vlmlib.pictures import data_uri
 from vlmlib.study import Example, Finished
 from vlmlib.study.run import OBJECT, QUESTION
 
@@ -179,8 +178,4 @@ def _pictured(case: Case, example: Example | None) -> Case:
         image = example.image
     except ImageError:
         return case
-    size, file = image.size, BytesIO()
-    image.thumbnail((SIDE, SIDE))
-    image.save(file, format="JPEG", quality=QUALITY)
-    data = base64.b64encode(file.getvalue()).decode()
-    return replace(case, picture=f"data:image/jpeg;base64,{data}", size=size)
+    return replace(case, picture=data_uri(image, SIDE, [QUALITY]), size=image.size)

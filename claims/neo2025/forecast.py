@@ -14,14 +14,13 @@ from claims.neo2025 import sample
 from claims.neo2025.power import ENOUGH, INSTEAD, SAMPLES, decided, has_figures
 from claims.neo2025.protocol import FILTERED
 from claims.neo2025.published import load_figures
-from claims.neo2025.speed import Speed
-from claims.neo2025.study import ASKED, FILTER_2, GRADIENTS, LENS, NUMBERS, Measured
+from claims.neo2025.speed import Speed, has_costs
+from claims.neo2025.study import ASKED, FILTER_2, GRADIENTS, IN_FULL, LENS, NUMBERS, Measured
 from vlmlib.study import Finished
 from vlmlib.study.store import TOGETHER, table_of
 
-CANDIDATES = 4318  # images of COCO that pass filter 1, as the paper says
 FEW = 20  # images of filter 2, up to which the paper's share of those that pass it is taken
-NAMED = 0.6  # of images that do not pass filter 2, the share that is named, as costs.toml assumes
+NAMED = 0.6  # of clean descriptions, the share that names the object, as costs.toml assumes
 SHOWN = 12  # claims that are named as not decided
 MEAN = "mean token"
 OTHERS = "llava-phi-3"  # whose share stands for that of a model which is not in table 1
@@ -82,7 +81,7 @@ class Expected:
         """Of how many images, or questions, a measurement is."""
         ids = (each.example for each in self.reached)
         chosen = {*self.kept, *filter(sample.is_unfiltered, ids)}
-        others = self.more * (self.passing + (1 - self.passing) / 4)  # see `is_unfiltered`
+        others = self.more * (self.passing + (1 - self.passing) / sample.UNFILTERED)
         if name == FILTER_2:
             return self.described
         if name in FILTERED:
@@ -95,7 +94,8 @@ class Expected:
             return min(len(chosen | pictures) + others, len(self.there) + self.left)
         if "VQA" in (name, design):
             return len(asked)
-        own = [each for each in self.study.lens_examples if self.is_own(each.cluster)]
+        last = self.study.pages if name == IN_FULL else None
+        own = [each for each in self.study.lens_examples[:last] if self.is_own(each.cluster)]
         return len(own) * (self._numbers if name == NUMBERS else 1)
 
     def sizes(self, asked: Collection[str]) -> dict[str, float]:
@@ -117,9 +117,12 @@ class Expected:
 
     @property
     def costing(self) -> float:
-        """Of the images of table 1, the share that is named, without which no arm is run."""
+        """Of the images of table 1, the share that is named, without which no arm is run: all that
+        pass filter 2, and of the others what is left of those that are named of all."""
         kept, measured = self.passed, self.of("generative")
-        return (kept + NAMED * (measured - kept)) / measured if measured else 1.0
+        asked = len(self.reached) + self.more
+        named = max(NAMED * asked - kept, 0.0) / (asked - kept) if asked > kept else 0.0
+        return (kept + named * (measured - kept)) / measured if measured else 1.0
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,8 @@ class Forecast:
         """
         expected, needed = Expected(study), dict.fromkeys(e for name in asked for e in ASKED[name])
         filtered = (FILTER_2, "") in needed
-        parts = [_part(study, expected, *each) for each in _with_gradients(study, [*needed])]
+        every = _with_pages(study, _with_gradients(study, [*needed]))
+        parts = [_part(study, expected, *each) for each in every]
         return cls(
             label=study.label,
             model=study.name,
@@ -206,7 +210,8 @@ class Forecast:
             if seconds > 0.01 * total
         )
         among = f" for {processes} processes" if processes > 1 else ""
-        about = f"about {_duration(total / processes)} left{among} ({of_each})"
+        counted = "" if has_costs(self.model) else f", with the passes of {INSTEAD}"
+        about = f"about {_duration(total / processes)} left{among} ({of_each}){counted}"
         return one_line(f"{self.label}: {about}; {_held(speed)}")
 
     def _power(self, claims: Sequence[Claim]) -> list[str]:
@@ -241,6 +246,12 @@ def _with_gradients(study: Measured, needed: list[tuple[str, str]]) -> list[tupl
     return [*needed[:at], (GRADIENTS, ""), *own, *needed[at:]]
 
 
+def _with_pages(study: Measured, needed: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Measurements, with what the pages of the lens take after the lens."""
+    at = 1 + needed.index((LENS, "")) if study.pages and (LENS, "") in needed else 0
+    return [*needed[:at], (IN_FULL, ""), *needed[at:]] if at else needed
+
+
 def _mean(study: Measured) -> list[Part]:
     """The mean token, where it is to be made."""
     file, mean = study.bench.mean_file, study.bench.mean
@@ -257,7 +268,7 @@ def _part(study: Measured, expected: Expected, name: str, design: str) -> Part:
 
 def papers_share(model: str) -> float:
     """The share of images that passes filter 2, by table 1; of other models LLaVA-Phi-3's."""
-    return _kept()[_named(model)] / CANDIDATES
+    return _kept()[_named(model)] / sample.CANDIDATES
 
 
 def _named(model: str) -> str:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from claimlib import Claim
+from claims.neo2025.sample import MOST_IMAGES, QUESTIONS
 
 POWER = Path(__file__).with_name("power.toml")
 ENOUGH = 80  # of a hundred draws
 INSTEAD = "llava-1.5-7b"  # whose figures stand for those of a model that the paper has none of
-MIXED = {"images": 1000, "questions": 100, "lens": 1000}
+MIXED = {"images": MOST_IMAGES, "questions": QUESTIONS, "lens": MOST_IMAGES}
 # On what samples it depends what a claim finds, by what it asks.
 SAMPLES = {
     "ablations": ("images", "questions"),

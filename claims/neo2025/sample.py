@@ -14,19 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from vlmlib import VLMError
+from vlmlib.errors import MOST_BAD
 from vlmlib.pictures import pictures_in
 from vlmlib.study import Example, Finished, MeanOf, Object, Picture, Step, Store, coco, is_right
 from vlmlib.study.example import file_key
 from vlmlib.study.meaning import meaning_of
 from vlmlib.study.sound import at_once, sound
-from vlmlib.study.steps import MOST_BAD
 from vlmlib.study.store import content_key
 
 THE_PAPERS = ", the paper's questions"  # after the name of a data set
 MEAN_IMAGES = 200  # over which the mean token is taken
 MEND = "Mend them, or pass --vlm-bad SHARE to go on without more of them."
 
+CANDIDATES = 4318  # images that pass filter 1, as the paper says
+QUESTIONS = 100  # that the authors ask about those, each about another image
 MOST_IMAGES = 1000  # the authors' runs end with so many that pass filter 2
+UNFILTERED = 4  # of so many images table 1 is taken of one, whether or not it passes filter 2
 
 counts = is_right  # what an arm takes away, the clean run must have had
 
@@ -107,22 +110,16 @@ def filter_1(
     if questions and not named:
         raise VLMError(_no_question(questions, asked, folder, len(passing)))
     home = coco.pictures_of(folder, split)
-    pictures = [Picture(home / each["file"], tuple(each["size"])) for each in passing]
     advice = f"Put them into {str(folder / split)!r}, or {split}.zip beside it. {MEND}"
-    remember = store.remember if store else at_once
-    whole, looked_at = sound(pictures, home, limit, remember, "pictures that are whole", advice)
-    chosen = {*whole}
-    examples = [
-        _example(each, crowds, picture.path, asked, table["categories"])
-        for each, picture in zip(passing, pictures, strict=True)
-        if picture.path in chosen
-    ]
+    whole, looked_at = _whole(passing, home, limit, store, advice)
+    names = table["categories"]
+    examples = [_example(each, crowds, picture, asked, names) for each, picture in whole]
     asking = f"{len(named):,} of {len(passing):,} that pass filter 1 have a question"
     return Images(
         data=folder.resolve().name + (THE_PAPERS if are_the_papers(questions) else ""),
         examples=examples,
         others=[Picture(home / name, tuple(size)) for name, size in table["others"]],
-        categories=table["categories"],
+        categories=names,
         split=split,
         folder=home,
         steps=[*_steps(table, file, passing, crowds), looked_at],
@@ -132,6 +129,22 @@ def filter_1(
             *([f"at most {limit} images are taken"] if limit else []),
         ],
     )
+
+
+def _whole(
+    passing: Sequence[dict[str, Any]],
+    home: Path,
+    limit: int | None,
+    store: Store | None,
+    advice: str,
+) -> tuple[list[tuple[dict[str, Any], Path]], Step]:
+    """Images with their pictures, of those whose pictures are whole; and the step that tells of the
+    others."""
+    pictures = [Picture(home / each["file"], tuple(each["size"])) for each in passing]
+    remember = store.remember if store else at_once
+    whole, looked_at = sound(pictures, home, limit, remember, "pictures that are whole", advice)
+    chosen, pairs = {*whole}, zip(passing, pictures, strict=True)
+    return [(each, picture.path) for each, picture in pairs if picture.path in chosen], looked_at
 
 
 def mean_of(given: Path | None, images: Images, store: Store | None = None) -> tuple[MeanOf, Step]:
@@ -165,7 +178,7 @@ def are_the_papers(questions: Path | None) -> bool:
     **Raises:** `VLMError` for a file that cannot be read.
     """
     asked = coco.questions_of(questions.parent, questions) if questions else {}
-    return len(asked) == 4318 and sum(map(bool, asked.values())) == 100
+    return (len(asked), sum(map(bool, asked.values()))) == (CANDIDATES, QUESTIONS)
 
 
 def filter_2(described: Sequence[Finished]) -> list[str]:
@@ -185,10 +198,10 @@ def reached(described: Sequence[Finished], most: int) -> list[Finished]:
 
 
 def is_unfiltered(image: str) -> bool:
-    """Whether table 1 is taken of an image whether or not it passes filter 2: a quarter of them,
+    """Whether table 1 is taken of an image whether or not it passes filter 2: one in `UNFILTERED`,
     as all would take most of a run's time. The id alone decides, so that no part of a run needs to
     know the others."""
-    return int(content_key("without filter 2", image)[:8], 16) % 4 == 0
+    return int(content_key("without filter 2", image)[:8], 16) % UNFILTERED == 0
 
 
 def needs_its_target(described: Finished) -> bool:

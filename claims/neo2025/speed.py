@@ -85,8 +85,9 @@ class Speed:
         )
 
     def seconds(self, model: str, name: str) -> float:
-        """What a measurement takes of one image."""
-        costs = _costs(model)
+        """What a measurement takes of one image, with the passes of `INSTEAD` where the model's are
+        not counted."""
+        costs = _costs()[model if has_costs(model) else INSTEAD]
         cost = Cost(**costs[AS.get(name, name)])
         longer, said = self.prompt / costs["prompt"], self.length / costs["length"]
         return (
@@ -95,6 +96,11 @@ class Speed:
             + (cost.positions * longer + cost.tokens * said) * self.position
             + cost.graded * longer * self.graded
         )
+
+
+def has_costs(model: str) -> bool:
+    """Whether costs.toml has a model's own."""
+    return model in _costs()
 
 
 def _gradients(vlm: VLM, stimulus: Stimulus, prompt: float) -> tuple[float, int]:
@@ -136,6 +142,5 @@ def _cards(vlm: VLM) -> list[torch.device]:
 
 
 @cache
-def _costs(model: str) -> dict[str, Any]:
-    costs = tomllib.loads(COSTS.read_text())
-    return costs.get(model, costs[INSTEAD])
+def _costs() -> dict[str, Any]:
+    return tomllib.loads(COSTS.read_text())

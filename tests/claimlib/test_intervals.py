@@ -13,19 +13,17 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import binom, norm, t
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from claimlib.clusters import effective
 from claimlib.intervals import (
     Bounds,
     apart,
     of_any_mean,
     of_mean,
     of_pair,
-    of_seen,
     of_share,
     score_p,
     widened,
 )
-from claimlib.samples import Clustered, Totals, seen
+from claimlib.samples import Clustered, Totals
 from claimlib.shares import wilson
 
 PAIRS = [(11, 2, 40), (2, 11, 40), (5, 0, 40), (0, 0, 40), (3, 7, 15), (9, 9, 18), (30, 1, 300)]
@@ -173,19 +171,6 @@ def test_two_samples_bounds_and_p_values_say_the_same():
     low, high = between.interval(0.95)
     assert between.p_above(low) == pytest.approx(0.025, rel=1e-4)
     assert between.p_below(high) == pytest.approx(0.025, rel=1e-4)
-
-
-def test_a_share_seen_on_clusters_has_exact_bounds_of_what_they_are_worth():
-    sample = Clustered(np.arange(60) % 12 < 4, np.arange(60) % 12)
-    n = effective(sample, 0.025)
-    assert n < 20
-    expected = of_share(n / 3, n).interval(0.95)
-    assert of_seen(sample).interval(0.95) == pytest.approx(expected)
-
-
-def test_a_share_seen_on_images_alone_has_exact_bounds():
-    hits = np.arange(39) < 20
-    assert of_seen(seen(hits)).interval(0.95) == pytest.approx(of_share(20, 39).interval(0.95))
 
 
 @pytest.mark.parametrize("size", [2, 5])

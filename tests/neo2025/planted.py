@@ -139,13 +139,14 @@ def study_of(
     protocol: Text = TEXT,
     name: str = "planted",
     most: int = sample.MOST_IMAGES,
+    pages: int = 0,
 ) -> Measured:
     """A study of a planted model on the images of a folder (see `write_data`)."""
     images = sample.filter_1(folder, sample.IDENTIFICATION, questions, limit)
     lens_images = sample.filter_1(folder, sample.LENS, limit=lens_limit)
     handle, made_from = loaded(vlm, name), MeanOf(mean, [each.path for each in images.others])
     bench = Bench(handle, store, made_from, images.data, protocol.name)
-    return Measured(bench, images, lens_images, protocol, most=most)
+    return Measured(bench, images, lens_images, protocol, most=most, pages=pages)
 
 
 def poisoned_mean() -> torch.Tensor:

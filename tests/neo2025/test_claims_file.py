@@ -12,7 +12,7 @@ import pytest
 
 from claimlib import KINDS, ClaimError
 from claimlib.claims import REFUTATIONS, load_refutations
-from claims.neo2025.conftest import check_subjects
+from claims.neo2025.runs import check_subjects
 from tests.neo2025 import FOLDER, NEO2025
 
 

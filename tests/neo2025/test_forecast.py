@@ -8,17 +8,19 @@ the files of costs and power are not those that their programs write.
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from benchmarks import costs, power
+from benchmarks import costs, power, rehearsal
+from benchmarks.rehearsal import Table1
 from claims.neo2025.forecast import MEAN, Expected, Forecast, Part, papers_share
 from claims.neo2025.power import POWER, decided
 from claims.neo2025.protocol import TEXT
 from claims.neo2025.sensitivity import PROTOCOLS
 from claims.neo2025.speed import Speed
-from claims.neo2025.study import ASKED, FILTER_2, GRADIENTS, LENS, Measured
+from claims.neo2025.study import ASKED, FILTER_2, GRADIENTS, IN_FULL, LENS, Measured
 from tests.neo2025 import NEO2025 as CLAIMS
 from tests.neo2025 import planted
 from vlmlib import ImageError
@@ -75,6 +77,16 @@ def test_only_what_claims_ask_is_told(study_of):
     assert GRADIENTS in parts_of(study_of(), ["ablations"])
 
 
+@pytest.mark.parametrize("shard", [None, (0, 2)])
+def test_pages_of_the_lens_are_told_and_timed(study_of, shard):
+    study = study_of(shard=shard, pages=2)
+    assert IN_FULL not in parts_of(study, ["flips"])
+    told = parts_of(study, ["lens"])[IN_FULL]
+    assert f", {IN_FULL} " in Forecast.of(study, ["lens"]).time(speed(launch=1.0))
+    assert (told.held, told.images) == (0, sum(bool(each.rows) for each in study.in_full))
+    assert parts_of(study, ["lens"])[IN_FULL].missing == 0
+
+
 def test_what_filter_2_is_not_asked_yet_passes_it_as_in_the_paper(study_of):
     expected = Expected(study_of(most=1))
     assert papers_share("llava-1.5-7b") == 39 / 4318
@@ -90,6 +102,19 @@ def test_a_run_that_has_enough_asks_no_more(study_of):
     assert (expected.more, expected.passed) == (0, 2)
     assert Forecast.of(study, EVERY).passing is None
     assert expected.sizes(["ablations"])["images"] == 2
+
+
+@pytest.mark.parametrize(("model", "kept"), [("llava-1.5-7b", 0), ("llava-phi-3", 0), ("any", 999)])
+def test_as_many_are_named_as_the_rehearsal_assumes(model, kept):
+    options = rehearsal.parsed(["--kept", str(kept)])
+    table, many = Table1.of(model, options), rehearsal.reached(model, options)
+    told: Any = SimpleNamespace(
+        reached=range(many), more=0, passed=table.passing, of={"generative": table.measured}.get
+    )
+    share = table.named / table.measured
+    assert Expected.costing.__get__(told) == pytest.approx(
+        share, abs=1e-3
+    )  # whole images are named
 
 
 def test_shards_are_parts_of_the_images_and_claims_have_all(study_of):
@@ -120,7 +145,7 @@ def test_it_is_told_once_more_when_filter_2_is_known(study_of):
 
 def test_an_image_that_fails_is_not_missing(study_of, monkeypatch):
     study = study_of()
-    monkeypatch.setattr("vlmlib.study.store.MOST_FAILED", 1)
+    monkeypatch.setattr("vlmlib.study.store.MOST_BAD", 1)
     read = planted.VLM.read
 
     def refusing(vlm, image, *asked):
@@ -208,3 +233,10 @@ def test_time_is_shared_and_named(study_of):
     [hours], [half] = (re.findall(r"about ([\d.]+) h", told) for told in (alone, two))
     assert float(half) == pytest.approx(float(hours) / 2, rel=0.01)
     assert "VQA, knockouts 78.0 h" in alone  # 13 passes for each of 6 questions
+
+
+def test_it_is_told_whose_passes_are_counted(study_of):
+    mine = Forecast.of(study_of(), EVERY)
+    own = replace(mine, model="qwen2-vl-2b")
+    assert "), with the passes of llava-1.5-7b; its weights" in mine.time(speed(launch=1.0))
+    assert "with the passes" not in own.time(speed(launch=1.0))

@@ -27,6 +27,7 @@ from claims.neo2025.protocol import TEXT
 from tests.tiny import picture, tiny_qwen, tiny_vlm
 from vlmlib import VLM, Ablate, VLMError, mean_embedding, select
 from vlmlib.study import Example, Finished, Object, Row, Scene
+from vlmlib.study.lens_shown import area_under_curve
 
 BOTH = {"text": TEXT, "authors": AUTHORS}
 FAMILIES = {"llava": tiny_vlm, "qwen": lambda **more: tiny_qwen(layers=3, **more)}
@@ -438,7 +439,7 @@ small = arrays(np.float64, (3, 6), elements=st.integers(0, 3).map(float))
 @given(scores=small, of_object=arrays(bool, 6))
 def test_the_area_under_the_curve_is_the_share_of_pairs_that_are_in_order(scores, of_object):
     if of_object.any():
-        assert lens._auc(scores, of_object).tolist() == pytest.approx(
+        assert area_under_curve(scores, of_object).tolist() == pytest.approx(
             [pairs_auc(row, of_object) for row in scores]
         )
 
@@ -446,9 +447,11 @@ def test_the_area_under_the_curve_is_the_share_of_pairs_that_are_in_order(scores
 @given(scores=small, of_object=arrays(bool, 6))
 def test_the_area_turns_round_with_the_scores_and_knows_only_their_order(scores, of_object):
     if of_object.any():
-        np.testing.assert_allclose(lens._auc(-scores, of_object), 1 - lens._auc(scores, of_object))
         np.testing.assert_allclose(
-            lens._auc(np.exp(scores), of_object), lens._auc(scores, of_object)
+            area_under_curve(-scores, of_object), 1 - area_under_curve(scores, of_object)
+        )
+        np.testing.assert_allclose(
+            area_under_curve(np.exp(scores), of_object), area_under_curve(scores, of_object)
         )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from claims.neo2025.study import FILTER_2, Recorded
+from tests.vlmlib.study.test_store import collect
 from vlmlib.study import Recording, Row, Store
 from vlmlib.study.store import Measurement, Unit
 
@@ -24,7 +25,7 @@ def gathered(folder: Path, number: int, task: str, design: str, stop: int) -> No
     units = [Unit(f"{task} {at}", str(at), str(at), at) for at in range(stop)]
     measurement = Measurement(*NAMES, task, design, "c", "{}", 0)
     with closing(Store(folder, shard=(number, 3), name=f"{number}.sqlite")) as store:
-        store.collect(measurement, units, lambda unit: PASSING, task)
+        collect(store, measurement, units, lambda unit: PASSING, task)
 
 
 @pytest.fixture

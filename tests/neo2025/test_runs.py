@@ -14,7 +14,7 @@ from unittest.mock import Mock
 import pytest
 
 from claims.neo2025 import sample
-from claims.neo2025.conftest import recorded_runs_of, runs_of, subject_of
+from claims.neo2025.runs import recorded_runs_of, runs_of, subject_of
 from fixtures.models import MODELS, SHIPPED, Run, label_of, pinned, source_of
 from fixtures.plugin import RECORDING
 from tests.neo2025 import NEO2025 as CLAIMS

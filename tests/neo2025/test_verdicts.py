@@ -15,7 +15,6 @@ from benchmarks.verdicts import (
     BOUND_GROUPS,
     CLAIMS,
     COUNTED,
-    DESCRIPTIVE,
     REPEAT,
     bound_worlds,
     dead_worlds,
@@ -33,6 +32,8 @@ from claims.neo2025.study import ASKED
 # Contradicted by the paper's own figures, or so near to their bound that no sample of it decides.
 NOT_ASKED = {"object-buffer-70", "object-beats-gradient-20", "object-buffer-polling"}
 NOT_ASKED |= {"register-as-random"}
+# What says something of the model and its images, and of no intervention.
+DESCRIPTIVE = {"visual-norms", "mean-token-in-distribution", "token-counts"}
 # What the lens shows that is not the class.
 OF_OTHER_TOKENS = {"numbers-on-background", "numbers-do-not-matter", "numbers-persist"}
 OF_OTHER_TOKENS |= {"more-specific", "other-languages"}

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vlmlib import VLM, VLMError
-from vlmlib.devices import device_of, devices_of, dtype_of, name_of, placed_on
+from vlmlib.devices import device_of, devices_of, dtype_of, names_of, placed_on
 
 GPUS = 2
 
@@ -75,7 +75,7 @@ def test_a_type_is_known_by_name_and_by_itself():
 def test_auto_is_all_gpus_that_there_are(gpus, monkeypatch):
     both = [torch.device("cuda:0"), torch.device("cuda:1")]
     assert devices_of("auto") == both
-    assert name_of(both) == "auto: cuda:0, cuda:1"
+    assert (names_of(both), names_of(both[1:])) == (("cuda:0", "cuda:1"), ("cuda",))
     assert devices_of("cuda:1") == both[1:]
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: 1)
     monkeypatch.setattr("vlmlib.devices.find_spec", lambda name: None)  # nothing is spread

@@ -6,20 +6,22 @@ from typing import Any
 
 import pandas as pd
 
+from vlmlib.study.row import FIELDS, FIGURES
 from vlmlib.study.store import Finished
 
+# How pandas holds what may be missing.
+KINDS = {
+    str: "string",
+    str | None: "string",
+    bool | None: "boolean",
+    int | None: "Int64",
+    float | None: "Float64",
+}
 COLUMNS = {
     "measurement": "string",
     "example": "string",
     "cluster": "string",
-    "arm": "string",
-    "right": "boolean",
-    "probability": "Float64",
-    "tokens": "Int64",
-    "answer": "string",
-    "moved": "boolean",
-    "attention": "Float64",
-    "reached": "boolean",
+    **{name: KINDS[FIELDS[name]] for name in FIGURES},
     "detail": "string",
     "failed": "string",
 }

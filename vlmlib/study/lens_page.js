@@ -482,10 +482,7 @@ async function main() {
     element("option", { value: which }, `${which + 1} of ${data.views.length}: ${view.rows} by ${view.cols}`)));
   drawTable();
   listen();
-  now.view = 0;
-  drawGrid();
-  drawn = 0;
-  change({ ...begin(), ...fromAddress() }, false);
+  change({ view: 0, ...begin(), ...fromAddress() }, false);
   document.body.dataset.ready = "";
 }
 

@@ -5,11 +5,9 @@ Its template, style and script lie beside this module.
 
 import base64
 import hashlib
-import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +15,14 @@ import numpy as np
 from PIL import Image
 
 from vlmlib.errors import VLMError
-from vlmlib.interventions import Arm, Tokens
+from vlmlib.interventions import Tokens
 from vlmlib.lens import Lens
 from vlmlib.model import VLM
-from vlmlib.pictures import as_rgb
+from vlmlib.pictures import data_uri
+from vlmlib.report import one_line
 from vlmlib.stimulus import Stimulus
 from vlmlib.study.lens_shown import LensShown, lens_shown
+from vlmlib.writing import write_whole
 
 HERE = Path(__file__).parent
 LONGEST_SIDE = 1024  # of the picture, in pixels
@@ -38,7 +38,6 @@ def lens_page(
     image: Image.Image | None = None,
     object: Tokens = (),
     words: Sequence[str] = (),
-    arm: Arm = (),
     title: str = "Logit lens",
 ) -> None:
     """Write a page on which to look around in what a lens shows: `path`, an HTML file.
@@ -46,7 +45,7 @@ def lens_page(
     **Arguments:** the model, what the lens read, and the lens; where to write; `image`: without
     which the grid stands alone; `object`: the positions of an object's tokens, which are outlined;
     `words`: of which the page knows the probability at every token, and not only where it is among
-    the likeliest; `arm`: the one that the lens ran under.
+    the likeliest.
 
     **Raises:** `VLMError` where the page's packages are not installed, for a picture of another
     size than was read, where the file cannot be written, and as `lens_shown`.
@@ -60,7 +59,7 @@ def lens_page(
         >>> file.read_text().startswith("<!doctype html>")
         True
     """
-    shown = lens_shown(vlm, stimulus, lens, words, object, arm)
+    shown = lens_shown(vlm, stimulus, lens, words, object)
     _write(Path(path), page_of(shown, image, title))
 
 
@@ -91,8 +90,8 @@ def page_of(
     script = (HERE / "lens_page.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return _template().render(
-        title=_seen(title),
-        notes=list(map(_seen, [*notes, *_notes(shown, image)])),
+        title=one_line(title),
+        notes=list(map(one_line, [*notes, *_notes(shown, image)])),
         data=_data(shown, image),
         script=script,
         digest=digest,
@@ -111,11 +110,6 @@ def _template() -> Any:
     # whatever is filled in is text, but for our own script and style
     loader = jinja2.FileSystemLoader(HERE)
     return jinja2.Environment(loader=loader, autoescape=True).get_template("lens_page.html.jinja")
-
-
-def _seen(text: str) -> str:
-    """Text of which nothing is hidden, such as what turns the direction of a line."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 def _notes(shown: LensShown, image: Image.Image | None) -> list[str]:
@@ -139,7 +133,7 @@ def _data(shown: LensShown, image: Image.Image | None) -> dict[str, Any]:
     arrays = [_by_byte(plain.pop("top"), 4), _by_byte(plain.pop("top_probabilities"), 2)]
     arrays += [_by_byte(word.pop("probability"), 2) for word in plain["words"]]
     block = zlib.compress(b"".join(arrays), 9)
-    picture = _picture(image) if image is not None else ""
+    picture = data_uri(image, LONGEST_SIDE, QUALITIES, PICTURE_BYTES) if image else ""
     return {**plain, "block": base64.b64encode(block).decode(), "picture": picture}
 
 
@@ -148,27 +142,10 @@ def _by_byte(packed: str, width: int) -> bytes:
     return np.frombuffer(base64.b64decode(packed), np.uint8).reshape(-1, width).T.tobytes()
 
 
-def _picture(image: Image.Image) -> str:
-    """The picture as part of the page: made smaller where it is large, and coarser where that is
-    not enough."""
-    picture, file = as_rgb(image).copy(), BytesIO()
-    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-    for quality in QUALITIES:
-        file = BytesIO()
-        picture.save(file, "JPEG", quality=quality)
-        if file.tell() <= PICTURE_BYTES:
-            break
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
-
-
 def _write(path: Path, page: str) -> None:
-    """A file that appears whole, or what stood there stays."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_text(page, "utf-8")
-        os.replace(beside, path)
+        write_whole(path, page.encode())
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise VLMError(
             f"The page {str(path)!r} could not be written: {error}. Name a file in a folder "
             "that is there and in which you may write."

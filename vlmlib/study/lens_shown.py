@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 
 from vlmlib.errors import LackingError, VLMError
 from vlmlib.geometry import centres
-from vlmlib.interventions import Arm, Tokens, positions
+from vlmlib.interventions import Tokens, positions
 from vlmlib.lens import MAX_LOGITS, Lens
 from vlmlib.model import VLM
 from vlmlib.stimulus import Stimulus
@@ -106,15 +106,14 @@ def lens_shown(
     lens: Lens,
     words: Sequence[str] = (),
     object: Tokens = (),
-    arm: Arm = (),
 ) -> LensShown:
     """What a lens shows, with all that a page of it needs.
 
     **Arguments:** the model, what the lens read, and the lens; `words`: of which to keep the
-    probabilities, the most wanted first, since there is room for `MOST_BYTES`; `object`: the
-    positions of an object's tokens; `arm`: the one that the lens ran under.
+    probabilities, under the lens' own arm, the most wanted first, since there is room for
+    `MOST_BYTES`; `object`: the positions of an object's tokens.
 
-    **Raises:** `VLMError` for a lens of other positions than the stimulus has, or of another arm;
+    **Raises:** `VLMError` for a lens of other positions than the stimulus has, or of another model;
     for a word that is empty or holds control characters.
 
     !!! example
@@ -150,7 +149,7 @@ def lens_shown(
         texts=[decode([each]) for each in ids.tolist()],
         top=base64.b64encode(top.astype("<u4").tobytes()).decode(),
         top_probabilities=packed(lens.top_probabilities.cpu().numpy()),
-        words=_words(vlm, stimulus, lens, wanted[:room], inside, arm),
+        words=_words(vlm, stimulus, lens, wanted[:room], inside),
         left_out=wanted[room:],
         unplaced=unplaced,
     )
@@ -170,23 +169,11 @@ def packed(probabilities: Float[np.ndarray, "*any"]) -> str:
     return base64.b64encode(steps.clip(0, LEAST).astype("<u2").tobytes()).decode()
 
 
-def unpacked(packed: str) -> Float[np.ndarray, " any"]:
-    """The probabilities again.
-
-    !!! example
-
-        >>> unpacked(packed(np.array([1.0, 0.5, 0.0]))).tolist()
-        [1.0, 0.5, 0.0]
-    """
-    steps = np.frombuffer(base64.b64decode(packed), "<u2")
-    return np.where(steps == LEAST, 0.0, 2.0 ** (-steps.astype(float) / STEPS))
-
-
 def area_under_curve(
     probability: Float[np.ndarray, "layer token"], inside: Bool[np.ndarray, " token"]
 ) -> Float[np.ndarray, " layer"]:
     """The chance that a token inside has a larger probability than one outside, ties counted half
-    (Mann-Whitney), layer by layer.
+    (Mann-Whitney), layer by layer; a half where there are not both.
 
     !!! example
 
@@ -195,8 +182,21 @@ def area_under_curve(
         [1.0, 0.25]
     """
     hits, misses = int(inside.sum()), int((~inside).sum())
+    if not hits or not misses:
+        return np.full(len(probability), 0.5)
     ranks = rankdata(probability, axis=1)[:, inside].sum(1)
     return (ranks - hits * (hits + 1) / 2) / (hits * misses)
+
+
+def is_whole(piece: str, word: str) -> bool:
+    """Whether the text of a token is all of a word, and no first piece that begins others, too.
+
+    !!! example
+
+        >>> is_whole(" Dog", "dog"), is_whole("book", "bookcase")
+        (True, False)
+    """
+    return piece.strip().casefold() == word.strip().casefold()
 
 
 def _check(vlm: VLM, stimulus: Stimulus, lens: Lens, words: Sequence[str]) -> None:
@@ -216,13 +216,13 @@ def _check(vlm: VLM, stimulus: Stimulus, lens: Lens, words: Sequence[str]) -> No
 
 
 def _words(
-    vlm: VLM, stimulus: Stimulus, lens: Lens, words: Sequence[str], object: list[int], arm: Arm
+    vlm: VLM, stimulus: Stimulus, lens: Lens, words: Sequence[str], object: list[int]
 ) -> list[Word]:
     """The words with their probabilities, which one pass gives."""
     if not words:
         return []
     ids = [vlm.first_token(stimulus, word) for word in words]
-    found = _probabilities(vlm, stimulus, lens.tokens, ids, arm)
+    found = _probabilities(vlm, stimulus, lens, ids)
     visual = np.isin(lens.tokens, stimulus.visual.cpu().numpy())
     inside = np.isin(np.arange(len(lens.tokens)), object)[visual]
     known = inside.any() and not inside.all()
@@ -230,17 +230,16 @@ def _words(
     for word, id_, probability in zip(words, ids, found, strict=True):
         piece = vlm.processor.tokenizer.decode([id_])
         auc = area_under_curve(probability[:, visual], inside).round(6).tolist() if known else None
-        whole = piece.strip().casefold() == word.strip().casefold()
-        made.append(Word(word, piece, whole, packed(probability), auc))
+        made.append(Word(word, piece, is_whole(piece, word), packed(probability), auc))
     return made
 
 
 @torch.no_grad()
 def _probabilities(
-    vlm: VLM, stimulus: Stimulus, at: Sequence[int], ids: Sequence[int], arm: Arm
+    vlm: VLM, stimulus: Stimulus, lens: Lens, ids: Sequence[int]
 ) -> Float[np.ndarray, "word layer token"]:
     """Of some tokens of the vocabulary, as `logit_lens` has it of one."""
-    hidden = vlm.hidden_states(stimulus, at, arm)
+    hidden = vlm.hidden_states(stimulus, lens.tokens, lens.arm)
     chunks = hidden.flatten(0, 1).split(max(1, MAX_LOGITS // vlm.decoder.vocab))
     logits = (vlm.head(vlm.decoder.norm(chunk)).float() for chunk in chunks)
     found = torch.cat([each.softmax(-1)[:, list(ids)].double().cpu() for each in logits])

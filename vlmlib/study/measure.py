@@ -17,7 +17,6 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from vlmlib.devices import AUTO
 from vlmlib.errors import ImageError, VLMError
 from vlmlib.mean import load_mean, mean_embedding, publish_mean
 from vlmlib.model import VLM
@@ -300,7 +299,7 @@ class Bench:
     def _note(self) -> str:
         """What progress adds to how many images: memory, and what was left out."""
         bad = f"{self.bad:,} bad images left out" if self.bad else ""
-        return ", ".join(filter(None, [memory_of(self.model.device), bad]))
+        return ", ".join(filter(None, [memory_of(self.model.devices), bad]))
 
     def _origin(self, vlm: VLM) -> Origin:
         """On what and by what this process computes."""
@@ -434,19 +433,18 @@ def card_of(device: torch.device) -> str:
     return f"{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}"
 
 
-def memory_of(device: str) -> str:
+def memory_of(devices: Sequence[str]) -> str:
     """How much of a GPU's memory is in use, by whomever, of each GPU's where a model is spread; ""
     where there is no GPU at work.
 
     !!! example
 
-        >>> memory_of("cpu")
+        >>> memory_of(["cpu"])
         ''
     """
-    cards = device.removeprefix(f"{AUTO}: ").split(", ")
-    if not cards[0].startswith("cuda") or not torch.cuda.is_initialized():
+    if not devices[0].startswith("cuda") or not torch.cuda.is_initialized():
         return ""
-    found = [torch.cuda.mem_get_info(card) for card in cards]
+    found = [torch.cuda.mem_get_info(each) for each in devices]
     used = (f"{(total - free) / 1e9:.1f} of {total / 1e9:.1f}" for free, total in found)
     return f"GPU {', '.join(used)} GB"
 

@@ -1,6 +1,6 @@
 """The result of one arm on one example, as it is kept."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 LACKS = "lacks"  # in the detail of a row that has nothing else: why
@@ -50,3 +50,7 @@ class Row:
     def lacks(self) -> str:
         """Why the arm could not be made on this example; "" where it could."""
         return self.detail.get(LACKS, "") if isinstance(self.detail, dict) else ""
+
+
+FIELDS = {each.name: each.type for each in fields(Row)}
+FIGURES = [name for name in FIELDS if name != "detail"]  # all but what JSON holds

@@ -96,7 +96,7 @@ def _faults(pictures: Sequence[Picture], folder: Path, remember: Remember) -> li
 
 
 def _bar(doing: str, pictures: Sequence[Picture]) -> Iterable[Picture]:
-    """Fifty thousand of them take minutes."""
+    """Of as many as ImageNet's validation has, somebody waits."""
     return tqdm(pictures, desc=f"{doing} pictures", unit="picture", leave=False, disable=None)
 
 

@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from vlmlib.errors import VLMError
+from vlmlib.errors import MOST_BAD, VLMError, too_many
 
-MOST_BAD = 0.01  # the share of bad ones up to which a step goes on
 SHOWN = 5  # how many are named of each reason
 
 
@@ -72,10 +71,10 @@ class Step:
     def check(self, most_bad: float = MOST_BAD) -> None:
         """**Raises:** `VLMError` if more than a share of what it was given is bad, though never for
         a single one, or if it leaves none of it."""
-        too_many = self.all_bad > max(1, most_bad * self.given)
-        if (self.left or not self.given) and not too_many:
+        more = too_many(self.all_bad, self.given, most_bad)
+        if (self.left or not self.given) and not more:
             return
-        share = f" ({self.all_bad / self.given:.1%}, at most {most_bad:.1%})" if too_many else ""
+        share = f" ({self.all_bad / self.given:.1%}, at most {most_bad:.1%})" if more else ""
         bad = f" Bad: {self.all_bad:,}{share}, {self.reasons}." if self.bad else ""
         left = f"At the step {self.name!r} {self.left:,} of {self.given:,} are left."
         raise VLMError(f"{left}{bad} {self.advice}".rstrip())

@@ -10,12 +10,11 @@ import pandas as pd
 from jaxtyping import Bool, Float, Shaped
 
 from vlmlib.errors import LackingError, VLMError
-from vlmlib.study.row import Row
+from vlmlib.study.row import FIGURES, Row
 from vlmlib.study.run import NEAR_TIES, Keep, is_right
 from vlmlib.study.store import Finished
 
-COLUMNS = ["task", "example", "cluster", "category", "visual"]
-COLUMNS += ["arm", "right", "probability", "tokens", "answer", "moved", "attention", "reached"]
+COLUMNS = ["task", "example", "cluster", "category", "visual", *FIGURES]
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,5 +240,4 @@ def _shown(clean: Row) -> list[Any]:
 
 
 def _figures(row: Row) -> list[Any]:
-    answered = [row.arm, row.right, row.probability, row.tokens, row.answer]
-    return [*answered, row.moved, row.attention, row.reached]
+    return [getattr(row, name) for name in FIGURES]

@@ -55,8 +55,7 @@ def draw_line(axes: Axes, x: Any, rows: Any, look: dict[str, Any], label: str = 
     axes.plot(x, rows["share"], label=label or None, clip_on=False, **look)
 
 
-def in_percent(axes: Axes, label: str = "") -> None:
+def in_percent(axes: Axes) -> None:
     """The axis of shares, from none to all."""
     axes.set_ylim(0, 1)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
-    axes.set_ylabel(label)

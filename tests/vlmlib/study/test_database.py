@@ -24,9 +24,11 @@ from tests.vlmlib.study.test_store import (
     SUBJECT,
     Asked,
     child,
+    collect,
     collected,
     ended,
     rows,
+    there,
     units,
 )
 from vlmlib import VLMError
@@ -287,7 +289,7 @@ def test_a_database_that_was_tidied_up_is_used_on(tmp_path):
         store.database.execute("DELETE FROM rows WHERE CAST(unit AS INTEGER) > 5")
         store.database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         before = store.path.stat().st_size
-        store.read(units(1))
+        there(store, units(1))
         with closing(sqlite3.connect(store.path)) as person:
             person.execute("VACUUM")
             person.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -307,7 +309,7 @@ os.setuid(65534) if os.getuid() == 0 else None  # root may write anywhere
 with closing(Store(folder)) as store:
     assert store.read_only
     assert collected(store, [unit(1), unit(2)], None) == {"1": rows(1), "2": rows(2)}
-    assert store.collect(FIRST, [], None, "none") == []
+    assert collected(store, [], None, "none") == {}
     with store.alone("mean"):
         assert len(store.file_key(folder / "rows.sqlite")) == 64
     try:
@@ -339,8 +341,8 @@ def test_a_store_that_may_not_be_written_is_read(journal, kept):
 def test_a_unit_tells_what_it_was_computed_on(tmp_path):
     cards = iter(["A", "A", "B"])
     with closing(Store(tmp_path)) as store:
-        found = store.collect(
-            FIRST, units(1, 2, 3), Asked(), "", origin=lambda: Origin(card=next(cards))
+        found = collect(
+            store, FIRST, units(1, 2, 3), Asked(), "", origin=lambda: Origin(card=next(cards))
         )
     assert [(made["card"], made["weights"], count) for made, count in origins_of(found)] == [
         ("A", "w1", 2),

@@ -19,14 +19,13 @@ import pytest
 import torch
 from PIL import Image
 
-from claims.neo2025.lens import _auc
 from tests.families import FAMILIES
 from tests.shown import HOSTILE, as_large_as_a_models, made_up
 from tests.tiny import picture, tiny_qwen, tiny_vlm
 from vlmlib import VLM, Ablate, Stimulus, VLMError, logit_lens
 from vlmlib.study import lens_page, lens_shown
 from vlmlib.study.lens_page import PICTURE_BYTES, page_of
-from vlmlib.study.lens_shown import LensShown, area_under_curve, packed, unpacked
+from vlmlib.study.lens_shown import LEAST, STEPS, LensShown, area_under_curve, packed
 
 BY_NAME = {family.name: family for family in FAMILIES}
 OWN = {"tiny": tiny_vlm, "Qwen2-VL": tiny_qwen}
@@ -47,6 +46,12 @@ def shown_of(name: str, size: tuple[int, int] = (60, 40), **more) -> LensShown:
     vlm, stimulus, _ = read(name, size)
     lens = logit_lens(vlm, stimulus, stimulus.visual)
     return lens_shown.lens_shown(vlm, stimulus, lens, **more)
+
+
+def unpacked(packed: str) -> np.ndarray:
+    """Packed probabilities as numbers again."""
+    steps = np.frombuffer(base64.b64decode(packed), "<u2")
+    return np.where(steps == LEAST, 0.0, 2.0 ** (-steps.astype(float) / STEPS))
 
 
 def data_of(page: str) -> dict:
@@ -72,9 +77,7 @@ def test_a_words_probability_is_the_models(ablated):
     vlm, stimulus, _ = read("tiny")
     arm = [Ablate(stimulus.visual[:4], torch.zeros(vlm.d_model), layer=1)] if ablated else []
     lens = logit_lens(vlm, stimulus, stimulus.visual, arm=arm)
-    shown = lens_shown.lens_shown(
-        vlm, stimulus, lens, ["book", "bookcase"], stimulus.visual[5:8], arm
-    )
+    shown = lens_shown.lens_shown(vlm, stimulus, lens, ["book", "bookcase"], stimulus.visual[5:8])
     assert [(each.text, each.whole) for each in shown.words] == [
         ("book", True),
         ("bookcase", False),
@@ -86,7 +89,8 @@ def test_a_words_probability_is_the_models(ablated):
         assert exact is not None
         kept = unpacked(word.probability).reshape(exact.shape)
         np.testing.assert_allclose(kept, exact.numpy(), rtol=EXACT)
-        assert word.auc == pytest.approx(_auc(exact.double().numpy(), inside).tolist(), abs=1e-6)
+        area = area_under_curve(exact.double().numpy(), inside)
+        assert word.auc == pytest.approx(area.tolist(), abs=1e-6)
 
 
 def test_the_area_under_the_curve_counts_pairs():
@@ -98,6 +102,7 @@ def test_the_area_under_the_curve_counts_pairs():
     ]
     assert area_under_curve(values, inside) == pytest.approx(counted)
     assert area_under_curve(np.ones((1, 9)), inside) == [0.5]
+    assert area_under_curve(values, np.ones(9, bool)).tolist() == [0.5, 0.5]
 
 
 def test_without_an_object_there_is_no_area_under_the_curve():

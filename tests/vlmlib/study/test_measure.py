@@ -571,7 +571,7 @@ def test_what_is_asked_otherwise_is_measured_anew(measured):
         {"model": loaded(tiny_vlm(seed=1), "tiny")},
         {"model": loaded(tiny_vlm("eager"), "tiny")},
         {"model": replace(loaded(measured.vlm, "tiny"), dtype="float16")},
-        {"model": replace(loaded(measured.vlm, "tiny"), device="cuda")},
+        {"model": replace(loaded(measured.vlm, "tiny"), devices=["cuda"])},
     ]
     assert [measured(**other) for other in others] == [2] * len(others)
     assert [measured(**other) for other in others] == [0] * len(others)
@@ -715,9 +715,9 @@ def test_progress_tells_the_model_the_table_and_what_was_left_out(vlm, store, pi
 def test_a_gpus_memory_is_told(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (64.1e9, 80e9))
-    assert module.memory_of("cuda:1") == "GPU 15.9 of 80.0 GB"
-    assert module.memory_of("auto: cuda:0, cuda:1") == "GPU 15.9 of 80.0, 15.9 of 80.0 GB"
-    assert module.memory_of("cpu") == ""
+    assert module.memory_of(["cuda:1"]) == "GPU 15.9 of 80.0 GB"
+    assert module.memory_of(["cuda:0", "cuda:1"]) == "GPU 15.9 of 80.0, 15.9 of 80.0 GB"
+    assert module.memory_of(["cpu"]) == ""
 
 
 def test_a_card_goes_by_its_name(monkeypatch):
@@ -971,7 +971,7 @@ def test_a_picture_that_is_lost_before_its_turn_fails_alone(
     counted, store, pictures, tmp_path, monkeypatch
 ):
     """And is measured once it is there again."""
-    monkeypatch.setattr("vlmlib.study.store.MOST_FAILED", 1)
+    monkeypatch.setattr("vlmlib.study.store.MOST_BAD", 1)
     objects = [Object("dog", region(), SIZE)]
     asked = [Example(str(at), path, objects, "dog") for at, path in enumerate(pictures)]
     lost = pictures[1].rename(tmp_path / "elsewhere.png")

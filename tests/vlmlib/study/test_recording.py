@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.vlmlib.study.test_store import FIRST, SUBJECT, rows, unit
+from tests.vlmlib.study.test_store import FIRST, SUBJECT, collect, rows, unit
 from vlmlib import VLMError
 from vlmlib.study.origin import Origin
 from vlmlib.study.recording import Recording
@@ -48,7 +48,7 @@ def shard(tmp_path: Path):
 
         units.sort(key=lambda unit: unit.position not in done)
         with closing(Store(tmp_path / name)) as store, suppress(StoppedError):
-            store.collect(measurement, units, compute, "polling", lambda: Origin(card=card))
+            collect(store, measurement, units, compute, "polling", origin=lambda: Origin(card=card))
         return tmp_path / name / "rows.sqlite"
 
     return shard

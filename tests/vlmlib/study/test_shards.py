@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.vlmlib.study.test_store import FIRST, rows, unit, units
+from tests.vlmlib.study.test_store import collect as collect_each
 from vlmlib import ImageError, VLMError
 from vlmlib.study import Recording
 from vlmlib.study.store import Finished, Row, Store, Unit
@@ -34,10 +35,10 @@ def opened(tmp_path: Path):
 
 def collect(
     store: Store,
-    compute: Callable[[Unit], list[Row]] = lambda unit: rows(unit.position),
+    compute: Callable[[Unit], list[Row] | ImageError] = lambda unit: rows(unit.position),
     asked: list[Unit] | None = None,
 ) -> list[Finished]:
-    return store.collect(FIRST, asked or units(*IMAGES), compute, "polling")
+    return collect_each(store, FIRST, asked or units(*IMAGES), compute, "polling")
 
 
 def of_shard(opened, number: int, count: int, **more: Any) -> Store:
@@ -131,10 +132,8 @@ def test_a_failed_image_counts_against_all_that_were_asked(opened):
     """Not against a shard's few; and when they are judged together."""
 
     def failing(*images: int):
-        def compute(unit: Unit) -> list[Row]:
-            if unit.position in images:
-                raise ImageError("broken")
-            return rows(unit.position)
+        def compute(unit: Unit) -> list[Row] | ImageError:
+            return ImageError("broken") if unit.position in images else rows(unit.position)
 
         return compute
 

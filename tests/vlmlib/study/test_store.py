@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import astuple, replace
 from datetime import UTC, datetime, timedelta
@@ -33,11 +33,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import vlmlib.study.store as store_module
-from vlmlib import VLMError
+from vlmlib import ImageError, VLMError
 from vlmlib.study.origin import Origin
 from vlmlib.study.recording import Recording
 from vlmlib.study.store import (
-    Compute,
+    Finished,
     Measurement,
     Row,
     Store,
@@ -46,6 +46,7 @@ from vlmlib.study.store import (
 )
 
 ROOT = Path(__file__).parents[3]
+Compute = Callable[[Unit], Sequence[Row] | ImageError]
 FIRST = Measurement(
     model="emoji-llava",
     weights="w1",
@@ -98,7 +99,11 @@ def compute(unit):
     return rows(unit.position)
 
 def collected(store, units, compute, label="polling"):
-    return {each.example: each.rows for each in store.collect(FIRST, units, compute, label)}
+    def one_by_one(units):
+        return ((unit, compute(unit)) for unit in units)
+
+    found = store.collect_together(FIRST, units, one_by_one, label, 1)
+    return {each.example: each.rows for each in found}
 """
 
 
@@ -114,11 +119,32 @@ def units(*images: int) -> list[Unit]:
     return [unit(image) for image in images]
 
 
+def collect(
+    store: Store,
+    measurement: Measurement,
+    units: Sequence[Unit],
+    compute: Compute,
+    label: str,
+    **more: Any,
+) -> list[Finished]:
+    """What a store collects of units that are computed one by one."""
+
+    def one_by_one(units: Sequence[Unit]) -> Iterator[tuple[Unit, Sequence[Row] | ImageError]]:
+        return ((unit, compute(unit)) for unit in units)
+
+    return store.collect_together(measurement, units, one_by_one, label, 1, **more)
+
+
+def there(store: Store, units: Sequence[Unit]) -> dict[str, list[Row]]:
+    """The rows of those units that are finished."""
+    return {each.example: each.rows for each in store.there(units)}
+
+
 def collected(
     store: Store, units: Sequence[Unit], compute: Compute, label: str = "polling"
 ) -> dict[str, list[Row]]:
     """The rows of each example."""
-    return {each.example: each.rows for each in store.collect(FIRST, units, compute, label)}
+    return {each.example: each.rows for each in collect(store, FIRST, units, compute, label)}
 
 
 def child(folder: Path, code: str) -> subprocess.Popen[str]:
@@ -189,7 +215,7 @@ def test_only_what_is_missing_is_computed(store):
     found = collected(store, units(3, 2, 5, 1, 3), measure, "vqa")
     assert measure.asked == [5, 2, 3, 1]
     assert list(found.items()) == [(str(image), rows(image)) for image in (3, 2, 5, 1)]
-    again = store.collect(FIRST, units(3, 2, 3), measure, "vqa")
+    again = collect(store, FIRST, units(3, 2, 3), measure, "vqa")
     assert [(each.example, each.cluster) for each in again] == [
         ("3", "scene 3"),
         ("2", "scene 2"),
@@ -199,7 +225,7 @@ def test_only_what_is_missing_is_computed(store):
 
 def test_reading_gives_finished_units_only(store):
     collected(store, units(2), Asked())
-    assert store.read(units(1, 2, 3)) == {"2": rows(2)}
+    assert there(store, units(1, 2, 3)) == {"2": rows(2)}
 
 
 def test_a_unit_without_rows_is_finished_too(store):
@@ -209,10 +235,11 @@ def test_a_unit_without_rows_is_finished_too(store):
 
 def test_ten_thousand_units_are_read_with_one_statement(store):
     many = units(*range(10_000))
+    collected(store, [], Asked())
     with store.database as database:
         database.execute("BEGIN")
         database.executemany(
-            "INSERT INTO units VALUES (?, 'm', ?, ?, ?, '', '', '')",
+            f"INSERT INTO units VALUES (?, '{FIRST.id}', ?, ?, ?, '', '', '')",
             [astuple(unit) for unit in many[:-1]],
         )
         database.executemany(
@@ -221,8 +248,8 @@ def test_ten_thousand_units_are_read_with_one_statement(store):
         )
     statements = []
     store.database.set_trace_callback(statements.append)
-    assert store.read(many) == {unit.key: [Row("a")] for unit in many[:-1]}
-    assert len(statements) == 1
+    assert there(store, many) == {unit.example: [Row("a")] for unit in many[:-1]}
+    assert len(statements) == 2  # the other one tells what made them
     assert collected(store, many[:-1], Asked(fails_on=0)).keys() == {unit.key for unit in many[:-1]}
     assert len(statements) == 3
 
@@ -297,7 +324,7 @@ def test_a_row_that_would_come_back_changed_is_refused(store, field, value):
         match=rf"Row\(arm='a'.* on example 2, cannot be stored: {field} would come back changed",
     ):
         collected(store, units(1, 2, 3), lambda unit: answers[unit.position])
-    assert store.read(units(1, 2, 3)) == {"1": [Row("fine")]}
+    assert there(store, units(1, 2, 3)) == {"1": [Row("fine")]}
 
 
 def test_a_unit_of_other_types_is_refused(store):
@@ -315,7 +342,7 @@ def with_field(part: Any, field: str, value: Any) -> Any:
 def test_a_person_can_read_the_results_with_sql(store):
     answer = Row("clean", True, 0.5, 3, "a dog", {"é": [1, None]}, True, 0.25, False)
     origin = Origin("H100", "sdpa", "Linux", "1a2b", "a1")
-    store.collect(FIRST, units(7), lambda unit: [answer], "polling", lambda: origin)
+    collect(store, FIRST, units(7), lambda unit: [answer], "polling", origin=lambda: origin)
     with closing(sqlite3.connect(store.path)) as database:
         cursor = database.execute("SELECT * FROM results")
         found = dict(
@@ -369,7 +396,7 @@ def measure(
 
     asked = [replace(unit(image), key=content_key(measurement.id, word, image)) for image in images]
     with contextlib.suppress(RuntimeError):
-        store.collect(measurement, asked, compute, "polling")
+        collect(store, measurement, asked, compute, "polling")
 
 
 def shown(store: Store) -> list[tuple[str, str]]:
@@ -492,10 +519,10 @@ def files_of(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 
 def test_a_recording_has_the_rows_that_were_measured_in_their_order(store):
-    found = store.collect(FIRST, units(3, 1, 2), Asked(), "polling")
+    found = collect(store, FIRST, units(3, 1, 2), Asked(), "polling")
     measure(store, [1], "cat", other={"task": "vqa", "model": "another"})
-    nothing = store.collect(replace(FIRST, task="lens"), [replace(unit(9), key="9'")], empty, "")
-    store.collect(replace(FIRST, task="on no example"), [], Asked(), "")
+    nothing = collect(store, replace(FIRST, task="lens"), [replace(unit(9), key="9'")], empty, "")
+    collect(store, replace(FIRST, task="on no example"), [], Asked(), "")
     store.close()
     recording = Recording(store.path)
     assert recording.subjects == [("another", "eval", "text"), SUBJECT]
@@ -680,7 +707,7 @@ def test_what_was_finished_before_an_exception_stays(store, error):
         collected(store, units(1, 2, 3, 4), Asked(fails_on=3, error=error))
     measure = Asked()
     with another(store) as other:  # while the first is still open: it holds no lock any more
-        assert other.read(units(1, 2, 3, 4)) == {"1": rows(1), "2": rows(2)}
+        assert there(other, units(1, 2, 3, 4)) == {"1": rows(1), "2": rows(2)}
         collected(other, units(1, 2, 3, 4), measure)
     assert measure.asked == [3, 4]
     assert collected(store, units(5), measure) == {"5": rows(5)}
@@ -739,8 +766,8 @@ for n in count(1):
     states = []
     for folder in sorted(tmp_path.iterdir()):
         with closing(Store(folder)) as store:
-            states.append(store.read(units(1)))
-            assert store.read(units(1)) in (before, after)
+            states.append(there(store, units(1)))
+            assert there(store, units(1)) in (before, after)
             assert collected(store, units(1), Asked()) == (states[-1] or after)
     changed = states.index(after)
     assert states == [before] * changed + [after] * (len(states) - changed)
@@ -840,14 +867,14 @@ for round in range(12):
     assert ended(process) == []
     for place in range(12):
         with closing(Store(tmp_path / str(place))) as store:
-            assert len(store.read(units(*range(4)))) == 4
+            assert len(there(store, units(*range(4)))) == 4
 
 
 def test_a_computation_that_collects_is_refused_but_may_read(store):
     collected(store, units(1), Asked())
 
     def compute(unit: Unit) -> list[Row]:
-        assert store.read(units(1)) == collected(store, units(1), Asked()) == {"1": rows(1)}
+        assert there(store, units(1)) == collected(store, units(1), Asked()) == {"1": rows(1)}
         collected(store, units(3), Asked(), "vqa")
         return []
 
@@ -995,9 +1022,9 @@ def test_a_fresh_run_computes_once_more_and_once_in_all_its_workers(store):
     collected(store, units(1, 2), lambda unit: [Row("old", detail=[unit.position])] * 3)
     measure = Asked()
     with another(store, "run") as worker, another(store, "run") as other_worker:
-        assert worker.read(units(1, 2)) == {}
+        assert there(worker, units(1, 2)) == {}
         collected(worker, units(1), measure)
-        assert other_worker.read(units(1, 2)) == {"1": rows(1)}
+        assert there(other_worker, units(1, 2)) == {"1": rows(1)}
         assert collected(other_worker, units(1, 2), measure) == {"1": rows(1), "2": rows(2)}
         assert collected(worker, units(1, 2), measure) == {"1": rows(1), "2": rows(2)}
     assert measure.asked == [1, 2]
@@ -1015,7 +1042,7 @@ def test_an_interrupted_fresh_run_loses_nothing(store):
     old = collected(store, units(1, 2), lambda unit: [Row("old")])
     with another(store, "run") as fresh, pytest.raises(RuntimeError):
         collected(fresh, units(1, 2), Asked(fails_on=2))
-    assert store.read(units(1, 2)) == {"1": rows(1), "2": old["2"]}
+    assert there(store, units(1, 2)) == {"1": rows(1), "2": old["2"]}
 
 
 def test_fresh_runs_that_replace_one_another_are_told(store):
@@ -1104,7 +1131,7 @@ def test_a_damaged_file_is_named_and_left_there(store):
     store.path.write_bytes(damaged)
     message = r"rows\.sqlite' cannot be used .*Expected a whole SQLite database"
     with another(store) as later, pytest.raises(VLMError, match=message):
-        later.read(units(*range(300)))
+        there(later, units(*range(300)))
     assert store.path.read_bytes() == damaged
 
 
@@ -1115,7 +1142,7 @@ def test_damaged_text_is_no_result(store, text):
     with pytest.raises(
         VLMError, match=r"rows\.sqlite' cannot be used .*Expected a whole SQLite database"
     ):
-        store.read(units(1))
+        there(store, units(1))
 
 
 def test_a_database_that_stays_locked_is_named(tmp_path, monkeypatch):
@@ -1138,7 +1165,7 @@ def test_a_full_disk_is_named_and_what_was_finished_stays(store):
         VLMError, match=r"cannot be used \(database or disk is full\)\. Free the disk"
     ):
         collected(store, units(2), lambda unit: [Row("a", answer="x" * 100_000)])
-    assert store.read(units(1, 2)) == {"1": rows(1)}
+    assert there(store, units(1, 2)) == {"1": rows(1)}
     store.database.execute("PRAGMA max_page_count = 100000")
     assert collected(store, units(2), Asked()) == {"2": rows(2)}
 
@@ -1154,7 +1181,7 @@ def test_a_database_that_may_not_be_written_is_named(store):
 def test_a_closed_store_says_so(store):
     store.close()
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
-        store.read(units(1))
+        there(store, units(1))
 
 
 # --- the progress bar
@@ -1179,7 +1206,7 @@ def test_the_bar_counts_what_is_left_and_says_what_came_from_the_store(store, mo
 
 def test_several_processes_say_which_they_are_and_what_is_noted(tmp_path, capsys):
     with closing(Store(tmp_path, share=(1, 4))) as store:
-        store.collect(FIRST, units(1), Asked(), "polling", note=lambda: "2 bad images left out")
+        collect(store, FIRST, units(1), Asked(), "polling", note=lambda: "2 bad images left out")
     first, last = capsys.readouterr().err.splitlines()
     assert first.startswith("process 2 of 4: polling: image 0 of 1")
     assert last.endswith("left, 2 bad images left out")

@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 from filelock import FileLock
 
-from tests.vlmlib.study.test_store import FIRST, child, ended, rows, units
+from tests.vlmlib.study.test_store import FIRST, child, collect, ended, rows, units
 from vlmlib import ImageError, VLMError
 from vlmlib.study import Recording
 from vlmlib.study.store import Finished, Row, Store, Unit, content_key
@@ -61,7 +61,7 @@ def test_units_are_computed_in_groups_of_the_size_asked(store):
 def test_one_by_one_or_together_the_rows_are_the_same(store):
     together = store.collect_together(FIRST, units(1, 2, 3), Groups(), "x")
     compute = Groups()
-    alone = store.collect(FIRST, units(1, 2, 3), lambda unit: pytest.fail("computed again"), "x")
+    alone = collect(store, FIRST, units(1, 2, 3), lambda unit: pytest.fail("computed again"), "x")
     assert together == alone
     assert store.collect_together(FIRST, units(3, 1), compute, "x") == [together[2], together[0]]
     assert compute.groups == []
@@ -131,22 +131,12 @@ def test_an_image_that_fails_takes_no_other_along_and_is_not_tried_again(store):
     ]
 
 
-def test_one_by_one_an_image_fails_alone_too(store):
-    def compute(unit: Unit) -> list[Row]:
-        if unit.position == 1:
-            raise ImageError("it is too thin.")
-        return rows(unit.position)
-
-    found = store.collect(FIRST, units(0, 1, 2), compute, "x")
-    assert [each.failed for each in found] == ["", "it is too thin.", ""]
-
-
 def test_an_error_that_is_no_images_ends_the_measurement(store):
     def compute(unit: Unit) -> list[Row]:
         raise VLMError("the design has an arm 'clean'.")
 
     with pytest.raises(VLMError, match="an arm 'clean'"):
-        store.collect(FIRST, units(0, 1, 2), compute, "x")
+        collect(store, FIRST, units(0, 1, 2), compute, "x")
 
 
 @pytest.mark.parametrize(
