@@ -32,7 +32,7 @@ QUESTION = "Is there a dog in this image?"
 def either(request) -> VLM:
     """A model whose arms share work, and one whose arms do not."""
     vlm = tiny_vlm()
-    vlm.shares = request.param
+    vlm.unshared = "" if request.param else "it was asked not to"
     return vlm
 
 
