@@ -10,6 +10,7 @@ import json
 import pytest
 
 from tests.claimlib.foreign import body_of, entry, paper, tossed
+from tests.pages import without_the_run
 
 INTERRUPTED = pytest.ExitCode.INTERRUPTED
 SUBJECTS = """
@@ -254,13 +255,6 @@ def test_other_tests_keep_their_places(foreign):
 WORKERS = ["-p", "xdist", "-n", "2"]
 
 
-def without_the_run(page: str) -> str:
-    """A page but for its command and its time."""
-    before, told, after = page.partition("<dt>This run</dt>")
-    assert told
-    return before + after.partition("</dd>")[2]
-
-
 def test_workers_report_what_one_process_does(foreign):
     notes = "Subject('y', 10, note='Bent.', beside='x'), Subject('x', 90, note='Fair.')"
     foreign.package("coins", "dice")
@@ -283,9 +277,9 @@ def test_workers_report_what_one_process_does(foreign):
     expected = {"passed": 6, "failed": 4, "xfailed": 2, "undecided": 4}
     assert alone.parseoutcomes() == together.parseoutcomes() == expected
     pages, page = foreign.report(), foreign.path / "report" / "index.html"
-    whole = without_the_run(page.read_text())
+    whole = without_the_run(page.name, page.read_text())
     assert pages == foreign.report(*WORKERS)
-    assert whole == without_the_run(page.read_text())
+    assert whole == without_the_run(page.name, page.read_text())
     assert len(pages) == 2 + 8
     found = [line for line in together.outlines if line.startswith("    ")]
     assert len(found) == 16
