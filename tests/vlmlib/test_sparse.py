@@ -123,7 +123,7 @@ def test_blocks_are_refused_in_the_sparse_layers_alone(layer, attention):
 
 @quiet
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_picks_are_seen_where_the_last_position_takes_the_place_of_another(attention):
+def test_picks_are_seen_where_the_last_position_takes_anothers_place(attention):
     """It is heard as the query anyway."""
     vlm = VLM(picking_at(0, attention, first_ten_then_last), tiny_vlm().processor)
     assert [*vlm.sparse_on(vlm.read(picture(), QUESTION))] == [0]
