@@ -164,7 +164,7 @@ def off_by(found: Float[Tensor, "*shape"], expected: Float[Tensor, "*shape"]) ->
 
     !!! example
 
-        >>> off_by(torch.tensor([1.0, 5.0]), torch.tensor([2.0, 5.0]))
+        >>> round(off_by(torch.tensor([1.0, 5.0]), torch.tensor([2.0, 5.0])), 6)
         0.2
         >>> off_by(torch.tensor([torch.nan]), torch.tensor([2.0]))
         inf

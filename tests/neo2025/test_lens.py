@@ -390,7 +390,7 @@ def test_ablating_numbers_is_described_and_read_beside_others(protocol):
         )
     )
     assert [row.detail for row in rows] == [
-        {"category": "a"},
+        {"category": "a", "question": request},
         {"still": says[1:].any(0).sum(), "moved": True},
         {"still": beside[1:].any(0).sum()},
         None,
