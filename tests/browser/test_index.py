@@ -173,11 +173,14 @@ def test_without_scripts_everything_stands_there(opened, page):
     assert not found.locator("#theme").is_visible()
 
 
-def test_print_unfolds_all(opened, page):
+def test_print_unfolds_all_but_images(opened, page):
     found = opened(page)
     found.emulate_media(media="print")
     quotations = found.locator("article blockquote")
     assert [each.is_visible() for each in quotations.all()] == [True] * 3
+    behind = found.locator(".behind")
+    assert behind.count() > 0
+    assert not behind.first.is_visible()  # dozens of pages
     assert not found.locator("#filters").is_visible()
     assert found.pdf().startswith(b"%PDF")
 
