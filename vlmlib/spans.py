@@ -9,6 +9,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -50,8 +51,9 @@ class Run:
             'a dog'
         """
         said = [_decoded(tokenizer, ids[:count]) for count in range(len(ids) + 1)]
-        # bytes of one character decode to others until the last of them is there
-        starts = [_alike(each, said[-1]) for each in said]
+        # until the last byte of a character is there it decodes to others, and takes along bytes
+        # before it
+        starts = accumulate((_alike(each, said[-1]) for each in said), max)
         return cls(first, said[-1], tuple(starts))
 
     def holding(self, start: int, end: int) -> list[int]:

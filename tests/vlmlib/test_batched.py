@@ -187,6 +187,6 @@ def test_an_early_end_is_each_texts_own(vlm):
 def test_a_model_whose_arms_run_one_by_one_describes_each(vlm, monkeypatch):
     stimuli = [vlm.read(picture(seed), "Describe") for seed in range(2)]
     expected = vlm.describe_each(stimuli, 5)
-    monkeypatch.setattr(vlm, "shares", False)
+    monkeypatch.setattr(vlm, "unshared", "it was asked not to")
     monkeypatch.setattr(batched, "clean_run", None)
     assert vlm.describe_each(stimuli, 5) == expected

@@ -135,6 +135,8 @@ def test_both_attention_implementations_agree(family):
 @pytest.mark.parametrize(("family", "attention"), EVERY)
 def test_work_that_no_arm_changes_is_done_once(family, attention):
     vlm, stimulus = read(family, attention, 1)
+    anything = [Block([0], to=stimulus.last, layers=vlm.layers)]
+    vlm.next_token(stimulus, [anything])  # of each length more is tried, once
     length, computed = len(stimulus.input_ids), []
     hook = vlm.decoder.layers[0].register_forward_pre_hook(
         lambda _module, args: computed.append(args[0].shape[:2].numel())

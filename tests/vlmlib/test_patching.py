@@ -40,7 +40,7 @@ def test_the_picture_alone_gives_the_donors_answer_to_one_question():
     ("question", "prefill", "told"),
     [
         ("Is it so?", "", r"its length is \d+"),
-        ("Is", "so", r"its question span is 1, and the stimulus's 2"),
+        ("Is", "so", r"its question span is 1, and the stimulus's 3"),
     ],
 )
 def test_a_donor_that_is_laid_out_otherwise_is_refused(question, prefill, told):
