@@ -54,12 +54,13 @@ class Behind:
         }
         chosen = _first(list(arms), decided_by)[:CELLS]
         found = [list(_of_cell(arms[cell], *cell)) for cell in chosen]
-        if not arms and "numbers" in asks:
+        read = vars(study)  # what was lacking was not read, and is not asked for again
+        if not arms and "numbers" in asks and "numbers" in read:
             found += _of_numbers(study.rows(NUMBERS))
-        elif not arms and "lens" in asks:
+        elif not arms and "lens" in asks and "shown" in read:
             found.append(_of_lens(study.shown))
         examples = _examples(study)
-        cases = [case for one in found for case in _at_length(one, examples)]
+        cases = tuple(case for one in found for case in _at_length(one, examples))
         return cls(cases, len(arms) or len(found))
 
 

@@ -173,7 +173,10 @@ def test_a_mean_is_near_a_printed_one_within_a_share_of_a_scale():
     tokens = np.random.default_rng(0).normal(12.6, 3, 200).clip(0, 576)
     verdict = near(tokens, 12.6, margin=0.1, scale=12.6, bounds=(0, 576), unit="tokens")
     between = within(tokens, 12.6 * 0.9, 12.6 * 1.1, bounds=(0, 576), level=0.90, unit="tokens")
-    assert replace(verdict, kind="within", required=between.required, threshold=None) == between
+    assert verdict.required_range == pytest.approx(between.required_range)
+    alike = {"kind": "within", "threshold": None, "required": between.required}
+    alike["required_range"] = between.required_range
+    assert replace(verdict, **alike) == between
     assert (verdict.outcome, verdict.level) == (SUPPORTED, 0.90)
     assert verdict.required == "within 1.26 of 12.6"
     assert near(tokens, 12.6, margin=0.2, bounds=(0, 576)).outcome == UNDECIDED

@@ -158,7 +158,10 @@ def test_an_arm_that_was_drawn_again_is_told_by_its_first_draw():
 def test_behind_claims_of_the_lens_are_its_images():
     shown = [image_of([0, 2], words=["a", "dog"]), image_of([0, 0], places=[[0.1, 0.2, 0.3, 0.4]])]
     rows = [replace(each, cluster=str(at)) for at, each in enumerate(shown)]
-    behind = Behind.of(Rows(logit_lens=rows), [], ["lens"])
+    study = Rows(logit_lens=rows)
+    assert Behind.of(study, [], ["lens"]) == Behind()  # before anything is read
+    assert len(study.shown) == 2
+    behind = Behind.of(study, [], ["lens"])
     assert [(case.image, case.lost) for case in behind.cases] == [("0", True), ("1", False)]
     told = [case.also for case in behind.cases]
     assert told == ["2 of 4 tokens in layer 1; late layers: a, dog", "late layers: nothing"]
@@ -173,7 +176,10 @@ def test_behind_claims_of_numbers_are_the_descriptions():
         Row("numbers", True, answer="A dog.", tokens=2),
         Row("+1 buffer", False, answer="A cat.", tokens=9),
     ]
-    behind = Behind.of(Rows(ablating_numbers=[Finished("7", "7", rows)]), [], ["lens", "numbers"])
+    study = Rows(ablating_numbers=[Finished("7", "7", rows)])
+    assert Behind.of(study, [], ["lens", "numbers"]) == Behind()
+    assert study.numbers.rows
+    behind = Behind.of(study, [], ["lens", "numbers"])
     told = [(case.arm, case.lost, case.before, case.after) for case in behind.cases]
     assert told == [("numbers", False, "A dog.", "A dog."), ("+1 buffer", True, "A dog.", "A cat.")]
     assert behind.compared == 2
