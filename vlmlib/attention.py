@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vlmlib.checks import check_range
+from vlmlib.errors import VLMError
 from vlmlib.hooks import after
 from vlmlib.interventions import Tokens, positions
 from vlmlib.model import VLM
@@ -30,7 +31,7 @@ def attention_received(
     **Returns:** a row for each of `vlm.layers`; NaN in layers without self-attention.
 
     **Raises:** `LackingError` where the model's attention tells no weights; `VLMError` for a
-    position outside of the sequence.
+    position outside of the sequence, and for none.
 
     !!! example
 
@@ -40,6 +41,8 @@ def attention_received(
     """
     rows = list(positions(stimulus.last if by is None else by))
     check_range("attention_received: position", rows, len(stimulus.embeddings))
+    if not rows:
+        raise VLMError("attention_received was asked about no position. Pass at least one.")
     found = torch.full((len(vlm.layers), len(stimulus.embeddings)), torch.nan)
 
     def telling(layer: int) -> Callable[[Any], None]:

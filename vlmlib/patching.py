@@ -11,12 +11,14 @@ from vlmlib.stimulus import Stimulus
 def patch(vlm: VLM, stimulus: Stimulus, donor: Stimulus, tokens: Tokens, layer: int = 0) -> Ablate:
     """What enters a layer at some positions, taken from a donor that is laid out alike.
 
-    At layer 0 these are the embeddings, with all that the picture adds later.
+    At layer 0 these are the embeddings, with all that the picture adds later. At a later layer
+    nothing of the picture may be added after it: that would be the stimulus's own, not the donor's.
 
     **Arguments:** a stimulus; a donor, of which every part stands where the stimulus has it (see
     `check_alike`); positions; a 0-based layer.
 
-    **Raises:** `LackingError` where the two are laid out otherwise.
+    **Raises:** `LackingError` where the two are laid out otherwise, and where more of the picture
+    is added after the layer.
 
     !!! example
 
@@ -27,6 +29,11 @@ def patch(vlm: VLM, stimulus: Stimulus, donor: Stimulus, tokens: Tokens, layer: 
     """
     check_alike(stimulus, donor)
     chosen = numbers(tokens)
+    if layer and (later := [at for at in stimulus.injected if at > layer]):
+        raise LackingError(
+            f"More of the picture is added before layer {later[0]}, which would be the stimulus's "
+            f"own and not the donor's. Patch at layer 0, or from layer {max(later)} on."
+        )
     if layer:
         return Ablate(chosen, vlm.hidden_states(donor, chosen)[layer], layer)
     added = [donor.injected[at] for at in sorted(donor.injected)]

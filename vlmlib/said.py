@@ -52,9 +52,10 @@ def first_said(
         >>> clean.says, clean.token == blind.token
         (True, True)
     """
-    logits = vlm.next_token(stimulus, [[], *arms])
-    said = int(logits[0].argmax()) if token is None else token
-    return of_token(vlm, logits[1:], said)
+    if token is not None:
+        return of_token(vlm, vlm.next_token(stimulus, arms), token)
+    clean, *_ = logits = vlm.next_token(stimulus, [[], *arms])
+    return of_token(vlm, logits[1:], int(clean.argmax()))
 
 
 def of_token(vlm: VLM, logits: Float[Tensor, "arm vocab"], token: int) -> list[Said]:

@@ -297,8 +297,10 @@ def _figures(shown: Iterable[Told]) -> list[dict[str, Any]]:
     within = {each for those in parts.values() for each in those}
     found, drawn = [], 0
     for at, name in enumerate(each for each in figures if each not in within):
-        drawn += len(figures[name]["svg"])
-        own = _figure(name, figures[name], f"figure-{at}", drawn <= DRAWN)
+        size = len(figures[name]["svg"])
+        fits = drawn + size <= DRAWN
+        drawn += size if fits else 0
+        own = _figure(name, figures[name], f"figure-{at}", fits)
         links = [{"name": each, "file": f"figures/{files[each]}"} for each in parts[name]]
         found.append({**own, "file": f"figures/{files[name]}", "alone": links})
     return found

@@ -38,3 +38,9 @@ def test_a_position_outside_is_refused():
     vlm = tiny_vlm()
     with pytest.raises(VLMError, match="position 99 is outside"):
         attention_received(vlm, vlm.read(picture(), "Is it?"), 99)
+
+
+def test_no_position_gives_no_attention():
+    vlm = tiny_vlm()
+    with pytest.raises(VLMError, match="about no position"):
+        attention_received(vlm, vlm.read(picture(), "Is it?"), [])

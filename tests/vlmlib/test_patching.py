@@ -7,9 +7,10 @@ donor's answer, or if a donor of another layout is taken.
 import pytest
 import torch
 
+from tests.families import granite4_vision
 from tests.texts import tiny_gemma3
 from tests.tiny import picture, tiny_qwen, tiny_vlm
-from vlmlib import LackingError, patch
+from vlmlib import VLM, LackingError, patch
 
 MODELS = {"llava": tiny_vlm, "three axes": tiny_qwen, "later ones seen": tiny_gemma3}
 quiet = pytest.mark.filterwarnings("ignore:.*cannot share work:UserWarning")
@@ -56,3 +57,22 @@ def test_a_donor_of_another_grid_is_refused():
     assert len(wide.embeddings) == len(high.embeddings)
     with pytest.raises(LackingError, match="its grids is"):
         patch(vlm, wide, high, wide.visual)
+
+
+@quiet
+def test_what_a_picture_adds_later_is_the_donors_or_refused():
+    """At layer 0 all of it is patched; in between it would be a mix of two pictures."""
+    vlm = VLM(*granite4_vision())
+    stimulus, donor = (vlm.read(picture(seed, (24, 24)), "Is it?") for seed in (0, 1))
+    assert stimulus.injected
+    whole = patch(vlm, stimulus, donor, range(len(stimulus.embeddings)))
+    expected = vlm.next_token(donor, [[]])
+    torch.testing.assert_close(vlm.next_token(stimulus, [[whole]]), expected, rtol=1e-4, atol=1e-5)
+    last, every = max(stimulus.injected), range(len(stimulus.embeddings))
+    for layer in range(1, len(vlm.layers)):
+        if layer < last:
+            with pytest.raises(LackingError, match="which would be the stimulus's own"):
+                patch(vlm, stimulus, donor, every, layer)
+        elif layer not in vlm.decoder.closed:
+            found = vlm.next_token(stimulus, [[patch(vlm, stimulus, donor, every, layer)]])
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

@@ -378,6 +378,15 @@ def test_figures_beyond_what_a_page_holds_are_links(coins, monkeypatch):
     assert page.all("a", href="figures/two.svg")
 
 
+def test_a_figure_that_is_too_large_takes_no_other_along(coins, monkeypatch):
+    monkeypatch.setattr(module, "DRAWN", 60)
+    large = replace(DRAWN, svg=DRAWN.svg.replace("M0 0", "M0 0" * 20))
+    page = read(*told(coins, ("bent", HERE, tossed(90)), figures={"large": large, "two": DRAWN}))
+    first, second = page.all("figure")
+    assert "Not drawn here" in first.text
+    assert "Not drawn here" not in second.text
+
+
 def test_a_long_table_of_numbers_ends_and_says_so(coins):
     long = replace(DRAWN, csv="n\n" + "7\n" * 1000)
     page = read(*told(coins, ("bent", HERE, tossed(90)), figures={"one": long}))

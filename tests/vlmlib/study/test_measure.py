@@ -359,6 +359,13 @@ def test_the_clean_row_tells_which_part_of_the_image_the_object_is(make):
     assert "object" not in none[0].detail
 
 
+def test_the_clean_row_tells_what_was_asked_and_in_which_words(vlm):
+    [clean] = run(vlm, ZERO, example(1), polling, regions, lambda row: False, seed=0)
+    question = "Is there a dog in this image?"
+    assert clean.detail["question"] == question
+    assert question in clean.detail["prompt"] != question
+
+
 def test_a_design_of_ones_own_may_block_and_ablate(vlm, store):
     def design(scene):
         block = Block(scene.object, scene.stimulus.last, scene.vlm.layers)
