@@ -60,6 +60,7 @@ def test_a_donor_of_another_grid_is_refused():
 
 
 @quiet
+@pytest.mark.newer
 def test_what_a_picture_adds_later_is_the_donors_or_refused():
     """At layer 0 all of it is patched; in between it would be a mix of two pictures."""
     vlm = VLM(*granite4_vision())
