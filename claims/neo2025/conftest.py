@@ -21,7 +21,6 @@ from claims.neo2025.measuring import CLAIMS, Foretelling, asked_of, measured
 from claims.neo2025.pages import (
     chosen_of,
     images_told,
-    origins_of,
     origins_together,
     pages_of,
     rows_of,
@@ -32,6 +31,7 @@ from claims.neo2025.study import Measured, Recorded, Study
 from claims.neo2025.tables import Cells, looked_at
 from fixtures.cluster import Cluster
 from fixtures.models import SHIPPED, STAND_IN, Models, Run, label_of
+from fixtures.origins import origins_of
 from fixtures.plugin import RECORDING, tell, uncaptured
 from fixtures.shards import SHARD, Gathering
 from vlmlib.study import Store

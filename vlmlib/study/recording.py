@@ -137,6 +137,15 @@ class Recording:
         """Whether a measurement was made."""
         return (*subject, task, design) in self._versions
 
+    def tasks(self, subject: tuple[str, str, str], design: str = "") -> list[str]:
+        """The tasks of a subject that were measured under a design, as they were begun."""
+        begun = {
+            names[3]: min(each.begun for each in versions.values())
+            for names, versions in self._versions.items()
+            if names[:3] == subject and names[4] == design and _newest(versions)
+        }
+        return sorted(begun, key=lambda task: (begun[task], task))
+
     def place(self, subject: tuple[str, str, str], task: str, example: str) -> int:
         """Where an example that a task was asked about stands in the data set; -1 for no place."""
         id_, found = _newest(self._versions[*subject, task, ""]), [-1]

@@ -1,0 +1,1 @@
+"""Cross-modal information flow: through which positions does an image reach the answer?"""

@@ -1,0 +1,79 @@
+"""What the paper's claims are held against: their own models, those that --vlm-model names, or
+recorded rows; a page and a figure of each go into the report."""
+
+from collections.abc import Iterator
+from functools import cache
+
+import pytest
+
+from claimlib import Claim, Subject, Trial
+from claimlib.report import origins_section
+from claims.zhang2025 import pages, sample
+from claims.zhang2025.study import PROTOCOL, Flow, Measured, Recorded
+from fixtures.models import SHIPPED, STAND_IN, Models, label_of
+from fixtures.origins import origins_of
+from fixtures.plugin import RECORDING, handle_of
+from vlmlib import VLMError
+from vlmlib.study import Bench, MeanOf
+
+
+def pytest_claim_subjects(config: pytest.Config, claim: Claim) -> list[Subject]:
+    named, recording = config.option.vlm_model, config.stash.get(RECORDING, None)
+    if recording:
+        wanted = [label_of(model, named) for model in named or []]
+        return [
+            _subject(f"{model}, recorded", (model, data, protocol), model)
+            for model, data, protocol in recording.subjects
+            if protocol == PROTOCOL and (not wanted or model in wanted)
+        ]
+    models = named or claim.subjects["models"]
+    return [_subject(label_of(each, models), each, each) for each in models]
+
+
+def _subject(label: str, value: object, model: str) -> Subject:
+    shipped = model == SHIPPED
+    marks = () if shipped or isinstance(value, tuple) else (pytest.mark.gpu,)
+    note = STAND_IN if shipped else ""
+    return Subject(label, value, note=note, toy=shipped, known_as=model, marks=marks)
+
+
+@pytest.fixture(scope="session")
+def flow_of(request: pytest.FixtureRequest, models: Models):
+    """Makes what answers for a model, once; nothing is loaded before a row is missing."""
+    config, option = request.config, request.config.option
+
+    @cache
+    def of(value: str | tuple[str, str, str], label: str) -> Flow:
+        if isinstance(value, tuple):
+            return Recorded(config.stash[RECORDING], value, label)
+        if option.vlm_ray is not None:
+            raise VLMError(
+                "--vlm-ray: these claims are measured by one process. Name the folders that a "
+                "cluster measures: pytest claims/neo2025."
+            )
+        store = request.getfixturevalue("store")
+        questions = sample.questions_of(value, option, store)
+        mean = MeanOf(pictures=questions.pictures[:1])  # a bench has one; no arm takes it
+        handle = handle_of(value, option, models)
+        bench = Bench(handle, store, mean, questions.data, PROTOCOL, label=label)
+        return Measured(bench, questions, label)
+
+    return of
+
+
+@pytest.fixture
+def flow(claim_subject: Subject, flow_of) -> Flow:
+    """The model of this test, or its recorded rows."""
+    return flow_of(claim_subject.value, claim_subject.label)
+
+
+@pytest.fixture
+def trial(request: pytest.FixtureRequest, trial: Trial) -> Iterator[Trial]:
+    """The claim of this test; what was measured for it goes into the report."""
+    yield trial
+    found = request.node.funcargs.get("flow")
+    if found and "tables" in vars(found):
+        trial.origins |= origins_of(found)
+        how = origins_section(trial.origins)
+        trial.pages |= {f"{found.label}.flow": pages.page(found) + how}
+        trial.figures |= pages.figures(found)

@@ -1,0 +1,91 @@
+"""Tables and figures of the report: what blocking a route costs, window by window."""
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+import pandas as pd
+
+from claimlib import Figure
+from claimlib.intervals import of_mean
+from claimlib.markdown import text
+from claims.zhang2025 import arms
+from claims.zhang2025.study import Flow
+from fixtures.models import SHIPPED, STAND_IN
+
+HOW = (
+    "The relative change of the probability of the token that the model says first, in per cent, "
+    "when attention of a route is blocked in a window of layers: the mean over the questions on "
+    "which the model is right, with its interval (95 %, images as clusters). Layers count from 0; "
+    "a window is of {width} around its layer, clipped at both ends. `{as_many}`: a random choice "
+    "of other visual tokens, as many as the objects asked about have. `{text}` is the ceiling."
+)
+
+
+def page(flow: Flow) -> str:
+    """The page of a model."""
+    width = arms.width(flow.layers)
+    told = HOW.format(
+        width="one layer" if width == 1 else f"{width} layers", as_many=arms.AS_MANY, text=arms.TEXT
+    )
+    parts = [
+        f"# {text(flow.label)} on {text(flow.data)}: information flow",
+        *([STAND_IN] if flow.name == SHIPPED else []),
+        told,
+        "\n".join(_right(flow)),
+    ]
+    for task in flow.tasks:
+        parts += [f"## {text(task)}", _table(flow, task)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _right(flow: Flow) -> Iterator[str]:
+    """How often the model is right, and which tasks that leaves out."""
+    for task, share in flow.right_on.items():
+        asked = flow.tables[task].counts[task]["asked"]
+        out = "" if task in flow.tasks else ": left out, as it cannot do it"
+        yield f"- {text(task)}: right on {share:.0%} of {asked}{out}"
+
+
+def _table(flow: Flow, task: str) -> str:
+    columns = [*flow.windows, arms.ALL]
+    rows = []
+    for route in (*arms.WINDOWED, *arms.THROUGHOUT):
+        cells = {
+            _head(window): _cell(flow, task, route, window)
+            for window in columns
+            if flow.tables[task].has(arms.knockout(route, window), task)
+        }
+        if cells:
+            rows.append({"from -> to": text(route), **cells})
+    return pd.DataFrame(rows).fillna("").to_markdown(index=False)
+
+
+def _head(window: str) -> str:
+    return window.removeprefix("around ")
+
+
+def _cell(flow: Flow, task: str, route: str, window: str) -> str:
+    mean, low, high = _change(flow, task, route, window)
+    return f"{100 * mean:z.0f} [{100 * low:z.0f}, {100 * high:z.0f}]"
+
+
+def _change(flow: Flow, task: str, route: str, window: str) -> tuple[float, float, float]:
+    change = flow.change(task, route, [window]).point(0)
+    low, high = of_mean(change, (-1.0, 1.0)).interval(0.95)
+    return float(change.values.mean()), low, high
+
+
+def figures(flow: Flow) -> dict[str, Figure]:
+    """The figure of a model; none where nothing can draw."""
+    if not find_spec("matplotlib"):
+        return {}
+    from claims.zhang2025.figure import draw
+
+    rows = [
+        {"task": task, "route": route, "layer": layer, "change": mean, "low": low, "high": high}
+        for task in flow.tasks
+        for route in (arms.QUESTION, arms.IMAGE, arms.INTO_QUESTION, arms.LAST)
+        for layer, window in enumerate(flow.windows)
+        for mean, low, high in [_change(flow, task, route, window)]
+    ]
+    return {f"{flow.label}.flow": draw(pd.DataFrame(rows), flow.label)}
