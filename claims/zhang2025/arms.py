@@ -9,7 +9,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from vlmlib import Block, LackingError, select
-from vlmlib.interventions import Arm, causal_blocks
+from vlmlib.interventions import causal_blocks
 from vlmlib.study import Scene
 from vlmlib.windows import centred, named
 
@@ -80,7 +80,7 @@ def stages(layers: int) -> dict[str, range]:
     return named(layers, STAGES, of=OF)
 
 
-def flow(scene: Scene) -> dict[str, Callable[[], Arm]]:
+def flow(scene: Scene) -> dict[str, Callable[[], list[Block]]]:
     """All arms of a question."""
     layers = len(scene.vlm.layers)
     windows = {window(at): each for at, each in enumerate(centred(layers, width(layers)))}

@@ -13,7 +13,7 @@ from claims.zhang2025.study import PROTOCOL, Flow, Measured, Recorded
 from fixtures.models import SHIPPED, STAND_IN, Models, label_of
 from fixtures.origins import origins_of
 from fixtures.plugin import RECORDING, handle_of
-from vlmlib import VLMError
+from vlmlib import LackingError
 from vlmlib.study import Bench, MeanOf
 
 
@@ -47,9 +47,9 @@ def flow_of(request: pytest.FixtureRequest, models: Models):
         if isinstance(value, tuple):
             return Recorded(config.stash[RECORDING], value, label)
         if option.vlm_ray is not None:
-            raise VLMError(
-                "--vlm-ray: these claims are measured by one process. Name the folders that a "
-                "cluster measures: pytest claims/neo2025."
+            raise LackingError(
+                "These claims are measured by one process, and not by a cluster. Run them without "
+                "--vlm-ray."
             )
         store = request.getfixturevalue("store")
         questions = sample.questions_of(value, option, store)

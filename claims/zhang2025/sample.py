@@ -11,7 +11,7 @@ from claims.zhang2025 import gqa
 from claims.zhang2025.asked import question
 from fixtures.emoji_coco import mirror
 from fixtures.models import SHIPPED, SHIPPED_DATA
-from vlmlib import VLMError
+from vlmlib import LackingError
 from vlmlib.study import Example, Finished, Picture, Step, Store, coco, is_right
 from vlmlib.study.sound import at_once, sound
 
@@ -35,13 +35,14 @@ class Questions:
 def questions_of(model: str, option: Any, store: Store | None = None) -> Questions:
     """The questions that a model is asked: the shipped one the mirror tasks, others GQA's.
 
-    **Raises:** `VLMError` where there are none, where too many pictures are bad, and as `gqa.read`.
+    **Raises:** `LackingError` where none were given, `VLMError` where too many pictures are bad and
+    as `gqa.read`.
     """
     if model == SHIPPED:
         most, home = option.vlm_limit or MOST_SHIPPED, coco.pictures_of(SHIPPED_DATA, "eval")
         asked, data = _mirrored(), f"{SHIPPED_DATA.name}, mirror tasks"
     elif option.vlm_gqa is None:
-        raise VLMError(
+        raise LackingError(
             f"{model} needs questions. Pass --vlm-gqa DIR, a folder with the authors' files "
             f"({gqa.FILES.format('*')}) and GQA's images/ or images.zip."
         )

@@ -1,0 +1,49 @@
+"""Every claim where the truth is planted: what the paper tells is supported, its opposite refuted,
+and an instrument that does nothing supports nothing.
+
+Fails if a claim comes out otherwise, or has no test.
+"""
+
+import re
+from contextlib import suppress
+
+import pytest
+
+from claimlib import ClaimRefuted, ClaimUndecided, Outcome, Subject, Trial
+from claims.zhang2025 import test_flow
+from tests.zhang2025 import CLAIMS, FOLDER
+from tests.zhang2025.planted import NOTHING, REVERSED, THE_PAPERS, Planted, World
+
+CODE = (FOLDER / "test_flow.py").read_text()
+TESTS = {
+    claim: getattr(test_flow, name)
+    for claim, name in re.findall(r'@pytest\.mark\.claim\("([^"]+)"\)\ndef (test_\w+)', CODE)
+}
+SUPPORTED, REFUTED, _ = Outcome
+
+
+def outcome_of(claim: str, world: World) -> Outcome:
+    trial = Trial(CLAIMS[claim], Subject("planted"))
+    with suppress(ClaimRefuted, ClaimUndecided):
+        TESTS[claim](trial, Planted(world))
+    return trial.verdicts[-1].outcome
+
+
+def test_every_claim_has_exactly_one_test():
+    assert sorted(TESTS) == sorted(CLAIMS)
+    assert len(re.findall(r"^def test_", CODE, flags=re.MULTILINE)) == len(CLAIMS)
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_what_the_paper_tells_is_supported(claim):
+    assert outcome_of(claim, THE_PAPERS) == SUPPORTED
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_the_opposite_is_refuted(claim):
+    assert outcome_of(claim, REVERSED) == REFUTED
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_an_instrument_that_does_nothing_supports_nothing(claim):
+    assert outcome_of(claim, NOTHING) != SUPPORTED
