@@ -43,16 +43,16 @@ def test_planted(trial, subject):
 
 
 class Inner:
-    """Runs of pytest, under this project's pytest.ini, in a folder of their own, with the real
-    paper's claims and subjects, and on one store.
+    """Runs of pytest, under this project's pytest.ini, in a folder of their own, with the
+    first paper's claims and subjects, and on one store.
 
     - `own`: options for a tiny random model of one's own on three scenes, with a mean token that
         needs no computing.
     - `folder`: for a test's files, apart from what pytest looks at. `claims`: the folder of the
-        real claims.
+        first paper's claims.
     """
 
-    claims, scenes = str(ROOT / "claims"), str(SCENES)
+    claims, scenes = str(ROOT / "claims" / "neo2025"), str(SCENES)
 
     def __init__(
         self, pytester: pytest.Pytester, folder: Path, checkpoint: Path, mean: Path, scenes: Path

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.ticker import PercentFormatter
 
 from claimlib.figures import INK, Figure
-from claimlib.page.look import BAND, BLUE, GREY, PURPLE, VERMILLION, sheet, styled
+from claimlib.page.look import BAND, BLUE, GREY, PURPLE, SIZE, VERMILLION, sheet, styled
 from claims.zhang2025 import arms
 
 LOOKS = {
@@ -48,8 +48,8 @@ def draw(numbers: pd.DataFrame, label: str) -> Figure:
         panel.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
     for panel in panels[len(tasks) :]:
         panel.set_axis_off()
-    drawing.supxlabel("layer around which attention is blocked")
-    drawing.supylabel("change of the probability (%)")
+    drawing.supxlabel("layer around which attention is blocked", fontsize=SIZE)
+    drawing.supylabel("change of the probability (%)", fontsize=SIZE)
     handles, labels = panels[0].get_legend_handles_labels()
     drawing.legend(handles, labels, loc="outside upper center", ncols=len(LOOKS))
     return Figure.drawn(drawing, f"Information flow, {label}", TELLS, numbers)

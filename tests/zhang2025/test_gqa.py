@@ -57,7 +57,7 @@ def written(folder: Path, task: str, *rows: dict[str, str]) -> Path:
         writer.writerows(rows)
     (folder / "images").mkdir(exist_ok=True)
     for row in rows:
-        if row["image_w"].isdecimal() and row["image_h"].isdecimal():
+        if row["image_w"] not in ("wide", "0"):
             size = int(row["image_w"]), int(row["image_h"])
             Image.new("RGB", size).save(folder / "images" / f"{row['img_id']}.jpg")
     return file
