@@ -73,7 +73,8 @@ def trial(request: pytest.FixtureRequest, trial: Trial) -> Iterator[Trial]:
     yield trial
     found = request.node.funcargs.get("flow")
     if found and "tables" in vars(found):
-        trial.origins |= origins_of(found)
+        # beside what the model's rows of another paper come from
+        trial.origins |= {f"{found.label}, {PROTOCOL}": each for each in origins_of(found).values()}
         how = origins_section(trial.origins)
         trial.pages |= {f"{found.label}.flow": pages.page(found) + how}
         trial.figures |= pages.figures(found)
