@@ -1,7 +1,8 @@
 """What the paper's claims are held against: their own models, those that --vlm-model names, or
 recorded rows; a page and a figure of each go into the report."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -14,20 +15,28 @@ from fixtures.models import SHIPPED, STAND_IN, Models, label_of
 from fixtures.origins import origins_of
 from fixtures.plugin import RECORDING, handle_of
 from vlmlib import LackingError
-from vlmlib.study import Bench, MeanOf
+from vlmlib.study import Bench, MeanOf, Recording
 
 
 def pytest_claim_subjects(config: pytest.Config, claim: Claim) -> list[Subject]:
+    """The models, or recorded rows of them; beside these the paper's own, which are not asked."""
     named, recording = config.option.vlm_model, config.stash.get(RECORDING, None)
     if recording:
-        wanted = [label_of(model, named) for model in named or []]
-        return [
-            _subject(f"{model}, recorded", (model, data, protocol), model)
-            for model, data, protocol in recording.subjects
-            if protocol == PROTOCOL and (not wanted or model in wanted)
-        ]
-    models = named or claim.subjects["models"]
-    return [_subject(label_of(each, models), each, each) for each in models]
+        asked = _recorded(recording, [label_of(model, named) for model in named or []])
+    else:
+        models = named or claim.subjects["models"]
+        asked = [_subject(label_of(each, models), each, each) for each in models]
+    labels = {each.label for each in asked}
+    others = [_subject(each, each, each) for each in claim.subjects["models"] if each not in labels]
+    return [*asked, *(replace(each, asked=False) for each in others)]
+
+
+def _recorded(recording: Recording, wanted: Sequence[str]) -> list[Subject]:
+    return [
+        _subject(f"{model}, recorded", (model, data, protocol), model)
+        for model, data, protocol in recording.subjects
+        if protocol == PROTOCOL and (not wanted or model in wanted)
+    ]
 
 
 def _subject(label: str, value: object, model: str) -> Subject:
