@@ -1,19 +1,21 @@
 """What the paper's claims are held against: their own models, those that --vlm-model names, or
 recorded rows; a page and a figure of each go into the report."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 
 import pytest
 
 from claimlib import Claim, Subject, Trial
+from claimlib.plugin import subject_of
 from claimlib.report import origins_section
 from claims.zhang2025 import pages, sample
 from claims.zhang2025.study import PROTOCOL, Flow, Measured, Recorded
 from fixtures.models import SHIPPED, STAND_IN, Models, label_of
 from fixtures.origins import origins_of
 from fixtures.plugin import RECORDING, handle_of
+from fixtures.shards import SHARD, Gathering
 from vlmlib import LackingError
 from vlmlib.study import Bench, MeanOf, Recording
 
@@ -44,6 +46,27 @@ def _subject(label: str, value: object, model: str) -> Subject:
     marks = () if shipped or isinstance(value, tuple) else (pytest.mark.gpu,)
     note = STAND_IN if shipped else ""
     return Subject(label, value, note=note, toy=shipped, known_as=model, marks=marks)
+
+
+@pytest.hookimpl(trylast=True)  # when it is known which claims are held against what
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of a shard the claims on one model are one item, which measures (see `Gathering`); none where
+    there are no questions for it."""
+    if config.stash[SHARD] is None:
+        return
+    ours = {item: subject_of(item) for item in items if "flow" in getattr(item, "fixturenames", ())}
+    first = {subject: item for item, subject in reversed(ours.items()) if subject}
+    items[:] = [item for item in items if item not in ours]
+    for subject, item in first.items():
+        if subject.value == SHIPPED or config.option.vlm_gqa:
+            items.append(Gathering.of(item, _gathering(subject)))
+
+
+def _gathering(subject: Subject) -> Callable[..., None]:
+    def gather(flow_of: Callable[..., Measured]) -> None:
+        flow_of(subject.value, subject.label).gather()
+
+    return gather
 
 
 @pytest.fixture(scope="session")

@@ -141,6 +141,13 @@ class Measured(Flow):
     def every_task(self) -> Sequence[str]:
         return [*self.questions.tasks]
 
+    def gather(self) -> None:
+        """Measure all that claims may ask, and judge nothing: which tasks a model can do is not
+        known before all of them are measured."""
+        for task in self.every_task:
+            for design in (name_of(arms.flow), LENS):
+                self.rows(task, design)
+
     def rows(self, task: str, design: str) -> list[Finished]:
         name, examples = table_of(task, design), self.questions.tasks[task]
         if name not in self.found:

@@ -6,6 +6,8 @@ if its rows cannot be judged again.
 """
 
 import re
+import sqlite3
+from contextlib import closing
 
 from tests.zhang2025 import CLAIMS, FOLDER
 from tests.zhang2025.test_gqa import ONE_OBJECT, TWO_OBJECTS, written
@@ -38,3 +40,25 @@ def test_rows_of_another_paper_leave_nothing_to_judge(inner, told):
     inner.run(inner.claims, *inner.own, "-k", "test_filter or polling")
     result = inner.run(str(FOLDER), f"--vlm-rows={inner.store / 'rows.sqlite'}")
     assert "error" not in told(result).lower().replace("errors='", "")
+
+
+def test_shards_are_measured_apart_and_judged_together(inner, told, tmp_path):
+    rows = [ONE_OBJECT | {"question_id": f"{at}", "img_id": f"{at}"} for at in range(1, 9)]
+    written(tmp_path, "QueryAttr", *rows)
+    given = *inner.without_mean, f"--vlm-gqa={tmp_path}", "--vlm-limit=8"
+    for part in ("1/2", "2/2"):
+        result = inner.run(str(FOLDER), *given, f"--vlm-shard={part}")
+        result.assert_outcomes(passed=1)
+    files = [f"--vlm-rows={each}" for each in inner.store.glob("*.sqlite")]
+    assert len(files) == 2
+    again = inner.run(str(FOLDER), *files)
+    assert "QueryAttr 0%" in told(again)
+    whole = sqlite3.connect(f"file:{inner.store / '1-of-2.sqlite'}?mode=ro", uri=True)
+    with closing(whole) as database:
+        [(count,)] = database.execute("SELECT count(*) FROM units WHERE example LIKE 'QueryAttr%'")
+    assert 0 < count < 16
+
+
+def test_a_shard_without_questions_measures_the_other_papers(inner, told):
+    result = inner.run(str(FOLDER), *inner.without_mean, "--vlm-shard=1/2")
+    assert "no tests ran" in told(result) or "deselected" in told(result)
