@@ -34,10 +34,13 @@ def pytest_claim_subjects(config: pytest.Config, claim: Claim) -> list[Subject]:
 
 
 def _recorded(recording: Recording, wanted: Sequence[str]) -> list[Subject]:
+    """What was recorded, by the model's name; where it was asked two data sets, with that of each."""
+    ours = [each for each in recording.subjects if each[2] == PROTOCOL]
+    several = len({data for _, data, _ in ours}) > 1
     return [
-        _subject(f"{model}, recorded", (model, data, protocol), model)
-        for model, data, protocol in recording.subjects
-        if protocol == PROTOCOL and (not wanted or model in wanted)
+        _subject(f"{model}, {f'{data}, ' * several}recorded", (model, data, protocol), model)
+        for model, data, protocol in ours
+        if not wanted or model in wanted
     ]
 
 

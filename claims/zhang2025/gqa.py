@@ -70,6 +70,8 @@ def _example(task: str, row: Mapping[str, Any], pictures: Path, where: str) -> E
     for name in NEEDED:
         if not isinstance(row[name], str) or not row[name].strip():
             raise VLMError(f"{where}: {name} is {row[name]!r}; expected some text.")
+    if not any(f"{name} x" in row for name in OBJECTS):
+        raise VLMError(f"{where}: no column tells where an object is, such as {OBJECTS[0]} x.")
     image = row["img_id"].removesuffix(".jpg")
     if not image.isalnum():
         raise VLMError(f"{where}: img_id is {row['img_id']!r}; expected an id such as 2390560.")

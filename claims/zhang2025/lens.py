@@ -12,15 +12,16 @@ from torch import Tensor
 from claimlib import Clustered
 from claims.zhang2025.asked import FirstSaid
 from vlmlib import VLM
+from vlmlib.finite import check_finite
 from vlmlib.study import Example, Finished, Row
 
 # How a hidden state is decoded: as the authors do, without the model's final norm, and with it.
 RAW, NORMED = READOUTS = "without the final norm", "with the final norm"
-OWN, LOWER, CAPITAL, OTHER = "own", "lower", "capital", "other"
+OWN, LOWER, CAPITAL = "own", "lower", "capital"
 
 
 def shown(
-    vlm: VLM, mean: Float[Tensor, " d_model"], example: Example, task: FirstSaid, seed: int
+    vlm: VLM, mean: Float[Tensor, " d_model"], example: Example, task: FirstSaid
 ) -> list[Row]:
     """The probabilities of a few tokens at the last position after each layer: of the one that the
     model says first, and of the answer's first token in small and in capital letters.
@@ -45,6 +46,8 @@ def shown(
         RAW: torch.cat([vlm.head(hidden[:-1]), vlm.head(vlm.decoder.norm(hidden[-1:]))]),
         NORMED: vlm.head(vlm.decoder.norm(hidden)),
     }
+    for logits in decoded.values():
+        check_finite("The logits of the lens", logits.float().softmax(-1)[None], [[]])
     probabilities = {how: logits.float().softmax(-1) for how, logits in decoded.items()}
     detail = {
         how: {name: each[:, token].tolist() for name, token in tokens.items()}

@@ -16,23 +16,23 @@ HOW = (
     "The relative change of the probability of the token that the model says first, in per cent, "
     "when attention of a route is blocked in a window of layers: the mean over the questions on "
     "which the model is right, with its interval (95 %, images as clusters). Layers count from 0; "
-    "a window is of {width} around its layer, clipped at both ends. `{as_many}`: a random choice "
+    "a window is of {width} around its layer, clipped at both ends. Routes of what "
+    "a picture does not show are of fewer questions. `{as_many}`: a random choice "
     "of other visual tokens, as many as the objects asked about have. `{text}` is the ceiling."
 )
 
 
 def page(flow: Flow) -> str:
     """The page of a model."""
+    head = f"# {text(flow.label)} on {text(flow.data)}: information flow"
+    parts = [head, *([STAND_IN] if flow.name == SHIPPED else []), "\n".join(_right(flow))]
+    if not flow.able:
+        return "\n\n".join(parts) + "\n"
     width = arms.width(flow.layers)
     told = HOW.format(
         width="one layer" if width == 1 else f"{width} layers", as_many=arms.AS_MANY, text=arms.TEXT
     )
-    parts = [
-        f"# {text(flow.label)} on {text(flow.data)}: information flow",
-        *([STAND_IN] if flow.name == SHIPPED else []),
-        told,
-        "\n".join(_right(flow)),
-    ]
+    parts.insert(-1, told)
     for task in flow.tasks:
         parts += [f"## {text(task)}", _table(flow, task)]
     return "\n\n".join(parts) + "\n"
@@ -42,7 +42,7 @@ def _right(flow: Flow) -> Iterator[str]:
     """How often the model is right, and which tasks that leaves out."""
     for task, share in flow.right_on.items():
         asked = flow.tables[task].counts[task]["asked"]
-        out = "" if task in flow.tasks else ": left out, as it cannot do it"
+        out = "" if task in flow.able else ": left out, as it cannot do it"
         yield f"- {text(task)}: right on {share:.0%} of {asked}{out}"
 
 
@@ -56,7 +56,8 @@ def _table(flow: Flow, task: str) -> str:
             if flow.tables[task].has(arms.knockout(route, window), task)
         }
         if cells:
-            rows.append({"from -> to": text(route), **cells})
+            asked = len(flow.change(task, route, [arms.ALL]))
+            rows.append({"from -> to": text(route), "questions": asked, **cells})
     return pd.DataFrame(rows).fillna("").to_markdown(index=False)
 
 
@@ -77,13 +78,13 @@ def _change(flow: Flow, task: str, route: str, window: str) -> tuple[float, floa
 
 def figures(flow: Flow) -> dict[str, Figure]:
     """The figure of a model; none where nothing can draw."""
-    if not find_spec("matplotlib"):
+    if not find_spec("matplotlib") or not flow.able:
         return {}
     from claims.zhang2025.figure import draw
 
     rows = [
         {"task": task, "route": route, "layer": layer, "change": mean, "low": low, "high": high}
-        for task in flow.tasks
+        for task in flow.able
         for route in (arms.QUESTION, arms.IMAGE, arms.INTO_QUESTION, arms.LAST)
         for layer, window in enumerate(flow.windows)
         for mean, low, high in [_change(flow, task, route, window)]

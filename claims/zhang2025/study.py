@@ -1,6 +1,7 @@
 """What the claims ask of a model: what blocking a route costs, layer by layer, and what the lens
 shows at the last position. `Measured` measures it into a store; `Recorded` reads recorded rows."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property, partial
 from itertools import count
@@ -20,9 +21,10 @@ from vlmlib.study.store import Origins, origins_of, table_of
 
 PROTOCOL = "zhang2025"  # under which rows are kept
 LENS = "lens at the last position"
+Stage = tuple[str, Sequence[str]]  # a route, and the windows in which it is blocked
 
 
-class Flow:
+class Flow(ABC):
     """What the rows of a model tell.
 
     - `label`, `name`, `data`: what reports call it, the model's own name, and what it was asked.
@@ -35,14 +37,14 @@ class Flow:
     found: dict[str, list[Finished]]
     origins: dict[str, Origins]
 
+    @abstractmethod
     def rows(self, task: str, design: str) -> list[Finished]:
         """The rows of a task under a design; those of all questions, whether or not they count."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def every_task(self) -> Sequence[str]:
         """The names of all tasks that are asked."""
-        raise NotImplementedError
 
     @cached_property
     def tables(self) -> dict[str, Table]:
@@ -60,18 +62,22 @@ class Flow:
         }
 
     @property
+    def able(self) -> list[str]:
+        """The tasks that the model can do."""
+        return [task for task in self.tables if self.right_on[task] >= sample.ABLE]
+
+    @property
     def tasks(self) -> list[str]:
-        """The tasks that the model can do: the claims are about these.
+        """The same: the claims are about these.
 
         **Raises:** `LackingError` where there is none.
         """
-        able = [task for task in self.tables if self.right_on[task] >= sample.ABLE]
-        if not able:
+        if not self.able:
             told = ", ".join(f"{task} {share:.0%}" for task, share in self.right_on.items())
             raise LackingError(
                 f"{self.label} is right on {sample.ABLE:.0%} of no task's questions: {told}."
             )
-        return able
+        return self.able
 
     @cached_property
     def layers(self) -> int:
@@ -92,35 +98,33 @@ class Flow:
         """The relative change of the first token's probability, (p2 - p1) / p1, under each window
         of a route, a point each. A rise to more than twice counts as twice, so that a mean is not
         that of a few unlikely answers."""
-        before, after = self._probabilities(task, [route], windows)
-        return self._seen(task, [route], windows, np.clip(after / before - 1, -1, 1))
+        named = [arms.knockout(route, each) for each in windows]
+        before, after = self._probabilities(task, named)
+        return self._seen(task, named, np.clip(after / before - 1, -1, 1))
 
-    def lost(self, task: str, routes: Sequence[str], windows: Sequence[str]) -> list[Clustered]:
-        """What share of the probability each of several routes takes away, 1 - p2 / p1 and no less
-        than 0, on the questions on which all were run: a point for each window."""
-        before, after = self._probabilities(task, routes, windows)
+    def lost(self, task: str, *stages: Stage) -> list[Clustered]:
+        """What share of the probability each route takes away in its windows, 1 - p2 / p1 and no
+        less than 0, on the questions on which all of them were run: a point for each window."""
+        named = [arms.knockout(route, each) for route, windows in stages for each in windows]
+        before, after = self._probabilities(task, named)
         lost = np.clip(1 - after / before, 0, 1)
-        parts = np.split(lost, len(routes), axis=1)
-        return [self._seen(task, routes, windows, part) for part in parts]
+        ends = np.cumsum([len(windows) for _, windows in stages])[:-1]
+        return [self._seen(task, named, part) for part in np.split(lost, ends, axis=1)]
 
     def reached(self, task: str, route: str, windows: Sequence[str]) -> Clustered:
         """On which questions every one of these windows changed hidden states at its targets."""
-        table = self.tables[task]
-        reached = [table.reached(task, arms.knockout(route, each)) for each in windows]
-        return self._seen(task, [route], windows, np.all(reached, axis=0))
+        named = [arms.knockout(route, each) for each in windows]
+        reached = [self.tables[task].reached(task, arm) for arm in named]
+        return self._seen(task, named, np.all(reached, axis=0))
 
     def _probabilities(
-        self, task: str, routes: Sequence[str], windows: Sequence[str]
+        self, task: str, named: Sequence[str]
     ) -> tuple[Float[np.ndarray, "question 1"], Float[np.ndarray, "question arm"]]:
-        """The probability of the clean run, and of every window of every route."""
-        named = [arms.knockout(route, each) for route in routes for each in windows]
+        """The probability of the clean run, and under each arm."""
         kept = 1 - self.tables[task].doubt(task, ["clean", *named])
         return kept[:, :1], kept[:, 1:]
 
-    def _seen(
-        self, task: str, routes: Sequence[str], windows: Sequence[str], values: Any
-    ) -> Clustered:
-        named = [arms.knockout(route, each) for route in routes for each in windows]
+    def _seen(self, task: str, named: Sequence[str], values: Any) -> Clustered:
         return Clustered(values, self.tables[task].clusters(task, ["clean", *named]))
 
     @cached_property
@@ -152,7 +156,7 @@ class Measured(Flow):
         name, examples = table_of(task, design), self.questions.tasks[task]
         if name not in self.found:
             compute = (
-                partial(lens.shown, task=FirstSaid(task), seed=self.bench.seed)
+                partial(lens.shown, task=FirstSaid(task))
                 if design == LENS
                 else self.bench.computing(FirstSaid(task), arms.flow, sample.counts)
             )

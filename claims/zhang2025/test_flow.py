@@ -15,58 +15,52 @@ from claimlib import (
     where_alive,
 )
 from claims.zhang2025 import arms, lens
+from claims.zhang2025.study import Stage
 
 SIGNED = {"bounds": (-1.0, 1.0), "unit": "%"}
-FLOOR = 0.10  # what a positive control must take away, of the probability
 
 
 def every_task(flow, judge: Callable[[str], Verdict]) -> Verdict:
     return in_every_setting({task: judge(task) for task in flow.tasks})
 
 
-def alive(flow, verdict: Verdict, task: str, windows: Sequence[str], *routes: str) -> Verdict:
+def alive(flow, verdict: Verdict, task: str, *stages: Stage) -> Verdict:
     """A verdict on blocked edges, each of which changed the hidden states at its targets."""
-    for route in routes:
+    for route, windows in stages:
         verdict = where_alive(verdict, flow.reached(task, route, windows))
     return verdict
 
 
-def lost(flow, task: str, route: str, windows: Sequence[str]) -> Clustered:
-    [found] = flow.lost(task, [route], windows)
-    return found.mean()
+def lowers(trial, flow, one: Stage, control: Stage) -> Verdict:
+    """Blocking a route in a stage, beside what should do nothing."""
 
+    def of(task: str) -> Verdict:
+        verdict = trial.claim.rule(flow.change(task, *one).mean(), **SIGNED)
+        effect, beside = (each.mean() for each in flow.lost(task, one, control))
+        verdict = beside_negative_control(verdict, effect, beside)
+        return alive(flow, verdict, task, one, control)
 
-def lowers(trial, flow, task: str, route: str, stage: str, control: tuple[str, Sequence[str]]):
-    """Blocking a route in a stage, beside blocking another one that should do nothing."""
-    windows = flow.stage(stage)
-    verdict = trial.claim.rule(flow.change(task, route, windows).mean(), **SIGNED)
-    effect = lost(flow, task, route, windows)
-    verdict = beside_negative_control(verdict, effect, lost(flow, task, *control))
-    verdict = alive(flow, verdict, task, windows, route)
-    other, windows = control
-    return alive(flow, verdict, task, windows, other)
+    return every_task(flow, of)
 
 
 def changes_nothing(trial, flow, route: str, windows: Sequence[str], ceiling: str) -> Verdict:
-    """Blocking a route in any of these windows, in any task."""
+    """Blocking a route in any of these windows, beside blocking another in all layers."""
     verdicts = {}
     for task in flow.tasks:
-        control = lost(flow, task, ceiling, [arms.ALL])
+        [control] = flow.lost(task, (ceiling, [arms.ALL]))
         for window in windows:
-            change = flow.change(task, route, [window]).point(0)
+            change = flow.change(task, route, [window]).mean()
             verdict = trial.claim.rule(change, **SIGNED)
-            verdict = beside_positive_control(verdict, control, FLOOR)
-            verdicts[f"{task}, {window}"] = alive(flow, verdict, task, [window], route)
+            floor = trial.claim.parameters["positive"]
+            verdict = beside_positive_control(verdict, control.mean(), floor)
+            verdicts[f"{task}, {window}"] = alive(flow, verdict, task, (route, [window]))
     return in_every_setting(verdicts)
 
 
-def costs_more(trial, flow, task: str, one: tuple, other: tuple) -> Verdict:
-    """Blocking one route in some windows against another in others, each a pair of both."""
-    samples = lost(flow, task, *one), lost(flow, task, *other)
-    verdict = trial.claim.rule(*samples)
-    for route, windows in (one, other):
-        verdict = alive(flow, verdict, task, windows, route)
-    return verdict
+def costs_more(trial, flow, task: str, one: Stage, other: Stage) -> Verdict:
+    """Blocking one route in some windows against another in others, on the same questions."""
+    verdict = trial.claim.rule(*(each.mean() for each in flow.lost(task, one, other)))
+    return alive(flow, verdict, task, one, other)
 
 
 def deep_enough(trial, flow) -> None:
@@ -95,18 +89,14 @@ def test_the_question_reaches_the_last_position_at_neither_end(trial, flow):
 
 @pytest.mark.claim("question-to-last-middle")
 def test_the_question_reaches_the_last_position_in_middle_layers(trial, flow):
-    control = arms.RANDOM, flow.stage("middle")
-    trial.check(
-        every_task(flow, lambda task: lowers(trial, flow, task, arms.QUESTION, "middle", control))
-    )
+    windows = flow.stage("middle")
+    trial.check(lowers(trial, flow, (arms.QUESTION, windows), (arms.RANDOM, windows)))
 
 
 @pytest.mark.claim("question-to-last-higher")
 def test_the_question_reaches_the_last_position_in_higher_layers(trial, flow):
-    control = arms.RANDOM, flow.stage("higher")
-    trial.check(
-        every_task(flow, lambda task: lowers(trial, flow, task, arms.QUESTION, "higher", control))
-    )
+    windows = flow.stage("higher")
+    trial.check(lowers(trial, flow, (arms.QUESTION, windows), (arms.RANDOM, windows)))
 
 
 @pytest.mark.claim("question-before-image")
@@ -117,22 +107,14 @@ def test_the_last_position_needs_the_question_more_than_the_image(trial, flow):
 
 @pytest.mark.claim("image-to-question-early")
 def test_the_image_reaches_the_question_in_the_lowest_layers(trial, flow):
-    control = arms.INTO_QUESTION, flow.windows[-1:]
-    trial.check(
-        every_task(
-            flow, lambda task: lowers(trial, flow, task, arms.INTO_QUESTION, "early", control)
-        )
-    )
+    early, last = ((arms.INTO_QUESTION, each) for each in (flow.stage("early"), flow.windows[-1:]))
+    trial.check(lowers(trial, flow, early, last))
 
 
 @pytest.mark.claim("image-to-question-second")
 def test_the_image_reaches_the_question_once_more(trial, flow):
-    control = arms.INTO_QUESTION, flow.windows[-1:]
-    trial.check(
-        every_task(
-            flow, lambda task: lowers(trial, flow, task, arms.INTO_QUESTION, "second", control)
-        )
-    )
+    once, last = ((arms.INTO_QUESTION, each) for each in (flow.stage("second"), flow.windows[-1:]))
+    trial.check(lowers(trial, flow, once, last))
 
 
 @pytest.mark.claim("two-dips")
@@ -162,12 +144,12 @@ def test_the_image_reaches_the_question_in_the_same_layers(trial, flow):
     places = [(layer + 0.5) / flow.layers for layer in range(flow.layers)]
 
     def peaks(task: str) -> Verdict:
-        [curve] = flow.lost(task, [arms.INTO_QUESTION], flow.windows)
+        [curve] = flow.lost(task, (arms.INTO_QUESTION, flow.windows))
         verdict = trial.claim.rule(curve, places)
         last = Clustered(curve.values[:, -1], curve.clusters)
         effect = Clustered(curve.values.max(axis=1), curve.clusters)
         verdict = beside_negative_control(verdict, effect, last)
-        return alive(flow, verdict, task, flow.windows, arms.INTO_QUESTION)
+        return alive(flow, verdict, task, (arms.INTO_QUESTION, flow.windows))
 
     trial.check(every_task(flow, peaks))
 
@@ -194,14 +176,14 @@ def is_earlier(trial, flow, task: str, one: str, other: str, later: str) -> Verd
     """Whether one route costs more in the lowest layers, beside later ones, than another does."""
     stages = flow.stage("early"), flow.stage(later)
     windows = [each for stage in stages for each in stage]
-    curves = flow.lost(task, [one, other], windows)
+    curves = flow.lost(task, (one, windows), (other, windows))
     cut = len(stages[0])
     first, second = (
         each.values[:, :cut].mean(axis=1) - each.values[:, cut:].mean(axis=1) for each in curves
     )
     interaction = Clustered(first - second, curves[0].clusters)
     verdict = trial.claim.rule(interaction, bounds=(-2.0, 2.0), unit="points")
-    return alive(flow, verdict, task, windows, one, other)
+    return alive(flow, verdict, task, (one, windows), (other, windows))
 
 
 @pytest.mark.claim("other-before-related")

@@ -120,6 +120,12 @@ def test_a_file_of_other_columns_or_bytes_is_refused(tmp_path):
         gqa.read(tmp_path, tmp_path)
 
 
+def test_a_file_that_tells_of_no_object_is_refused(tmp_path):
+    written(tmp_path, "ChooseAttr", {name: ONE_OBJECT[name] for name in gqa.NEEDED})
+    with pytest.raises(VLMError, match=r"line 2: no column tells where an object is"):
+        gqa.read(tmp_path, gqa.pictures_of(tmp_path))
+
+
 def test_without_any_question_the_next_step_is_told(tmp_path):
     with pytest.raises(VLMError, match="none of the authors' files"):
         gqa.read(tmp_path, tmp_path)
