@@ -34,7 +34,7 @@ def pytest_claim_subjects(config: pytest.Config, claim: Claim) -> list[Subject]:
 
 
 def _recorded(recording: Recording, wanted: Sequence[str]) -> list[Subject]:
-    """What was recorded, by the model's name; where it was asked two data sets, with that of each."""
+    """What was recorded, by the model; with the data set, where there are several."""
     ours = [each for each in recording.subjects if each[2] == PROTOCOL]
     several = len({data for _, data, _ in ours}) > 1
     return [
