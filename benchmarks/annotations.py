@@ -94,15 +94,15 @@ def _annotations(
 
 def measure(folder: Path) -> None:
     """Filter 1 of both purposes, up to the pictures, which this folder has none of."""
-    from claims.neo2025 import sample
+    from fixtures import filtered
     from vlmlib.study import Store
 
     imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     with closing(Store(folder / "store")) as store:
         begun, worked = time.perf_counter(), time.process_time()
         found = [
-            sample.filter_1(folder, purpose, store=store)
-            for purpose in (sample.IDENTIFICATION, sample.LENS)
+            filtered.filter_1(folder, purpose, store=store)
+            for purpose in (filtered.IDENTIFICATION, filtered.LENS)
         ]
         seconds, worked = time.perf_counter() - begun, time.process_time() - worked
         (kept,) = store.database.execute("SELECT sum(length(value)) FROM remembered").fetchone()

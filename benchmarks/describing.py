@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from benchmarks.cost import recorded
-from claims.neo2025 import sample
 from claims.neo2025.protocol import TEXT, described
+from fixtures import filtered
 from fixtures.models import MODELS, SHIPPED, SHIPPED_DATA
 from vlmlib import VLM, Description
 from vlmlib.batched import COLUMNS
@@ -50,7 +50,7 @@ def clean_texts(vlm: VLM, images: Sequence[Example], rows: int) -> list[str]:
 def counts(images: int, rows: int) -> dict[str, int]:
     """Steps of decoding by what they are for. Raises where a text differs."""
     vlm = VLM.load(MODELS[SHIPPED])
-    shown = sample.filter_1(SHIPPED_DATA, sample.IDENTIFICATION, limit=images).examples
+    shown = filtered.filter_1(SHIPPED_DATA, filtered.IDENTIFICATION, limit=images).examples
     single, expected = steps_of(vlm, lambda: [alone(vlm, each) for each in shown])
     joint, texts = steps_of(vlm, lambda: clean_texts(vlm, shown, rows))
     again, without = steps_of(vlm, lambda: [alone(vlm, each, painted=True) for each in shown])

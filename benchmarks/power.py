@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.verdicts import OWN
 from claims.neo2025.power import INSTEAD, POWER
-from claims.neo2025.sample import QUESTIONS
+from fixtures.filtered import QUESTIONS
 
 PAGE = Path(__file__).parent.parent / "docs" / "verdicts.md"
 SIZES = ("30", "100", "300", "1000")  # columns of the page's tables

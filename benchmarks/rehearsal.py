@@ -32,6 +32,7 @@ from claims.neo2025.architectures import CONFIGS, build
 from claims.neo2025.forecast import NAMED
 from claims.neo2025.protocol import DESCRIBED, TEXT, Identification, attributed, described
 from claims.neo2025.study import TOGETHER
+from fixtures import filtered
 from vlmlib import VLM, Description, engine, mean_embedding
 from vlmlib import model as handle
 from vlmlib.decoding import Decoding
@@ -61,12 +62,12 @@ DISK = {
 BEFORE = "filter 2, one by one"
 # Assumptions: what is not counted, and stands in no paper where nothing else is said.
 ASSUMED: dict[str, tuple[int | float, str]] = {
-    "candidates": (sample.CANDIDATES, "images that pass filter 1, as the paper says"),
+    "candidates": (filtered.CANDIDATES, "images that pass filter 1, as the paper says"),
     "kept": (0, "of them, images that pass filter 2; 0: by table 1's denominators"),
     "named": (NAMED, "of clean descriptions, the share that names the object"),
     "still": (0.65, "of descriptions under an arm, the same; table 1's rows have 0.62 and 0.69"),
     "length": (80, "tokens of a description; one that names the object ends at a third"),
-    "questions": (sample.QUESTIONS, "of VQA, as the paper says"),
+    "questions": (filtered.QUESTIONS, "of VQA, as the paper says"),
     "lens": (0, "images of the lens; 0: by figure 7"),
     "mean": (50_000, "images of the mean token, as the paper says"),
     "operations": (0.4, "of a card's peak operations a second, the share that a pass has"),

@@ -24,9 +24,9 @@ from claims.neo2025.arms import REGIONS, REGISTER, SLIDING_WIDTH, TO_LAST, TO_RO
 from claims.neo2025.lens import AS_MANY, LensResults, Named, Shown
 from claims.neo2025.lexicon import Entry, load_lexicon
 from claims.neo2025.published import cells, load_figures
-from claims.neo2025.sample import CANDIDATES
 from claims.neo2025.study import NumberAblations
 from claims.neo2025.windows import RUN
+from fixtures.filtered import CANDIDATES
 from vlmlib.study import Row
 from vlmlib.windows import named
 

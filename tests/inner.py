@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from claimlib.claims import CLAIMS, REFUTATIONS
-from claims.neo2025 import sample
+from fixtures import filtered
 from tests.neo2025 import FOLDER
 from tests.tiny import tiny_vlm
 from vlmlib import save_mean
@@ -123,8 +123,8 @@ def three_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of the shipped data, three images that pass filter 1, three that the lens takes, and ten that
     neither does."""
     asked, shown = (
-        [each.id for each in sample.filter_1(SCENES, purpose).examples]
-        for purpose in (sample.IDENTIFICATION, sample.LENS)
+        [each.id for each in filtered.filter_1(SCENES, purpose).examples]
+        for purpose in (filtered.IDENTIFICATION, filtered.LENS)
     )
     chosen = asked[:3]
     chosen += [each for each in shown if each not in asked][: 3 - len({*shown} & {*chosen})]

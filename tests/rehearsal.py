@@ -27,7 +27,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as run_length
 
-from claims.neo2025 import sample
+from fixtures import filtered
 from fixtures.models import MODELS, SHIPPED_DATA
 from tests import layouts
 from vlmlib.study import Object
@@ -233,7 +233,7 @@ DAMAGE: dict[str, Damaged] = {
 def damage(folder: Path) -> None:
     """Damage one image each in train2017, of those that pass filter 1: every second."""
     file = folder / "annotations" / "instances_train2017.json"
-    chosen = sample.filter_1(folder, sample.IDENTIFICATION).examples[1::2]
+    chosen = filtered.filter_1(folder, filtered.IDENTIFICATION).examples[1::2]
     content = json.loads(file.read_text())
     images = {str(each["id"]): each for each in content["images"]}
     names = {each["id"]: each["name"] for each in content["categories"]}

@@ -16,6 +16,7 @@ from claims.neo2025.protocol import FILTERED
 from claims.neo2025.published import load_figures
 from claims.neo2025.speed import Speed, has_costs
 from claims.neo2025.study import ASKED, FILTER_2, GRADIENTS, IN_FULL, LENS, NUMBERS, Measured
+from fixtures import filtered
 from vlmlib.study import Finished
 from vlmlib.study.store import TOGETHER, table_of
 
@@ -268,7 +269,7 @@ def _part(study: Measured, expected: Expected, name: str, design: str) -> Part:
 
 def papers_share(model: str) -> float:
     """The share of images that passes filter 2, by table 1; of other models LLaVA-Phi-3's."""
-    return _kept()[_named(model)] / sample.CANDIDATES
+    return _kept()[_named(model)] / filtered.CANDIDATES
 
 
 def _named(model: str) -> str:

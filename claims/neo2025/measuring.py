@@ -18,6 +18,7 @@ from claims.neo2025.runs import SEED, on_shipped
 from claims.neo2025.sensitivity import PROTOCOLS
 from claims.neo2025.speed import Speed
 from claims.neo2025.study import ASKED, Measured
+from fixtures import filtered
 from fixtures.models import Models, Run
 from fixtures.plugin import data_of, handle_of, tell
 from vlmlib import VLM, VLMError
@@ -50,9 +51,9 @@ def measured(
     protocol = PROTOCOLS[run.protocol]
     questions = None if on_shipped(run) else option.vlm_questions
     common = {"limit": limit, "crowds": protocol.crowds, "most_bad": option.vlm_bad}
-    purpose = sample.IDENTIFICATION
-    images = sample.filter_1(folder, purpose, questions, store=store(), **common)
-    lens_images = sample.filter_1(folder, sample.LENS, store=store(), **common)
+    purpose = filtered.IDENTIFICATION
+    images = filtered.filter_1(folder, purpose, questions, store=store(), **common)
+    lens_images = filtered.filter_1(folder, filtered.LENS, store=store(), **common)
     mean, averaged = sample.mean_of(option.vlm_mean, images, store())
     handle = handle_of(run.model, option, models)
     bench = Bench(
@@ -145,6 +146,6 @@ class Foretelling:
 
 def _annotations(folder: Path, store: Store) -> str:
     """The hashes of the files that say what the pictures show."""
-    splits = (sample.IDENTIFICATION.split, sample.LENS.split)
+    splits = (filtered.IDENTIFICATION.split, filtered.LENS.split)
     files = dict.fromkeys(coco.annotation_file(folder, split) for split in splits)
     return ", ".join(f"{file.name} {store.file_key(file)}" for file in files)

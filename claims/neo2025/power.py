@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from claimlib import Claim
-from claims.neo2025.sample import MOST_IMAGES, QUESTIONS
+from claims.neo2025.sample import MOST_IMAGES
+from fixtures.filtered import QUESTIONS
 
 POWER = Path(__file__).with_name("power.toml")
 ENOUGH = 80  # of a hundred draws

@@ -12,6 +12,7 @@ from claims.neo2025 import sample
 from claims.neo2025.protocol import TEXT
 from claims.neo2025.sensitivity import PROTOCOLS
 from claims.neo2025.study import ASKED, Recorded
+from fixtures import filtered
 from fixtures.models import MODELS, SHIPPED, SHIPPED_DATA, STAND_IN, Run, label_of
 from fixtures.plugin import RECORDING, store_folder
 from vlmlib.study import Recording
@@ -47,7 +48,7 @@ def subjects_of(config: pytest.Config, claim: Claim) -> list[Subject]:
     if recording:
         asked = recorded_runs_of(claim, recording, named)
     else:
-        own, limited = sample.are_the_papers(config.option.vlm_questions), config.option.vlm_limit
+        own, limited = filtered.are_the_papers(config.option.vlm_questions), config.option.vlm_limit
         asked = [
             run
             for run in runs_of(claim, named, protocols)
@@ -152,7 +153,7 @@ def recorded_runs_of(claim: Claim, recording: Recording, named: list[str] | None
     by_setting: dict[tuple[str, str], list[str]] = {}
     for model, data, protocol in recording.subjects:
         # how many images were asked for is not recorded
-        if not _speaks_of(claim, data.endswith(sample.THE_PAPERS), limited=True):
+        if not _speaks_of(claim, data.endswith(filtered.THE_PAPERS), limited=True):
             continue
         if protocol in PROTOCOLS and (not wanted or model in wanted):
             by_setting.setdefault((data, protocol), []).append(model)

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from claims.neo2025.authors import AUTHORS
 from claims.neo2025.protocol import TEXT, Question, Text
-from claims.neo2025.sample import Images
 from claims.neo2025.windows import ONE_BASED
+from fixtures.filtered import Images
 from vlmlib import VLM, VQA, Description, Polling, Stimulus, VLMError
 from vlmlib.study import Example, Scene
 

@@ -22,6 +22,7 @@ from transformers import LlavaForConditionalGeneration
 from claims.neo2025 import sample
 from claims.neo2025.protocol import TEXT, Text
 from claims.neo2025.study import Measured
+from fixtures import filtered
 from fixtures.emoji_llava.architecture import Sizes, build_tokenizer, llava, llava_processor
 from vlmlib import VLM
 from vlmlib.study import Bench, MeanOf, Store, loaded
@@ -142,8 +143,8 @@ def study_of(
     pages: int = 0,
 ) -> Measured:
     """A study of a planted model on the images of a folder (see `write_data`)."""
-    images = sample.filter_1(folder, sample.IDENTIFICATION, questions, limit)
-    lens_images = sample.filter_1(folder, sample.LENS, limit=lens_limit)
+    images = filtered.filter_1(folder, filtered.IDENTIFICATION, questions, limit)
+    lens_images = filtered.filter_1(folder, filtered.LENS, limit=lens_limit)
     handle, made_from = loaded(vlm, name), MeanOf(mean, [each.path for each in images.others])
     bench = Bench(handle, store, made_from, images.data, protocol.name)
     return Measured(bench, images, lens_images, protocol, most=most, pages=pages)

@@ -25,7 +25,9 @@ from PIL import Image
 from claims.neo2025 import sample
 from claims.neo2025.authors import AUTHORS
 from claims.neo2025.protocol import TEXT
-from claims.neo2025.sample import IDENTIFICATION, Images, filter_1, mean_of
+from claims.neo2025.sample import mean_of
+from fixtures import filtered
+from fixtures.filtered import IDENTIFICATION, Images, filter_1
 from vlmlib import VLMError
 from vlmlib.study import Store, coco
 from vlmlib.study.example import file_key
@@ -693,7 +695,7 @@ def test_files_are_looked_at_once_for_all_protocols_processes_and_runs(
     found = []
     for _ in range(2):  # a later run
         store = Store(tmp_path / "store")
-        for purpose in (IDENTIFICATION, sample.LENS):
+        for purpose in (IDENTIFICATION, filtered.LENS):
             for crowds in (False, True):
                 images = filter_1(folder.path, purpose, crowds=crowds, store=store)
                 found.append([each.content for each in images.examples])

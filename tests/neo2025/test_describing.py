@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from claims.neo2025 import sample
 from claims.neo2025.authors import AUTHORS
 from claims.neo2025.pages import page
 from claims.neo2025.protocol import TEXT, described
 from claims.neo2025.study import FILTER_2, TOGETHER, Measured
+from fixtures import filtered
 from tests.neo2025 import planted
 from tests.spoiled import spoiled
 from vlmlib import VLM, Description, ImageError
@@ -82,7 +82,7 @@ def one_by_one(vlm: VLM, example: Example, protocol, seed: int) -> list[Row]:
 @pytest.mark.parametrize("parts", [planted.LOCAL, planted.BLIND, ()], ids=["local", "blind", "no"])
 def test_the_rows_are_those_of_asking_image_by_image(protocol, parts, folder):
     vlm = planted.planted(*parts)
-    examples = sample.filter_1(folder, sample.IDENTIFICATION, limit=IMAGES).examples
+    examples = filtered.filter_1(folder, filtered.IDENTIFICATION, limit=IMAGES).examples
     together = described(vlm, torch.zeros(vlm.d_model), examples, protocol, seed=3)
     assert [(example.id, rows) for example, rows in together] == [
         (example.id, one_by_one(vlm, example, protocol, 3)) for example in examples

@@ -13,8 +13,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from claims.neo2025 import sample
 from claims.neo2025.runs import recorded_runs_of, runs_of, subject_of
+from fixtures import filtered
 from fixtures.models import MODELS, SHIPPED, Run, label_of, pinned, source_of
 from fixtures.plugin import RECORDING
 from tests.neo2025 import NEO2025 as CLAIMS
@@ -153,7 +153,7 @@ def test_a_recorded_protocol_stands_beside_the_texts(protocol, recorded, beside)
     assert subject_of(Run("mine", protocol, "recorded", "coco"), config).beside == beside
 
 
-OTHERS, OWN = (("llava-1.5-7b", data, "text") for data in ("coco", f"coco{sample.THE_PAPERS}"))
+OTHERS, OWN = (("llava-1.5-7b", data, "text") for data in ("coco", f"coco{filtered.THE_PAPERS}"))
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from claims.neo2025 import sample
-from claims.neo2025.sample import IDENTIFICATION, LENS, Images, filter_1
+from fixtures import filtered
 from fixtures.emoji_coco.questions import target
 from fixtures.emoji_coco.scenes import NAMES as CATEGORIES
+from fixtures.filtered import IDENTIFICATION, LENS, Images, filter_1
 from fixtures.models import SHIPPED_DATA
 from vlmlib import VLMError
 from vlmlib.study import Example, Finished, Row, coco
@@ -123,11 +124,11 @@ def questions_file(folder: Path, images: int, asked: int) -> Path:
 )
 def test_the_papers_own_questions_are_known_by_their_number(tmp_path, images, asked, own):
     """4,318 images of which 100 are asked about."""
-    assert sample.are_the_papers(questions_file(tmp_path, images, asked)) is own
+    assert filtered.are_the_papers(questions_file(tmp_path, images, asked)) is own
 
 
 def test_without_a_file_of_questions_the_images_are_others():
-    assert not sample.are_the_papers(None)
+    assert not filtered.are_the_papers(None)
 
 
 @pytest.mark.parametrize(("images", "suffix"), [(4318, ", the paper's questions"), (3, "")])
@@ -135,7 +136,7 @@ def test_the_data_bears_the_name_of_the_papers_questions(folder, tmp_path, image
     """So that rows of the one are never taken for those of the other."""
     file = questions_file(tmp_path, images, 100)
     assert filter_1(folder, IDENTIFICATION, questions=file).data == folder.name + suffix
-    assert sample.THE_PAPERS == ", the paper's questions"
+    assert filtered.THE_PAPERS == ", the paper's questions"
 
 
 def test_bounds_can_be_shares_of_the_image(folder):

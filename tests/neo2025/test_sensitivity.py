@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from claims.neo2025 import arms
 from claims.neo2025.authors import AUTHORS
 from claims.neo2025.protocol import TASKS, TEXT, Text
-from claims.neo2025.sample import Images
 from claims.neo2025.sensitivity import ONE_CHANGED, PROTOCOLS
 from claims.neo2025.tables import MeasuredTable
 from claims.neo2025.windows import ONE_BASED
+from fixtures.filtered import Images
 from tests.tiny import picture, tiny_qwen, tiny_vlm
 from vlmlib import Description, VLMError
 from vlmlib.interventions import touched

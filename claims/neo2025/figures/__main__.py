@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from claims.neo2025 import sample
 from claims.neo2025.figures.tokens import draw_tokens
+from fixtures import filtered
 from fixtures.models import MODELS, SHIPPED, SHIPPED_DATA
 from vlmlib import VLM, Polling, select
 
@@ -16,7 +16,7 @@ FIGURE = Path(__file__).parents[3] / "reports" / "figures" / "object_tokens.png"
 
 
 def main() -> None:
-    vlm, data = VLM.load(MODELS[SHIPPED]), sample.filter_1(SHIPPED_DATA, sample.IDENTIFICATION)
+    vlm, data = VLM.load(MODELS[SHIPPED]), filtered.filter_1(SHIPPED_DATA, filtered.IDENTIFICATION)
     example = next(
         each for each in data.examples if each.questions and each.image.width > each.image.height
     )
