@@ -1,75 +1,32 @@
 """What the paper's claims are held against: their own models, those that --vlm-model names, or
 recorded rows; a page and a figure of each go into the report."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from functools import cache
 
 import pytest
 
 from claimlib import Claim, Subject, Trial
-from claimlib.plugin import subject_of
 from claimlib.report import origins_section
 from claims.zhang2025 import pages, sample
 from claims.zhang2025.study import PROTOCOL, Flow, Measured, Recorded
-from fixtures.models import SHIPPED, STAND_IN, Models, label_of
+from fixtures.models import SHIPPED, Models
 from fixtures.origins import origins_of
 from fixtures.plugin import RECORDING, handle_of
-from fixtures.shards import SHARD, Gathering
+from fixtures.subjects import gather_in_shards, subjects_of
 from vlmlib import LackingError
-from vlmlib.study import Bench, MeanOf, Recording
+from vlmlib.study import Bench, MeanOf
 
 
 def pytest_claim_subjects(config: pytest.Config, claim: Claim) -> list[Subject]:
-    """The models, or recorded rows of them; beside these the paper's own, which are not asked."""
-    named, recording = config.option.vlm_model, config.stash.get(RECORDING, None)
-    if recording:
-        asked = _recorded(recording, [label_of(model, named) for model in named or []])
-    else:
-        models = named or claim.subjects["models"]
-        asked = [_subject(label_of(each, models), each, each) for each in models]
-    labels = {each.label for each in asked}
-    others = [_subject(each, each, each) for each in claim.subjects["models"] if each not in labels]
-    return [*asked, *(replace(each, asked=False) for each in others)]
-
-
-def _recorded(recording: Recording, wanted: Sequence[str]) -> list[Subject]:
-    """What was recorded, by the model; with the data set, where there are several."""
-    ours = [each for each in recording.subjects if each[2] == PROTOCOL]
-    several = len({data for _, data, _ in ours}) > 1
-    return [
-        _subject(f"{model}, {f'{data}, ' * several}recorded", (model, data, protocol), model)
-        for model, data, protocol in ours
-        if not wanted or model in wanted
-    ]
-
-
-def _subject(label: str, value: object, model: str) -> Subject:
-    shipped = model == SHIPPED
-    marks = () if shipped or isinstance(value, tuple) else (pytest.mark.gpu,)
-    note = STAND_IN if shipped else ""
-    return Subject(label, value, note=note, toy=shipped, known_as=model, marks=marks)
+    return subjects_of(config, claim, PROTOCOL)
 
 
 @pytest.hookimpl(trylast=True)  # when it is known which claims are held against what
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of a shard the claims on one model are one item, which measures (see `Gathering`); none where
-    there are no questions for it."""
-    if config.stash[SHARD] is None:
-        return
-    ours = {item: subject_of(item) for item in items if "flow" in getattr(item, "fixturenames", ())}
-    first = {subject: item for item, subject in reversed(ours.items()) if subject}
-    items[:] = [item for item in items if item not in ours]
-    for subject, item in first.items():
-        if subject.value == SHIPPED or config.option.vlm_gqa:
-            items.append(Gathering.of(item, _gathering(subject)))
-
-
-def _gathering(subject: Subject) -> Callable[..., None]:
-    def gather(flow_of: Callable[..., Measured]) -> None:
-        flow_of(subject.value, subject.label).gather()
-
-    return gather
+    """Of a shard the claims on one model are one item, which measures."""
+    given = config.option.vlm_gqa is not None
+    gather_in_shards(config, items, "flow", lambda model: model == SHIPPED or given)
 
 
 @pytest.fixture(scope="session")
