@@ -30,8 +30,10 @@ def numbers(tokens: Tokens) -> list[int]:
     """
     listed = tokens.reshape(-1).tolist() if isinstance(tokens, Tensor) else tokens
     listed = list(listed) if isinstance(listed, Iterable) else [listed]
+    # a protocol is slow to ask for, and nearly all of very many are plain
+    others = [each for each in listed if type(each) is not int]
     strange = [
-        each for each in listed if isinstance(each, bool) or not isinstance(each, SupportsIndex)
+        each for each in others if isinstance(each, bool) or not isinstance(each, SupportsIndex)
     ]
     if strange:
         raise VLMError(
