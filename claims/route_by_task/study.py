@@ -1,0 +1,182 @@
+"""What the claims ask of a model: which share of an answer's margin each arm takes away."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from scipy.special import logit
+
+from claimlib import Clustered
+from claims.route_by_task import arms, sample
+from claims.route_by_task.asked import ABSENT, NAMING, POLLING, SHOWN, TASKS, Told
+from claims.route_by_task.sample import Asked
+from vlmlib import LackingError
+from vlmlib.study import Bench, Finished, Recording, Table
+from vlmlib.study.measure import name_of
+from vlmlib.study.store import Origins, origins_of, table_of
+
+PROTOCOL = "route_by_task"  # under which rows are kept
+ROUTES, EARLY = map(name_of, (arms.routes, arms.early))
+DESIGNS = {ROUTES: arms.routes, EARLY: arms.early}
+# Which tasks each design is measured on, and of which a kind of question is made up.
+ASKED = {ROUTES: (NAMING, SHOWN, ABSENT), EARLY: (SHOWN, ABSENT)}
+KINDS = {NAMING: (NAMING,), POLLING: (SHOWN, ABSENT)}
+LEAST = 1e-15  # of a probability: a margin is at most 34.5
+
+Rows = Callable[[str, str], list[Finished]]
+
+
+@dataclass(eq=False)
+class Routes:
+    """What the rows of a model tell, of the images on which it is right in every task.
+
+    - `label`, `name`, `data`: what reports call it, the model's own name, and its images.
+    - `rows`: gives those of a task under a design; `origins`: where they come from.
+    """
+
+    label: str
+    name: str
+    data: str
+    rows: Rows
+    origins: dict[str, Origins]
+
+    @classmethod
+    def measured(cls, bench: Bench, asked: Asked, label: str) -> "Routes":
+        """A model: whatever it is asked for is computed once and kept in the store."""
+
+        def rows(task: str, design: str) -> list[Finished]:
+            return bench.run(asked.examples[task], Told(task), DESIGNS[design], sample.counts)
+
+        return cls(label, bench.model.name, bench.data, rows, bench.made)
+
+    @classmethod
+    def recorded(cls, recording: Recording, subject: tuple[str, str, str], label: str) -> "Routes":
+        """The same from a file of rows, without model or data."""
+        origins: dict[str, Origins] = {}
+
+        def rows(task: str, design: str) -> list[Finished]:
+            found = recording.read(subject, task, design)
+            origins[table_of(task, design)] = origins_of(found)
+            return found
+
+        model, data, _ = subject
+        return cls(label, model, data, rows, origins)
+
+    def gather(self) -> None:
+        """Measure all that claims may ask, and judge nothing."""
+        for design, tasks in ASKED.items():
+            for task in tasks:
+                self.rows(task, design)
+
+    @cached_property
+    def tables(self) -> dict[tuple[str, str], Table]:
+        """By task and design what every arm did, of the images on which that clean run is right."""
+        return {
+            (task, design): Table.of(task, self.rows(task, design), sample.counts)
+            for design, tasks in ASKED.items()
+            for task in tasks
+        }
+
+    @cached_property
+    def counting(self) -> pd.Series:
+        """The images on which the model is right in every task, and the category of each target."""
+        firsts = [self._arm("category", task, "clean") for task in TASKS]
+        target, *others = firsts
+        in_all = [each for each in target.index if all(each in other.index for other in others)]
+        return target.reindex(in_all)
+
+    @property
+    def images(self) -> pd.Series:
+        """The same.
+
+        **Raises:** `LackingError` where there is none.
+        """
+        if self.counting.empty:
+            told = ", ".join(f"{task} {count} of {of}" for task, (count, of) in self.right.items())
+            raise LackingError(f"{self.label} is right in every task on no image: {told}.")
+        return self.counting
+
+    @property
+    def right(self) -> dict[str, tuple[int, int]]:
+        """By task, on how many of the images it is right, and of how many."""
+        counts = {task: self.tables[task, ROUTES].counts[task] for task in TASKS}
+        return {task: (each["counted"], each["asked"]) for task, each in counts.items()}
+
+    @cached_property
+    def layers(self) -> int:
+        """How many layers the model has, by its windows."""
+        of_one = {*self.tables[NAMING, ROUTES].arms}
+        names = (arms.knockout(arms.TEXT, arms.window(n)) for n in range(len(of_one)))
+        return sum(name in of_one for name in names)
+
+    @property
+    def windows(self) -> list[str]:
+        """All windows, in order of the layers that they are around."""
+        return [arms.window(layer) for layer in range(self.layers)]
+
+    def change(self, *asked: tuple[str, str]) -> list[Clustered]:
+        """Which share of the clean margin arms take away, each of a kind of question, on the images
+        on which all of them were run: 0 for none, 1 where nothing is left, -1 where it grew to
+        twice. Polling's margin is the sum of both classes', which a leaning to yes or to no leaves
+        as it is.
+
+        **Raises:** `LackingError` where an arm could not be made on any image.
+        """
+        return self._together([self._taken(kind, arm) for kind, arm in asked])
+
+    def lost(self, *asked: tuple[str, str]) -> list[Clustered]:
+        """The same where a margin that grew counts as none lost."""
+        found = self.change(*asked)
+        return [Clustered(np.clip(each.values, 0, 1), each.clusters) for each in found]
+
+    def _taken(self, kind: str, arm: str) -> pd.Series:
+        clean, left = (
+            pd.concat([self.margin(task, each) for task in KINDS[kind]], axis=1).sum(
+                axis=1, skipna=False
+            )
+            for each in ("clean", arm)
+        )
+        return (1 - left / clean).clip(-1, 1)
+
+    def margin(self, task: str, arm: str) -> pd.Series:
+        """By how much the right answer's logit is above the best other one, of each image."""
+        kept = self._arm("probability", task, arm).clip(LEAST, 1 - LEAST)
+        return pd.Series(logit(kept.to_numpy()), kept.index)
+
+    def probability(self, task: str, arm: str) -> Clustered:
+        """The relative change of the right answer's probability beside the best other one's; a rise
+        to more than twice counts as twice."""
+        clean, left = (self._arm("probability", task, each) for each in ("clean", arm))
+        [found] = self._together([(left / clean - 1).clip(-1, 1)])
+        return found
+
+    def reached(self, *asked: tuple[str, str]) -> Clustered:
+        """On which images every one of these arms changed hidden states where it acts."""
+        found = self._together(
+            [self._arm("reached", task, arm) for kind, arm in asked for task in KINDS[kind]]
+        )
+        return Clustered(np.all([each.values for each in found], axis=0), found[0].clusters)
+
+    def _together(self, columns: Sequence[pd.Series]) -> list[Clustered]:
+        """Columns on the images that all of them have; images of one category are a cluster."""
+        wide = pd.concat(columns, axis=1).reindex(self.images.index).dropna()
+        if wide.empty:
+            raise LackingError("No image has all of these arms.")
+        clusters = self.images.loc[wide.index].tolist()
+        return [Clustered(wide.iloc[:, at].to_numpy(), clusters) for at in range(len(columns))]
+
+    def _arm(self, name: str, task: str, arm: str) -> pd.Series:
+        """A column of one arm's rows, of the images on which it was run.
+
+        **Raises:** `LackingError` where there is none.
+        """
+        table = self.tables[task, EARLY if arm in arms.EARLY else ROUTES]
+        run = (table.rows["arm"] == arm) & table.rows["right"].notna()
+        rows = table.rows.loc[run]
+        if rows.empty and len(table.rows):
+            why = table.lacking.get((task, arm), (0, ""))[1]
+            raise LackingError(f"No image has the arm {arm!r} for {task}. {why}".strip())
+        values = rows[name].to_numpy(object if name == "category" else float)
+        return pd.Series(values, index=rows["example"].tolist())
