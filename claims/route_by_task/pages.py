@@ -42,14 +42,19 @@ def page(routes: Routes) -> str:
     if routes.counting.empty:
         return "\n\n".join([*parts, _meaning()]) + "\n"
     parts += ["## Ways alone and together", HOW, _alone(routes)]
-    parts += ["## Layer by layer", LAYERS.format(width=_layers(routes)), _windows(routes)]
-    parts += ["## The first layers", FIRST.format(first=_layers(routes)), _first(routes)]
+    parts += [
+        "## Layer by layer",
+        LAYERS.format(width=_layers(routes, "one layer")),
+        _windows(routes),
+    ]
+    parts += ["## The first layers", FIRST.format(first=_layers(routes, "layer")), _first(routes)]
     return "\n\n".join([*parts, _meaning()]) + "\n"
 
 
-def _layers(routes: Routes) -> str:
+def _layers(routes: Routes, one: str) -> str:
+    """How many layers a window is of, and how many are the first."""
     count = arms.width(routes.layers)
-    return "layer" if count == 1 else f"{count} layers"
+    return one if count == 1 else f"{count} layers"
 
 
 def _counts(routes: Routes) -> str:

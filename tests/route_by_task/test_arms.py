@@ -14,7 +14,7 @@ from claims.route_by_task import arms
 from claims.route_by_task.asked import ABSENT, NAMING, SHOWN, Told
 from claims.route_by_task.sample import WITH, WITHOUT, Donors
 from tests.tiny import picture, tiny_vlm
-from vlmlib import Ablate, LackingError
+from vlmlib import Ablate, Block, LackingError
 from vlmlib.study import Example, Object, Scene
 
 SIZE = picture().height, picture().width
@@ -40,9 +40,8 @@ def scene(one: Example, task: str) -> Scene:
 def test_the_parts_make_up_the_text_after_the_image(task):
     one = scene(example("1"), task)
     parts = [arms.part(one, name).tolist() for name in arms.PARTS]
-    assert sorted(at for part in parts for at in part) == [
-        *range(one.stimulus.image.stop, one.stimulus.last + 1)
-    ]
+    text = range(one.stimulus.image.stop, one.stimulus.last + 1)
+    assert sorted(at for part in parts for at in part) == [*text]
     assert parts[2] == [one.stimulus.last]
     assert all(parts)
 
@@ -64,11 +63,13 @@ def test_routes_lead_from_the_whole_image_to_the_parts_that_they_name():
 def test_the_first_layers_are_blocked_but_for_one_token_of_background():
     one = scene(example("1"), SHOWN)
     made = arms.early(one)
-    every, but_one = ({*made[name]()[0].source} for name in (arms.BLOCKED, arms.ONE_LEFT))
-    assert every == {*one.stimulus.visual.tolist()}
-    [left] = every - but_one
+    [every], [but_one] = made[arms.BLOCKED](), made[arms.ONE_LEFT]()
+    assert isinstance(every, Block)
+    assert isinstance(but_one, Block)
+    assert {*every.source} == {*one.stimulus.visual.tolist()}
+    [left] = {*every.source} - {*but_one.source}
     assert left not in one.stimulus.tokens_of(one.example.shown)
-    assert [*made[arms.ONE_LEFT]()[0].layers] == [0]
+    assert [*every.layers] == [*but_one.layers] == [0]
 
 
 def test_an_image_full_of_objects_leaves_no_token_open():
