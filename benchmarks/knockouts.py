@@ -34,7 +34,7 @@ def hooked(vlm: VLM, stimulus: Stimulus, arm: list[Block]) -> Tensor:
     seq = len(stimulus.embeddings)
     mask = torch.ones(seq, seq, dtype=torch.bool).tril()
     for block in arm:
-        mask[torch.tensor(block.to)[:, None], torch.tensor(block.source)] = False
+        mask[torch.tensor(block.targets)[:, None], torch.tensor(block.source)] = False
     mask = mask[None, None]
 
     def edit(_module, args, kwargs):

@@ -236,7 +236,7 @@ def plain_mask(blocks: list[Block], heads: int, length: int) -> Tensor:
     mask = torch.ones(heads, length, length).tril().bool()
     for block in blocks:
         of_heads = range(heads) if block.heads is None else block.heads
-        for head, target, source in product(of_heads, block.to, block.source):
+        for head, target, source in product(of_heads, block.targets, block.source):
             mask[head, target, source] = False
     return mask
 

@@ -16,7 +16,7 @@ from vlmlib import select, windows
 from vlmlib.attention import attention_received
 from vlmlib.errors import ImageError, LackingError, VLMError, VLMWarning
 from vlmlib.gradients import integrated_gradients
-from vlmlib.interventions import Ablate, Block, causal_blocks
+from vlmlib.interventions import GENERATED, Ablate, Block, causal_blocks
 from vlmlib.lens import logit_lens
 from vlmlib.mean import load_mean, made_from, mean_embedding, save_mean
 from vlmlib.model import VLM
@@ -27,6 +27,7 @@ from vlmlib.stimulus import Stimulus
 from vlmlib.tasks import VQA, Answer, Description, Polling
 
 __all__ = [
+    "GENERATED",
     "VLM",
     "VQA",
     "Ablate",

@@ -34,7 +34,7 @@ def check(
                 _check_block(each, length, decoder, causal)
             case _:
                 assert_never(each)
-    ablations, blocks = by_kind(arm)
+    ablations, blocks, _ = by_kind(arm)
     _check_replaced_once(ablations)
     if causal:
         _check_sources_left(blocks, decoder)
@@ -49,7 +49,8 @@ def check_exact(arm: Arm, sparse: Mapping[int, str]) -> None:
 
         >>> check_exact([Block([1], to=3, layers=[0])], {1: "others are let in"})
     """
-    layers = {layer for each in by_kind(arm)[1] for layer in each.layers}
+    _, blocks, generated = by_kind(arm)
+    layers = {layer for each in (*blocks, *generated) for layer in each.layers}
     if found := sorted(layers & sparse.keys()):
         raise LackingError(
             f"Block cannot remove attention edges, and nothing else, in layer {found[0]} of this "
@@ -104,7 +105,7 @@ def _check_ablate(each: Ablate, length: int, decoder: Decoder, whole: int) -> No
 
 def _check_block(each: Block, length: int, decoder: Decoder, causal: bool) -> None:
     check_range("Block: source", each.source, length)
-    check_range("Block: target", each.to, length)
+    check_range("Block: target", each.targets, length)
     check_range("Block: layer", each.layers, len(decoder.layers))
     if without := sorted(set(each.layers) - decoder.attending.keys()):
         raise LackingError(
@@ -112,9 +113,9 @@ def _check_block(each: Block, length: int, decoder: Decoder, causal: bool) -> No
             f"Choose among the layers that have: {', '.join(map(str, decoder.attending))}."
         )
     check_range("Block: head", each.heads or (), decoder.heads)
-    if causal and each.source and each.to and max(each.source) > min(each.to):
+    if causal and each.source and each.targets and max(each.source) > min(each.targets):
         raise VLMError(
-            f"Block removes the edge from position {max(each.source)} into {min(each.to)}, "
+            f"Block removes the edge from position {max(each.source)} into {min(each.targets)}, "
             "but no position attends to a later one. "
             "Choose sources at or before the targets, or use causal_blocks."
         )
@@ -136,12 +137,12 @@ def _check_replaced_once(ablations: Sequence[Ablate]) -> None:
 
 def _check_sources_left(blocks: Sequence[Block], decoder: Decoder) -> None:
     """A row without any source has no softmax. Only one that loses its edge to itself can come to
-    that."""
+    that, which no generated token does."""
     sources = {source for block in blocks for source in block.source}
-    targets = {target for block in blocks for target in block.to}
+    targets = {target for block in blocks for target in block.targets}
     heads = range(decoder.heads) if any(block.heads is not None for block in blocks) else range(1)
     for target in sorted(sources & targets):
-        into = [block for block in blocks if target in block.to]
+        into = [block for block in blocks if target in block.targets]
         layers = sorted({layer for block in into for layer in block.layers})
         for layer, head in product(layers, heads):
             window = decoder.windows[layer] or target + 1

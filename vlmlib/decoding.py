@@ -12,7 +12,7 @@ from transformers import GenerationConfig
 
 from vlmlib.cache import Branches
 from vlmlib.decoder import Decoder
-from vlmlib.engine import clean_run, pass_size, suffixes
+from vlmlib.engine import clean_run, generating, pass_size, suffixes
 from vlmlib.errors import VLMError
 from vlmlib.finite import NOT_FINITE, likeliest
 from vlmlib.interventions import Arm, first_affected
@@ -159,8 +159,8 @@ def _together(
 ) -> list[list[int]]:
     capacity = len(stimulus.embeddings) + decoding.max_new_tokens
     order, hidden, cache = _read(decoder, stimulus, arms, capacity, max_tokens)
-    said = _speak(decoder, stimulus, order, hidden, cache, decoding)
-    return [said[arm] for arm in range(len(arms))]
+    said = _speak(decoder, stimulus, [arms[arm] for arm in order], hidden, cache, decoding)
+    return [said[order.index(arm)] for arm in range(len(arms))]
 
 
 def _read(
@@ -191,13 +191,14 @@ def _read(
 def _speak(
     decoder: Decoder,
     stimulus: Stimulus,
-    running: Sequence[int],
+    arms: Sequence[Arm],
     hidden: Hidden,
     cache: Branches,
     decoding: Decoding,
-) -> dict[int, list[int]]:
+) -> list[list[int]]:
     """What each arm says after its prompt, token by token; arms that have ended leave the batch."""
-    said: dict[int, list[int]] = {arm: [] for arm in running}
+    said: list[list[int]] = [[] for _ in arms]
+    running = list(range(len(arms)))
     for step in count(1):
         new = likeliest(decoder.logits(hidden))
         for arm, token in zip(running, new.tolist(), strict=True):
@@ -209,7 +210,8 @@ def _speak(
             kept = torch.tensor(going, device=new.device)
             cache.keep(kept)
             new, running = new[kept], [running[row] for row in going]
-        hidden = _next(decoder, stimulus, new, step, cache)
+        with generating(decoder, [arms[arm] for arm in running], cache.get_seq_length()):
+            hidden = _next(decoder, stimulus, new, step, cache)
     return said
 
 

@@ -14,7 +14,7 @@ from transformers.cache_utils import Cache
 from vlmlib.cache import KeysAndValues, kept, sharing
 from vlmlib.decoder import Decoder
 from vlmlib.hooks import Edit, before, hidden_in, with_hidden
-from vlmlib.interventions import Ablate, Arm, by_kind, first_affected
+from vlmlib.interventions import Ablate, Arm, by_kind, first_affected, generated_at
 from vlmlib.layout import Layout
 from vlmlib.masks import Masks
 from vlmlib.plan import Pass, plan
@@ -125,6 +125,31 @@ def suffixes(
             use_cache=cache is not None,
         )
     return output.last_hidden_state[layout.lasts()]
+
+
+@contextmanager
+def generating(decoder: Decoder, arms: Sequence[Arm], position: int) -> Iterator[None]:
+    """While the context lasts, the stack runs one new token of each arm, all of which stand at this
+    position, without the edges that the arms' blocks of `GENERATED` remove.
+
+    A layer in which no arm blocks has the model's own mask.
+
+    !!! example
+
+        >>> with generating(vlm.decoder, [[]], position=10):
+        ...     output = vlm.model(**stimulus.inputs)
+    """
+    blocks = [generated_at(arm, position) for arm in arms]
+    layers = {layer for arm in blocks for each in arm for layer in each.layers}
+    with ExitStack() as hooks:
+        if layers:
+            run = Pass(tuple(range(len(arms))), starts=(position,) * len(arms), packed=False)
+            layout = Layout.of(run, position + 1, decoder.device)
+            additive = decoder.dtype if decoder.eager else None
+            masks = Masks(layout, blocks, decoder.windows, decoder.heads, additive)
+            for layer in layers:
+                hooks.enter_context(before(decoder.attending[layer], _masking(masks, layer)))
+        yield
 
 
 @contextmanager

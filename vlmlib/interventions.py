@@ -5,8 +5,9 @@ An *arm* is a list of interventions that hold together in one forward pass; `[]`
 
 import operator
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import SupportsIndex, assert_never
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Final, SupportsIndex, assert_never
 
 import torch
 from jaxtyping import Float, Int
@@ -18,10 +19,32 @@ from vlmlib.errors import VLMError
 Tokens = Int[Tensor, " _"] | Iterable[int] | SupportsIndex
 
 
+class Generated(Enum):
+    """What `GENERATED` is: a value of its own, which stays itself in copies and other processes.
+
+    !!! example
+
+        >>> GENERATED
+        GENERATED
+    """
+
+    GENERATED = "generated"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+# All tokens that a model generates after the prompt, as the targets of a `Block`.
+GENERATED: Final = Generated.GENERATED
+# The queries of a block.
+Targets = Tokens | Generated
+
+
 def numbers(tokens: Tokens) -> list[int]:
     """Positions, layers or heads as plain numbers, in the order given.
 
-    **Raises:** `VLMError` for anything that is no whole number, such as the entries of a mask.
+    **Raises:** `VLMError` for anything that is no whole number, such as the entries of a mask, or
+    `GENERATED`.
 
     !!! example
 
@@ -32,6 +55,11 @@ def numbers(tokens: Tokens) -> list[int]:
     listed = list(listed) if isinstance(listed, Iterable) else [listed]
     # a protocol is slow to ask for, and nearly all of very many are plain
     others = [each for each in listed if type(each) is not int]
+    if any(each is GENERATED for each in others):
+        raise VLMError(
+            "GENERATED is no position: it stands alone, as the targets of a block (to=GENERATED). "
+            "To block positions of the prompt, too, put a second Block into the same arm."
+        )
     strange = [
         each for each in others if isinstance(each, bool) or not isinstance(each, SupportsIndex)
     ]
@@ -126,13 +154,19 @@ class Block:
     knockout, 4.2).
 
     In each of the layers the attention mask becomes minus infinity at (target, source), after Geva
-    et al. (2023). It is joined with the model's own mask. While the model describes, targets stay
-    the positions they are: tokens that are generated later attend to everything.
+    et al. (2023). It is joined with the model's own mask.
+
+    Positions are those of the prompt. `GENERATED` as the target is every token that comes after it
+    while the model describes, and none of the prompt: after Kaduri et al. (2024, arXiv 2411.17491),
+    whose descriptions survive without the image, on what the question's tokens have gathered of it.
+    The token that is said first is predicted by the prompt, and stays what it is. Where nothing is
+    generated (`next_token`, the lens, `reach`) such a block removes nothing. Two blocks in one arm
+    have both as targets.
 
     **Arguments:**
 
-    - `source`: positions that are no longer attended to (keys).
-    - `to`: the positions that no longer attend to them (queries): one, or several.
+    - `source`: positions of the prompt that are no longer attended to (keys).
+    - `to`: the positions that no longer attend to them (queries): one, or several; or `GENERATED`.
     - `layers`: 0-based decoder layers in which the edges are removed.
     - `heads`: 0-based query heads, or None for all of them.
 
@@ -144,18 +178,27 @@ class Block:
 
         >>> Block(source=[5, 6], to=9, layers=range(2, 4))
         Block(source=(5, 6), to=(9,), layers=(2, 3), heads=None)
+        >>> unseen = Block(stimulus.visual, to=GENERATED, layers=vlm.layers)
+        >>> clean, blind = vlm.describe(stimulus, [[], [unseen]], max_new_tokens=5)
+        >>> clean == blind
+        False
     """
 
     source: Sequence[int]
-    to: Sequence[int]
+    to: Sequence[int] | Generated
     layers: Sequence[int]
     heads: Sequence[int] | None = None
 
-    def __init__(self, source: Tokens, to: Tokens, layers: Tokens, heads: Tokens | None = None):
+    def __init__(self, source: Tokens, to: Targets, layers: Tokens, heads: Tokens | None = None):
         object.__setattr__(self, "source", positions(source))
-        object.__setattr__(self, "to", positions(to))
+        object.__setattr__(self, "to", GENERATED if to is GENERATED else positions(to))
         object.__setattr__(self, "layers", positions(layers))
         object.__setattr__(self, "heads", None if heads is None else positions(heads))
+
+    @property
+    def targets(self) -> Sequence[int]:
+        """Its targets in the prompt."""
+        return () if self.to is GENERATED else self.to
 
     @property
     def is_empty(self) -> bool:
@@ -168,12 +211,13 @@ Arm = Sequence[Intervention]
 
 
 def causal_blocks(
-    source: Tokens, to: Tokens, layers: Tokens, heads: Tokens | None = None
+    source: Tokens, to: Targets, layers: Tokens, heads: Tokens | None = None
 ) -> list[Block]:
     """Blocks of every edge from `source` into `to` that exists in a causal model, for regions that
     overlap.
 
     Targets that see the same sources share a block; a target that sees none of them has none.
+    `GENERATED` sees all.
 
     !!! example
 
@@ -181,39 +225,58 @@ def causal_blocks(
         [((3,), (7,)), ((3, 8), (8, 9))]
     """
     sources, seen_by = positions(source), {}
+    if to is GENERATED:
+        return [Block(sources, to, layers, heads)] if sources else []
     for target in positions(to):
         seen_by.setdefault(tuple(each for each in sources if each <= target), []).append(target)
     return [Block(seen, targets, layers, heads) for seen, targets in seen_by.items() if seen]
 
 
-def by_kind(arm: Arm) -> tuple[list[Ablate], list[Block]]:
-    """An arm's ablations and its blocks, without those that change nothing.
+def by_kind(arm: Arm) -> tuple[list[Ablate], list[Block], list[Block]]:
+    """An arm's ablations, its blocks in the prompt, and its blocks of `GENERATED`, without those
+    that change nothing.
 
     Whoever executes an arm takes it apart here, so that no kind of intervention is left out.
 
     !!! example
 
         >>> by_kind([Block([1], to=3, layers=[0]), Block([], to=3, layers=[0])])
-        ([], [Block(source=(1,), to=(3,), layers=(0,), heads=None)])
+        ([], [Block(source=(1,), to=(3,), layers=(0,), heads=None)], [])
+        >>> by_kind([Block([1], to=GENERATED, layers=[0])])[2]
+        [Block(source=(1,), to=GENERATED, layers=(0,), heads=None)]
     """
     ablations: list[Ablate] = []
     blocks: list[Block] = []
+    generated: list[Block] = []
     for each in arm:
         match each:
             case Ablate():
                 ablations.append(each)
             case Block():
-                blocks.append(each)
+                (generated if each.to is GENERATED else blocks).append(each)
             case _:
                 assert_never(each)
     return (
         [each for each in ablations if not each.is_empty],
         [each for each in blocks if not each.is_empty],
+        [each for each in generated if not each.is_empty],
     )
 
 
+def generated_at(arm: Arm, position: int) -> list[Block]:
+    """An arm's blocks of `GENERATED`, as those of the one token that is generated at a position.
+
+    !!! example
+
+        >>> generated_at([Block([1], to=GENERATED, layers=[0]), Block([1], to=3, layers=[0])], 12)
+        [Block(source=(1,), to=(12,), layers=(0,), heads=None)]
+    """
+    return [replace(each, to=position) for each in by_kind(arm)[2]]
+
+
 def is_empty(arm: Arm) -> bool:
-    """Whether an arm changes nothing: it replaces no token and removes no edge.
+    """Whether an arm changes nothing: it replaces no token and removes no edge, also into tokens
+    that are generated.
 
     !!! example
 
@@ -224,7 +287,8 @@ def is_empty(arm: Arm) -> bool:
 
 
 def first_affected(arm: Arm, length: int) -> int:
-    """The first position whose hidden states an arm changes, or `length` if it changes nothing.
+    """The first position of the prompt whose hidden states an arm changes, or `length` if it
+    changes nothing there.
 
     !!! example
 
@@ -233,9 +297,9 @@ def first_affected(arm: Arm, length: int) -> int:
         >>> first_affected([Block([1, 2], to=[7, 8], layers=[])], length=10)
         10
     """
-    ablations, blocks = by_kind(arm)
+    ablations, blocks, _ = by_kind(arm)
     changed = [token for each in ablations for token in each.tokens]
-    changed += [target for each in blocks for target in each.to]
+    changed += [target for each in blocks for target in each.targets]
     return min(changed, default=length)
 
 

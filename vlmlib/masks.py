@@ -74,7 +74,7 @@ class Masks:
         if active:
             allowed = allowed.repeat(self.layout.rows, self.heads, 1, 1)
         for arm, block in active:
-            row, columns = self.layout.at(arm, block.to)
+            row, columns = self.layout.at(arm, block.targets)
             heads = torch.arange(self.heads) if block.heads is None else torch.tensor(block.heads)
             allowed[row, heads[:, None].to(allowed.device), columns] &= ~self._is_source(block)
         return allowed

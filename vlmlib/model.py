@@ -29,7 +29,14 @@ from vlmlib.memory import Memory
 from vlmlib.prompts import check_prompt, first_token, joined
 from vlmlib.report import Report
 from vlmlib.roles import decoder_of
-from vlmlib.selfcheck import closed_layers, given, is_causal, trying, unshared
+from vlmlib.selfcheck import (
+    check_edits_reach_generated,
+    closed_layers,
+    given,
+    is_causal,
+    trying,
+    unshared,
+)
 from vlmlib.sharing import Sharing
 from vlmlib.sides import Extent, Sides
 from vlmlib.sparse import Sparse
@@ -92,6 +99,7 @@ class VLM:
             architecture.check_runs(model, self.decoder, stimulus.inputs)
         self._stop_ids()
         self.memory, self._generates = Memory(), False  # until it has been tried
+        self._felt = list[bool]()  # once tokens that are generated were seen to; copies share it
         with trying(model, "looking at pictures through it"):
             self._look(stimulus)
         with trying(model, "running interventions on it"):
@@ -382,6 +390,7 @@ class VLM:
         """
         self.check(stimulus, arms, max_tokens)
         decoding = self._decoding(max_new_tokens, until)
+        self._check_generated(stimulus, arms, max_new_tokens)
         said = self._said(stimulus, arms, decoding, max_tokens)
         check_said("The logits of a description", said, arms)
         return [decoding.text(ids) for ids in said]
@@ -554,7 +563,7 @@ class VLM:
             )
         for arm in arms:
             check(arm, len(stimulus.input_ids), self.decoder, self.causal, self.width)
-            if by_kind(arm)[1]:
+            if any(by_kind(arm)[1:]):
                 check_exact(arm, self.sparse_on(stimulus))
             if self.seen_past:
                 self._check_sight(stimulus, arm)
@@ -563,6 +572,21 @@ class VLM:
         visual = set(stimulus.visual.tolist())
         if any(visual & set(each.tokens) for each in by_kind(arm)[0]):
             raise LackingError(self.seen_past)
+
+    def _check_generated(
+        self, stimulus: Stimulus, arms: Sequence[Arm], max_new_tokens: int
+    ) -> None:
+        """Whether blocks of `GENERATED` do what they say, up to the last token."""
+        blocks = [each for arm in arms for each in by_kind(arm)[2]]
+        if not blocks:
+            return
+        if not self._felt:
+            with trying(self.model, "removing attention edges into tokens that it generates"):
+                probe = self.read(sight.noise(), "Hi?")
+                check_edits_reach_generated(self.model, self.decoder, probe)
+            self._felt.append(True)
+        for grown in self._sharing.grown(stimulus, max_new_tokens):
+            check_exact(blocks, self.sparse_on(grown))
 
     def _decoder_on(self, stimulus: Stimulus) -> Decoder:
         return replace(self.decoder, prefix_alone=self._sharing.prefix_alone(stimulus))

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel, StoppingCriteriaList
+from transformers.cache_utils import Cache
 
 from vlmlib.decoder import Decoder
 from vlmlib.decoding import Decoding
@@ -17,6 +18,7 @@ from vlmlib.errors import VLMError
 from vlmlib.finite import NOT_FINITE
 from vlmlib.hooks import Edit, Look, after, before, hidden_in, with_hidden
 from vlmlib.interventions import Ablate, Arm, Block, by_kind
+from vlmlib.masks import typed
 from vlmlib.stimulus import Stimulus
 
 
@@ -44,15 +46,21 @@ def logits_of(
 
 @torch.no_grad()
 def spoken(
-    model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus, arm: Arm, new_tokens: int
+    model: PreTrainedModel,
+    decoder: Decoder,
+    stimulus: Stimulus,
+    arm: Arm,
+    new_tokens: int,
+    least: int | None = None,
 ) -> Float[Tensor, "step vocab"]:
-    """The logits from which the model's own greedy `generate` takes each new token under one
-    arm."""
+    """The logits from which the model's own greedy `generate` takes each new token under one arm,
+    at so many steps at least."""
     with intervened(decoder, stimulus, arm):
         out = model.generate(  # pyright: ignore
             **stimulus.inputs,
             do_sample=False,
             max_new_tokens=new_tokens,
+            min_new_tokens=least,
             output_logits=True,
             return_dict_in_generate=True,
         )
@@ -64,7 +72,7 @@ def describe(
     model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus, arm: Arm, decoding: Decoding
 ) -> list[int]:
     """The ids that one arm says: the model's own greedy `generate`, hooked while it reads the
-    prompt."""
+    prompt, and at later steps where the arm blocks edges into generated tokens."""
     length, finite = len(stimulus.embeddings), True
 
     def look(output: Any) -> None:
@@ -209,6 +217,8 @@ def intervened(decoder: Decoder, stimulus: Stimulus, arm: Arm) -> Iterator[None]
         hooks.enter_context(decoder.watched(stimulus, [arm], _in_place))
         for module, edit in _edits(decoder, stimulus, arm):
             hooks.enter_context(before(module, _of_prompt(edit, length)))
+        for module, edit in _edits_of_steps(decoder, arm):
+            hooks.enter_context(before(module, _of_steps(edit, length)))
         yield
 
 
@@ -219,7 +229,7 @@ def _in_place(_arm: int, positions: Sequence[int]) -> tuple[int, list[int]]:
 
 def _edits(decoder: Decoder, stimulus: Stimulus, arm: Arm) -> Iterator[tuple[nn.Module, Edit]]:
     """Which modules' inputs an arm changes, and how."""
-    ablations, blocks = by_kind(arm)
+    ablations, blocks, _ = by_kind(arm)
     for layer, module in enumerate(decoder.layers):
         replacing = [each for each in ablations if each.layer == layer]
         blinded = [each for each in ablations if each.layer == 0 and layer in stimulus.injected]
@@ -238,13 +248,78 @@ def _edits(decoder: Decoder, stimulus: Stimulus, arm: Arm) -> Iterator[tuple[nn.
 
 
 def _of_prompt(edit: Edit, length: int) -> Edit:
-    """Later steps of a description hand over one new position each, which nothing intervenes on."""
+    """Later steps of a description hand over one new position each."""
 
     def edit_of_prompt(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         is_prompt = hidden_in(args, kwargs).shape[1] == length
         return edit(args, kwargs) if is_prompt else (args, kwargs)
 
     return edit_of_prompt
+
+
+def _of_steps(edit: Edit, length: int) -> Edit:
+    def edit_of_steps(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        is_prompt = hidden_in(args, kwargs).shape[1] == length
+        return (args, kwargs) if is_prompt else edit(args, kwargs)
+
+    return edit_of_steps
+
+
+def _edits_of_steps(decoder: Decoder, arm: Arm) -> Iterator[tuple[nn.Module, Edit]]:
+    """Which modules' inputs an arm changes at later steps of a description, and how.
+
+    A layer with a window may keep no more keys than that, so that it is asked where those that a
+    step attends to begin: before its first layer runs, since some take the keys of an earlier one.
+    """
+    generated = by_kind(arm)[2]
+    layers = sorted({layer for each in generated for layer in each.layers})
+    keys: dict[int, tuple[int, int]] = {}
+
+    def look(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        cache = kwargs.get("past_key_values")
+        keys.update((layer, _keys(decoder, cache, layer)) for layer in layers)
+        return args, kwargs
+
+    if layers:
+        yield decoder.stack, look
+    for layer in layers:
+        here = [each for each in generated if layer in each.layers]
+        yield decoder.attending[layer], _blocking_step(decoder, here, keys, layer)
+
+
+def _keys(decoder: Decoder, cache: Any, layer: int) -> tuple[int, int]:
+    """How many keys the next position attends to in a layer, and the position of the first."""
+    if not isinstance(cache, Cache):
+        raise VLMError(
+            f"{type(decoder.stack).__name__} keeps no keys of which it is known where they stand "
+            f"({type(cache).__name__}), so that blocks of GENERATED cannot be told what to remove. "
+            "Set use_cache to true in its generation_config, or block positions of the prompt."
+        )
+    window = decoder.windows[layer]
+    own = [at for at in range(layer + 1) if decoder.windows[at] == window]
+    return cache.get_mask_sizes(1, max(at for at in own if at < len(cache.layers)))
+
+
+def _blocking_step(
+    decoder: Decoder, blocks: Sequence[Block], keys: Mapping[int, tuple[int, int]], layer: int
+) -> Edit:
+    def edit(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        count, first = keys[layer]
+        removed = torch.zeros(decoder.heads, 1, first + count, dtype=torch.bool)
+        for block in blocks:
+            heads = list(range(decoder.heads) if block.heads is None else block.heads)
+            removed[torch.tensor(heads)[:, None], 0, torch.tensor(block.source)] = True
+        hidden = hidden_in(args, kwargs)
+        mask = kwargs.get("attention_mask")
+        if mask is None:
+            every = torch.ones(1, 1, 1, count, dtype=torch.bool, device=hidden.device)
+            mask = typed(every, decoder.dtype if decoder.eager else None)
+        lowest = False if mask.dtype == torch.bool else torch.finfo(mask.dtype).min
+        mask = mask.expand(-1, decoder.heads, -1, -1)
+        mask = mask.masked_fill(removed[..., first:].to(mask.device), lowest)
+        return args, {**kwargs, "attention_mask": mask}
+
+    return edit
 
 
 def _embedding(embeddings: Float[Tensor, "seq d_model"]) -> Edit:
@@ -297,7 +372,7 @@ def removed_edges(
         of_heads = list(range(heads) if block.heads is None else block.heads)
         removed[
             torch.tensor(of_heads)[:, None, None],
-            torch.tensor(block.to)[:, None],
+            torch.tensor(block.targets)[:, None],
             torch.tensor(block.source),
         ] = True
     return removed

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from vlmlib.decoder import At, Decoder
 from vlmlib.errors import LackingError
 from vlmlib.hooks import Edit, after, before
-from vlmlib.interventions import Ablate, Arm, by_kind, first_affected, is_empty
+from vlmlib.interventions import Ablate, Arm, by_kind, first_affected
 from vlmlib.model import VLM
 from vlmlib.stimulus import Stimulus
 
@@ -35,7 +35,8 @@ Edges = tuple[tuple[Sequence[int], Sequence[int], Sequence[int] | None], ...]
 
 @dataclass(frozen=True)
 class Reach:
-    """What an arm did where it acts; None of both for an arm that changes nothing.
+    """What an arm did where it acts in the prompt; None of both for an arm that changes nothing
+    there, such as one of blocks of `GENERATED` alone.
 
     - `attention`: the attention weight that its blocks remove: in the clean run, what their targets
         give to their sources, summed over sources, averaged over heads, targets and layers (0 to
@@ -124,7 +125,8 @@ class Watching:
 
     def first_token(self, arms: Sequence[Arm]) -> list[float] | None:
         """Under each arm the probability of the token that the first of them says first; None if
-        one of them was not seen to its end, but for an arm that changes nothing, which runs now.
+        one of them was not seen to its end, but for an arm that changes nothing in the prompt,
+        which runs now.
 
         !!! example
 
@@ -136,7 +138,8 @@ class Watching:
             False
         """
         unseen = [arm for arm in arms if key_of(arm) not in self._ends]
-        if not all(map(is_empty, unseen)):
+        length = len(self.stimulus.embeddings)
+        if any(first_affected(arm, length) < length for arm in unseen):
             return None
         seen = [self._ends[key_of(arm)] for arm in arms if key_of(arm) in self._ends]
         logits = iter(self.vlm.head(torch.cat(seen)) if seen else ())
@@ -274,7 +277,8 @@ def key_of(arm: Arm) -> Key:
 
 def end_of(arm: Arm) -> tuple[int, list[int]] | None:
     """Where it is looked whether an arm acts: the last layer in which it blocks, and its targets;
-    else the last in which it ablates, and the tokens; None for an arm that changes nothing.
+    else the last in which it ablates, and the tokens; None for an arm that changes nothing in the
+    prompt.
 
     !!! example
 
@@ -283,8 +287,8 @@ def end_of(arm: Arm) -> tuple[int, list[int]] | None:
         >>> end_of([Ablate([5, 6], torch.zeros(16))])
         (0, [5, 6])
     """
-    ablations, blocks = by_kind(arm)
-    places = [(max(each.layers), each.to) for each in blocks]
+    ablations, blocks, _ = by_kind(arm)
+    places = [(max(each.layers), each.targets) for each in blocks]
     places = places or [(each.layer, each.tokens) for each in ablations]
     if not places:
         return None
@@ -306,7 +310,7 @@ def places_of(arms: Sequence[Arm]) -> dict[int, list[int]]:
 
 
 def edges_of(arm: Arm) -> list[tuple[int, Edges]]:
-    """By layer what an arm's blocks remove.
+    """By layer what an arm's blocks remove in the prompt.
 
     !!! example
 
@@ -318,7 +322,9 @@ def edges_of(arm: Arm) -> list[tuple[int, Edges]]:
     return [
         (
             layer,
-            tuple((each.source, each.to, each.heads) for each in blocks if layer in each.layers),
+            tuple(
+                (each.source, each.targets, each.heads) for each in blocks if layer in each.layers
+            ),
         )
         for layer in layers
     ]

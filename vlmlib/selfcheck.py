@@ -19,7 +19,7 @@ from vlmlib import engine, oracle
 from vlmlib.decoder import Decoder
 from vlmlib.errors import ImageError, VLMError, VLMWarning
 from vlmlib.hooks import Edit, after, before, hidden_in, with_hidden
-from vlmlib.interventions import Ablate, Arm, Block
+from vlmlib.interventions import GENERATED, Ablate, Arm, Block
 from vlmlib.layout import Layout
 from vlmlib.masks import Masks, edges_of
 from vlmlib.plan import Pass
@@ -298,6 +298,28 @@ def _check_edits_reach_visual_tokens(
             "tokens: with all edges from the first half of them into the second removed, the "
             "hidden states of these are the same. Its attention ignores the mask that its layers "
             'are given there. Load it with attn_implementation="eager", or use another model.'
+        )
+
+
+def check_edits_reach_generated(
+    model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus
+) -> None:
+    """Raise a `VLMError` where removing every edge from the prompt into generated tokens leaves the
+    logits after the first of them as they are: attention may run otherwise for a single query.
+
+    !!! example
+
+        >>> check_edits_reach_generated(vlm.model, vlm.decoder, stimulus)
+    """
+    every = range(len(stimulus.embeddings))
+    arms: list[Arm] = [[], [Block(every, to=GENERATED, layers=decoder.attending)]]
+    clean, alone = (oracle.spoken(model, decoder, stimulus, arm, 2, least=2)[1] for arm in arms)
+    if (clean - alone).abs().max() <= 1e-6 * clean.abs().max():
+        raise VLMError(
+            f"Editing the attention of {type(model).__name__} changes nothing at tokens that it "
+            "generates: with all edges from the prompt into the first of them removed, the logits "
+            "after it are the same. Its attention ignores the mask that its layers are given "
+            'there. Load it with attn_implementation="eager", or block positions of the prompt.'
         )
 
 

@@ -19,7 +19,7 @@ from vlmlib.batched import describe_each
 from vlmlib.decoder import Decoder
 from vlmlib.decoding import Decoding, describe
 from vlmlib.errors import VLMWarning
-from vlmlib.interventions import Ablate, Arm
+from vlmlib.interventions import GENERATED, Ablate, Arm, Block
 from vlmlib.selfcheck import (
     arms_apart,
     close,
@@ -88,14 +88,17 @@ class Sharing:
 
     def in_texts(self, stimulus: Stimulus, decoding: Decoding) -> bool:
         """Whether arms share work while they describe a stimulus."""
-        begin = Extent.of(stimulus)
-        end = begin.longer(by=decoding.max_new_tokens)
-        tried = [stimulus]
-        if self.sides.of(end) != self.sides.of(begin):
-            probe = Extent.of(self.probe)
-            missing = {end.length - probe.length, end.ids - probe.ids}
-            tried += [self._longer(probe.longer(by)) for by in sorted(missing)]
+        tried = [stimulus, *self.grown(stimulus, decoding.max_new_tokens)]
         return all(self.on(each) and self._speaks(each, decoding) for each in tried)
+
+    def grown(self, stimulus: Stimulus, new_tokens: int) -> list[Stimulus]:
+        """Stimuli like one after so many more tokens, where that is on another side."""
+        begin, probe = Extent.of(stimulus), Extent.of(self.probe)
+        end = begin.longer(by=new_tokens)
+        if self.sides.of(end) == self.sides.of(begin):
+            return []
+        missing = {end.length - probe.length, end.ids - probe.ids}
+        return [self._longer(probe.longer(by)) for by in sorted(missing)]
 
     def in_batch(self, stimulus: Stimulus, last: int) -> bool:
         """Whether a row's rotary values are its own beside one that has come to position id
@@ -145,8 +148,9 @@ class Sharing:
         decoder = replace(self.decoder, prefix_alone=self.prefix_alone(stimulus))
         room = len(stimulus.embeddings) + decoding.max_new_tokens
         zeros = torch.zeros_like(stimulus.embeddings[0])
-        arms: list[Arm] = [[], [Ablate(stimulus.visual, zeros)]]
-        said = describe(decoder, stimulus, arms, decoding, 2 * room)
+        unseen = Block(stimulus.visual, to=GENERATED, layers=decoder.attending)
+        arms: list[Arm] = [[], [Ablate(stimulus.visual, zeros)], [unseen]]
+        said = describe(decoder, stimulus, arms, decoding, len(arms) * room)
         said += describe_each(decoder, [stimulus], [decoding], room)
         for arm, ids in zip([*arms, arms[0]], said, strict=True):
             logits = oracle.spoken(self.model, decoder, stimulus, arm, decoding.max_new_tokens)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from vlmlib.errors import VLMError
-from vlmlib.interventions import Block, Tokens, positions
+from vlmlib.interventions import GENERATED, Block, Targets, Tokens, positions
 
 
 def scaled(bound: int, layers: int, of: int = 32) -> int:
@@ -97,7 +97,10 @@ def centred(layers: int, width: int) -> list[range]:
 
 
 def knockouts(
-    source: Tokens, to: Tokens, windows: Iterable[Iterable[int]], heads: Iterable[int] | None = None
+    source: Tokens,
+    to: Targets,
+    windows: Iterable[Iterable[int]],
+    heads: Iterable[int] | None = None,
 ) -> list[list[Block]]:
     """One arm per window: attention from `source` into `to` is removed in its layers (see `Block`).
 
@@ -107,5 +110,6 @@ def knockouts(
         >>> vlm.next_token(stimulus, arms).shape[0]
         2
     """
-    source, to, heads = positions(source), positions(to), None if heads is None else tuple(heads)
+    source, heads = positions(source), None if heads is None else tuple(heads)
+    to = GENERATED if to is GENERATED else positions(to)
     return [[Block(source, to, window, heads)] for window in windows]

@@ -138,7 +138,7 @@ def edges_of(arm) -> set[tuple[int, int]]:
     layers."""
     assert all(isinstance(each, Block) and each.heads is None for each in arm)
     assert len({each.layers for each in arm}) <= 1
-    return {(source, target) for each in arm for source in each.source for target in each.to}
+    return {(source, target) for each in arm for source in each.source for target in each.targets}
 
 
 def blocked(scene: Scene, window: str = "all") -> dict[str, set[tuple[int, int]]]:

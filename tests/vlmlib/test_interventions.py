@@ -233,13 +233,15 @@ def test_a_value_must_be_finite(value):
 
 def test_sources_and_targets_may_be_tensors_of_different_lengths(stimulus):
     block = Block(stimulus.visual[:7], to=stimulus.visual[-4:], layers=[0])
-    assert (len(block.source), len(block.to)) == (7, 4)
+    assert (len(block.source), len(block.targets)) == (7, 4)
 
 
 @given(source=st.sets(st.integers(0, 12)), to=st.sets(st.integers(0, 12)))
 def test_causal_blocks_hold_every_edge_that_exists_once(source, to):
     blocks = causal_blocks(source, to, layers=[0])
-    edges = [(each, target) for block in blocks for each in block.source for target in block.to]
+    edges = [
+        (each, target) for block in blocks for each in block.source for target in block.targets
+    ]
     assert sorted(edges) == sorted(
         (each, target) for each in source for target in to if each <= target
     )

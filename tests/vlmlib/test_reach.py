@@ -35,7 +35,7 @@ def by_hand(weights: Sequence[torch.Tensor], arm: Arm) -> float:
     lost: dict[tuple[int, int, int], set[int]] = {}
     for block in by_kind(arm)[1]:
         heads = range(weights[0].shape[1]) if block.heads is None else block.heads
-        for place in product(block.layers, heads, block.to):
+        for place in product(block.layers, heads, block.targets):
             lost.setdefault(place, set()).update(block.source)
     sums = [
         sum(float(weights[layer][0, head, target, source]) for source in sources)
@@ -47,8 +47,8 @@ def by_hand(weights: Sequence[torch.Tensor], arm: Arm) -> float:
 def change(vlm: VLM, stimulus: Stimulus, arm: Arm) -> float:
     """How far one hooked forward pass takes the hidden states at an arm's targets, or at the tokens
     that it ablates."""
-    ablations, blocks = by_kind(arm)
-    acts = [(max(each.layers), each.to) for each in blocks]
+    ablations, blocks, _ = by_kind(arm)
+    acts = [(max(each.layers), each.targets) for each in blocks]
     acts = acts or [(each.layer, each.tokens) for each in ablations]
     targets, last = sorted({at for _, each in acts for at in each}), max(acts)[0]
     clean, other = (
