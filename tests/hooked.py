@@ -30,10 +30,11 @@ class Replaced:
 
 @dataclass(frozen=True)
 class Cut:
-    """In a layer, a position does not attend to some others, in some heads (None: in all)."""
+    """In a layer, a position, or a slice of them, does not attend to some others, in some heads
+    (None: in all)."""
 
     source: Sequence[int]
-    to: int
+    to: int | slice
     layer: int
     heads: Sequence[int] | None = None
 
@@ -52,6 +53,21 @@ class Hooked:
     @property
     def length(self) -> int:
         return self.inputs["input_ids"].shape[1]
+
+    def after(self, said: Sequence[int]) -> "Hooked":
+        """The same model on the prompt and what was said after it, read as one."""
+        words = torch.tensor([said], dtype=torch.long)
+        grown = {
+            "input_ids": words,
+            "attention_mask": torch.ones_like(words),
+            "token_type_ids": torch.zeros_like(words),
+            "mm_token_type_ids": torch.zeros_like(words),
+        }
+        inputs = {
+            name: torch.cat([each, grown[name].to(each)], -1) if name in grown else each
+            for name, each in self.inputs.items()
+        }
+        return replace(self, inputs=inputs)
 
     @torch.no_grad()
     def logits(self, edits: Sequence[Edit] = ()) -> Tensor:
@@ -169,6 +185,7 @@ class Hooked:
 
     @contextmanager
     def edited(self, edits: Sequence[Edit]) -> Iterator[None]:
+        cuts: dict[int, list[Cut]] = {}
         with ExitStack() as hooks:
             for each in edits:
                 match each:
@@ -182,11 +199,11 @@ class Hooked:
                     case Replaced(layer=layer):
                         change = _replacing(each, self.length)
                         hooks.enter_context(entering(self.stack.layers[layer], change))
-                    case Cut(layer=layer):
-                        change = _cutting(each)
-                        hooks.enter_context(
-                            _attention_of(self.stack.layers[layer], change, self.length)
-                        )
+                    case Cut():
+                        cuts.setdefault(each.layer, []).append(each)
+            for layer, here in cuts.items():
+                change = _cutting(here)
+                hooks.enter_context(_attention_of(self.stack.layers[layer], change, self.length))
             yield
 
     def _without_additions(self, replaced: Replaced, hooks: ExitStack) -> None:
@@ -329,11 +346,12 @@ def _replacing(replaced: Replaced, length: int) -> Values:
     return replace
 
 
-def _cutting(cut: Cut) -> Values:
+def _cutting(cuts: Sequence[Cut]) -> Values:
     def without(scores: Tensor) -> Tensor:
         result = scores.clone()
-        for head in range(scores.shape[1]) if cut.heads is None else cut.heads:
-            result[:, head, cut.to, list(cut.source)] = -torch.inf
+        for cut in cuts:
+            for head in range(scores.shape[1]) if cut.heads is None else cut.heads:
+                result[:, head, cut.to, list(cut.source)] = -torch.inf
         return result
 
     return without
