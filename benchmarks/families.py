@@ -21,7 +21,16 @@ from torch import Tensor
 
 from tests.families import FAMILIES, Family
 from tests.hooked import Cut, Edit, Hooked, Replaced, each_alone
-from vlmlib import VLM, Ablate, Block, Stimulus, VLMError, integrated_gradients, logit_lens
+from vlmlib import (
+    GENERATED,
+    VLM,
+    Ablate,
+    Block,
+    Stimulus,
+    VLMError,
+    integrated_gradients,
+    logit_lens,
+)
 from vlmlib.interventions import Arm, Intervention
 
 # (width, height) in pixels; no patch divides the last.
@@ -129,6 +138,25 @@ class Trial:
             said = [self.plain.said(edits, NEW_TOKENS) for _, edits in pairs]
         plain = [tokenizer.decode(ids, skip_special_tokens=True) for ids in said]
         return sum(map(operator.ne, ours, plain))
+
+    def generated(self) -> float:
+        """Whether a text is another that its tokens write without the picture, in one layer."""
+        later, layer = slice(self.plain.length, None), self.attending
+        arm = [Block(self.visual, to=GENERATED, layers=[layer])]
+        [ours] = self.vlm.describe(self.stimulus, [arm], NEW_TOKENS)
+        with judging():
+            grown = self.plain.after(self.plain.inputs["input_ids"][0, -1:].tolist())
+            if apart(grown.logits()[self.last], self.clean[-1]) > TOLERANCE:
+                raise UnjudgedError("read again, the prompt sees what was said")
+            plain = self.read_again([Cut(self.visual, later, layer)])
+        return float(ours != plain)
+
+    def read_again(self, edits: Sequence[Edit]) -> str:
+        """The greedy text, for each token of which all before it is read as one prompt."""
+        ids: list[int] = []
+        while len(ids) < NEW_TOKENS and not {*ids} & self.vlm._stop_ids():
+            ids.append(int(self.plain.after(ids).logits(edits)[-1].argmax()))
+        return self.vlm.processor.tokenizer.decode(ids, skip_special_tokens=True)
 
     def hidden_states(self) -> float:
         at = [*self.visual, self.last]
@@ -302,6 +330,7 @@ def row_of(family: Family, vlm: VLM, shape: str) -> Row:
         "block": lambda: trial.next_token(*trial.knockout(None)),
         "block a head": lambda: trial.next_token(*trial.knockout([0])),
         "describe": trial.describe,
+        "block generated": trial.generated,
         "hidden states": trial.hidden_states,
         "lens": trial.logit_lens,
         "gradients": trial.integrated_gradients,

@@ -129,7 +129,7 @@ def test_an_addition_between_layers_is_left_out_where_layer_0_is_replaced():
 def test_every_primitive_is_judged_right_on_a_small_llava():
     row = row_of(TINY, tiny_vlm(), "odd")
     assert {row.cells.pop("wrapped"), *row.cells.values()} == {"arms share", "right"}
-    assert len(row.cells) == 12
+    assert len(row.cells) == 13
 
 
 def test_a_planted_fault_is_wrong(monkeypatch):
