@@ -54,7 +54,7 @@ def test_every_arm_removes_attention_and_no_other_edge_is_there():
         arm, (route, window) = make(), name.split(", ")
         source, target = ({*each.tolist()} for each in arms.ends(one, route))
         assert {each for block in arm for each in block.source} == source
-        assert {each for block in arm for each in block.to} <= target
+        assert {each for block in arm for each in block.targets} <= target
         layers = range(len(one.vlm.layers)) if window == arms.ALL else [int(window.split()[-1])]
         assert all([*block.layers] == [*layers] for block in arm)
         one.vlm.check(one.stimulus, [arm])
