@@ -6,7 +6,6 @@ would be felt by nothing.
 """
 
 import copy
-import pickle
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -40,6 +39,7 @@ from vlmlib import (
 )
 from vlmlib.decoding import Decoding
 from vlmlib.interventions import Arm, by_kind, first_affected, is_empty, numbers, touched
+from vlmlib.reach import Reach, Watching
 
 quiet = pytest.mark.filterwarnings("ignore:.*cannot share work:UserWarning")
 FEW = {**texts.SPARSE, "index_topk": 64}
@@ -265,7 +265,7 @@ def test_what_an_arm_of_generated_tokens_is():
     assert causal_blocks([], GENERATED, [0]) == []
     assert windows.knockouts([5, 3], GENERATED, [[0]]) == [arm]
     assert arm[0] != Block([5, 3], [], [0])
-    for other in (copy.deepcopy(arm), pickle.loads(pickle.dumps(arm))):
+    for other in (copy.copy(arm), copy.deepcopy(arm)):
         assert other == arm
         assert by_kind(other) == ([], [], arm)
 
@@ -356,3 +356,16 @@ def test_the_slow_oracle_refuses_a_model_that_keeps_no_keys(vlm, stimulus):
         pytest.raises(VLMError, match="keeps no keys"),
     ):
         vlm.model.generate(**stimulus.inputs, do_sample=False, use_cache=False, max_new_tokens=3)
+
+
+def test_a_watched_description_tells_of_such_an_arm(vlm, stimulus):
+    """Its first token is the clean run's, and what it reaches is not in the prompt."""
+    arms = [[Block(stimulus.visual, GENERATED, vlm.layers)]]
+    watching = Watching(vlm, stimulus, arms)
+    asked = [[], *watching.repeats, *arms]
+    clean, blind = watching.model.describe(stimulus, asked, NEW)
+    assert clean != blind
+    first = watching.first_token(asked)
+    assert first is not None
+    assert first[1] == pytest.approx(first[0], rel=1e-5)
+    assert watching.reaches() == [Reach()]
