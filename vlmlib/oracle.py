@@ -61,6 +61,7 @@ def spoken(
             do_sample=False,
             max_new_tokens=new_tokens,
             min_new_tokens=least,
+            use_cache=True,  # else every step reads all again, which no longer looks like a prompt
             output_logits=True,
             return_dict_in_generate=True,
         )
@@ -88,6 +89,7 @@ def describe(
             **stimulus.inputs,
             do_sample=False,
             max_new_tokens=decoding.max_new_tokens,
+            use_cache=True,  # see `spoken`
             stopping_criteria=StoppingCriteriaList([ended]),  # pyright: ignore
         )
     said = ids[0, length:].tolist()
@@ -293,7 +295,7 @@ def _keys(decoder: Decoder, cache: Any, layer: int) -> tuple[int, int]:
         raise VLMError(
             f"{type(decoder.stack).__name__} keeps no keys of which it is known where they stand "
             f"({type(cache).__name__}), so that blocks of GENERATED cannot be told what to remove. "
-            "Set use_cache to true in its generation_config, or block positions of the prompt."
+            "Block positions of the prompt, or use another model."
         )
     window = decoder.windows[layer]
     own = [at for at in range(layer + 1) if decoder.windows[at] == window]

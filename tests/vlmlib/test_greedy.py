@@ -2,24 +2,33 @@
 or does nothing, as seen in what `generate` says, or cannot be in a checkpoint.
 
 Fails if a setting that changes `generate`'s greedy text is described without a word, if a harmless
-one is refused, or if a new transformers has one that nobody has looked at.
+one is refused or changes what an arm says, or if a new transformers has one that nobody has looked
+at.
 """
 
 from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
+import torch
 from torch import Tensor
 from transformers import GenerationConfig
 
 from tests.tiny import picture, tiny_vlm
-from vlmlib import VLM, VLMError
-from vlmlib.decoding import NEUTRAL, check_greedy
+from vlmlib import GENERATED, VLM, Ablate, Block, VLMError, oracle
+from vlmlib.decoding import NEUTRAL, Decoding, check_greedy
+from vlmlib.interventions import Arm
 
 SEED = 3  # whose text repeats tokens, its own and the prompt's
 VLM_ = tiny_vlm(seed=SEED)
 STIMULUS = VLM_.read(picture(), "Describe")
 NEW = 12
+ARMS: list[Arm] = [
+    [],
+    [Ablate(STIMULUS.visual, torch.zeros(VLM_.d_model))],
+    [Block(STIMULUS.visual, STIMULUS.last, VLM_.layers)],
+    [Block(STIMULUS.visual, GENERATED, VLM_.layers)],
+]
 
 # Settings that do nothing to a greedy text, with a value that would do most.
 HARMLESS: dict[str, Any] = {
@@ -98,6 +107,12 @@ def generated(vlm: VLM, **settings: Any) -> list[int]:
     return out[0, len(STIMULUS.input_ids) :].tolist()
 
 
+def hooked(vlm: VLM) -> list[list[int]]:
+    """What arms say where they cannot share work."""
+    decoding = Decoding(vlm.processor.tokenizer, vlm._stop_ids(), NEW)
+    return [oracle.describe(vlm.model, vlm.decoder, STIMULUS, arm, decoding) for arm in ARMS]
+
+
 def test_every_setting_of_transformers_has_been_looked_at():
     """A name that is missing here belongs into `NEUTRAL`, or is seen to be harmless."""
     known = set(NEUTRAL) | set(HARMLESS) | NOT_TRIED
@@ -117,7 +132,8 @@ def test_a_harmless_setting_leaves_the_greedy_text_as_it_is(name):
     setattr(vlm.model.generation_config, name, HARMLESS[name])
     check_greedy(vlm.model.generation_config)
     assert generated(vlm) == plain
-    assert vlm.describe(STIMULUS, [[]], NEW) == VLM_.describe(STIMULUS, [[]], NEW)
+    assert vlm.describe(STIMULUS, ARMS, NEW) == VLM_.describe(STIMULUS, ARMS, NEW)
+    assert hooked(vlm) == hooked(VLM_)
 
 
 @pytest.mark.parametrize("name", NEUTRAL)
