@@ -132,7 +132,10 @@ def test_arms_say_what_reading_all_again_says(name, attention):
 
 
 @quiet
-@pytest.mark.parametrize("name", ["LLaVA of Gemma 2", "LLaVA of Falcon-H1", "Idefics3"])
+@pytest.mark.parametrize(
+    "name",
+    ["LLaVA of Gemma 2", "LLaVA of Falcon-H1", pytest.param("Idefics3", marks=pytest.mark.newer)],
+)
 def test_other_families_say_what_reading_all_again_says(name):
     vlm = of_tests(name)
     stimulus = vlm.read(picture(0, (30, 24)), "Describe")
