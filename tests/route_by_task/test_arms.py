@@ -54,7 +54,7 @@ def test_routes_lead_from_the_whole_image_to_the_parts_that_they_name():
         within = range(layers) if where == arms.ALL else [int(where.split()[-1])]
         targets = {at for part in arms.ROUTES[route] for at in arms.part(one, part).tolist()}
         arm = make()
-        assert {at for block in arm for at in block.to} == targets
+        assert {at for block in arm for at in block.targets} == targets
         assert all([*block.source] == one.stimulus.visual.tolist() for block in arm)
         assert all([*block.layers] == [*within] for block in arm)
     assert len(arms.routes(one)) == 7 + 4 * layers
