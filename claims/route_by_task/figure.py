@@ -16,8 +16,8 @@ LOOKS = {
 }
 TELLS = (
     "The relative change of the right answer's probability beside the best other one's, when the "
-    "image is blocked from a part of the text in a window of layers; bands are intervals of 95 %, "
-    "categories as clusters."
+    "image is blocked from a part of the text in a window of layers, and at the side in all of "
+    "them; bands and bars are intervals of 95 %, categories as clusters."
 )
 
 

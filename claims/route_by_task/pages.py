@@ -124,7 +124,7 @@ def figures(routes: Routes) -> dict[str, Figure]:
         {"task": task, "route": route, "layer": layer, "change": mean, "low": low, "high": high}
         for task in TASKS
         for route in arms.WINDOWED
-        for layer, window in enumerate(routes.windows)
+        for layer, window in [*enumerate(routes.windows), (None, arms.ALL)]
         for mean, low, high in [_interval(routes.probability(task, arms.knockout(route, window)))]
     ]
     return {f"{routes.label}.routes": draw(pd.DataFrame(rows), routes.label)}

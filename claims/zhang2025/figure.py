@@ -16,7 +16,8 @@ LOOKS = {
 }
 TELLS = (
     "The relative change of the probability of the token that the model says first, when attention "
-    "of a route is blocked in a window of layers; bands are intervals of 95 %, images as clusters."
+    "of a route is blocked in a window of layers, and at the side in all of them; bands and bars "
+    "are intervals of 95 %, images as clusters."
 )
 
 

@@ -86,7 +86,7 @@ def figures(flow: Flow) -> dict[str, Figure]:
         {"task": task, "route": route, "layer": layer, "change": mean, "low": low, "high": high}
         for task in flow.able
         for route in (arms.QUESTION, arms.IMAGE, arms.INTO_QUESTION, arms.LAST)
-        for layer, window in enumerate(flow.windows)
+        for layer, window in [*enumerate(flow.windows), (None, arms.ALL)]
         for mean, low, high in [_change(flow, task, route, window)]
     ]
     return {f"{flow.label}.flow": draw(pd.DataFrame(rows), flow.label)}

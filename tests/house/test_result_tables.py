@@ -15,7 +15,7 @@ from fixtures.models import SHIPPED
 from tests.pages import PageSnapshot, same_page
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("images", "ablations", "knockouts", "lens", "flow", "verdicts")
+PAGES = ("images", "ablations", "knockouts", "lens", "flow", "routes", "verdicts")
 
 
 def test_the_shipped_model_gives_the_committed_tables(
