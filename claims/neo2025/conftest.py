@@ -20,19 +20,20 @@ from claims.neo2025.cases import Behind
 from claims.neo2025.measuring import CLAIMS, Foretelling, asked_of, measured
 from claims.neo2025.pages import (
     chosen_of,
+    counting,
     images_told,
     origins_together,
     pages_of,
-    rows_of,
 )
 from claims.neo2025.published import Published
 from claims.neo2025.runs import subjects_of
-from claims.neo2025.study import Measured, Recorded, Study
+from claims.neo2025.study import IN_FULL, Measured, Recorded, Study
 from claims.neo2025.tables import Cells, looked_at
 from fixtures.cluster import Cluster
 from fixtures.models import SHIPPED, STAND_IN, Models, Run, label_of
 from fixtures.origins import origins_of
 from fixtures.plugin import RECORDING, tell, uncaptured
+from fixtures.rows import rows_of
 from fixtures.shards import SHARD, Gathering
 from vlmlib.study import Store
 
@@ -158,7 +159,9 @@ def trial(
         if request.config.option.claims_report:
             _show_images(trial, study, cells)
             trial.figures |= drawn(study)
-            trial.files |= rows_of(study) | lens_files(study, request.config)
+            trial.files |= lens_files(study, request.config)
+            if isinstance(study, Measured | Recorded):
+                trial.files |= rows_of(study, counting, but=IN_FULL)
     elif "subjects" in made:
         studies = list(map(study_of, trial.subject.value.each()))
         for each in studies:

@@ -4,6 +4,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -14,7 +15,9 @@ from claims.route_by_task import arms
 from claims.route_by_task.asked import NAMING, POLLING, TASKS
 from claims.route_by_task.study import Routes
 from fixtures.models import SHIPPED, STAND_IN
+from fixtures.rows import steps_told
 from vlmlib import LackingError
+from vlmlib.study import Step
 
 OUTCOMES = Path(__file__).with_name("outcomes.toml")
 HOW = (
@@ -49,6 +52,20 @@ def page(routes: Routes) -> str:
     ]
     parts += ["## The first layers", FIRST.format(first=_layers(routes, "layer")), _first(routes)]
     return "\n\n".join([*parts, _meaning()]) + "\n"
+
+
+def chosen_of(routes: Routes) -> list[dict[str, Any]]:
+    """How many images each step left: of the data, where it is at hand, and of each task."""
+    found = steps_told("images", routes.steps)
+    for task, (right, of) in routes.right.items():
+        found += steps_told(task, [Step("on which the clean run is right", of, right)])
+    most = max(of for _, of in routes.right.values())
+    return found + steps_told("every task", [Step("which count", most, len(routes.counting))])
+
+
+def which_count(routes: Routes, name: str) -> set[str]:
+    """The images of a measurement that count: those on which the model is right in every task."""
+    return {each.example for each in routes.found[name] if each.example in routes.counting.index}
 
 
 def _layers(routes: Routes, one: str) -> str:

@@ -11,9 +11,9 @@ from fixtures.filtered import IDENTIFICATION, filter_1
 from fixtures.models import SHIPPED
 from fixtures.plugin import data_of
 from vlmlib import LackingError
-from vlmlib.study import Example, Store, is_right
+from vlmlib.study import Example, Step, Store, is_right
 
-MOST_SHIPPED, MOST = 100, 200  # images: of the shipped model, and of others
+MOST_SHIPPED, MOST = 60, 200  # images: of the shipped model, and of others
 WITH, WITHOUT = "shows it", "does not show it"  # what is known of donors
 
 counts = is_right  # what an arm takes away, the clean run must have had
@@ -21,11 +21,13 @@ counts = is_right  # what an arm takes away, the clean run must have had
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """What each task is asked about, under the name of the data; `pictures`: the first of them."""
+    """What each task is asked about, under the name of the data; `pictures`: the first of them;
+    `steps`: those that left these images."""
 
     data: str
     examples: Mapping[str, Sequence[Example]]
     pictures: Sequence[Path]
+    steps: Sequence[Step]
 
 
 def asked_of(model: str, option: Any, store: Store | None = None) -> Asked:
@@ -39,7 +41,8 @@ def asked_of(model: str, option: Any, store: Store | None = None) -> Asked:
     )
     images.check()
     most = option.vlm_limit or (MOST_SHIPPED if model == SHIPPED else MOST)
-    chosen = [each for each in images.examples if each.questions][:most]
+    asked = [each for each in images.examples if each.questions]
+    chosen = asked[:most]
     if not chosen:
         raise LackingError(
             f"{images.data} has no question about any of {len(images.examples)} images that pass "
@@ -54,6 +57,7 @@ def asked_of(model: str, option: Any, store: Store | None = None) -> Asked:
             ABSENT: [donors.given(replace(each, category=_absent(each))) for each in chosen],
         },
         pictures=[each for each in (chosen[0].source,) if isinstance(each, Path)],
+        steps=[*images.steps, Step("of these with a question", len(images.examples), len(asked))],
     )
 
 

@@ -1,7 +1,7 @@
 """What the claims ask of a model: which share of an answer's margin each arm takes away."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +13,7 @@ from claims.route_by_task import arms, sample
 from claims.route_by_task.asked import ABSENT, NAMING, POLLING, SHOWN, TASKS, Told
 from claims.route_by_task.sample import Asked
 from vlmlib import LackingError
-from vlmlib.study import Bench, Finished, Recording, Table
+from vlmlib.study import Bench, Finished, Recording, Step, Table
 from vlmlib.study.measure import name_of
 from vlmlib.study.store import Origins, origins_of, table_of
 
@@ -33,7 +33,9 @@ class Routes:
     """What the rows of a model tell, of the images on which it is right in every task.
 
     - `label`, `name`, `data`: what reports call it, the model's own name, and its images.
-    - `rows`: gives those of a task under a design; `origins`: where they come from.
+    - `rows`: gives those of a task under a design; `origins`: where they come from; `steps`: those
+      that left the images, where the data is at hand.
+    - `found`: by name of a measurement its rows, as far as they were asked for.
     """
 
     label: str
@@ -41,6 +43,8 @@ class Routes:
     data: str
     rows: Rows
     origins: dict[str, Origins]
+    steps: Sequence[Step] = ()
+    found: dict[str, list[Finished]] = field(default_factory=dict, init=False)
 
     @classmethod
     def measured(cls, bench: Bench, asked: Asked, label: str) -> "Routes":
@@ -49,7 +53,7 @@ class Routes:
         def rows(task: str, design: str) -> list[Finished]:
             return bench.run(asked.examples[task], Told(task), DESIGNS[design], sample.counts)
 
-        return cls(label, bench.model.name, bench.data, rows, bench.made)
+        return cls(label, bench.model.name, bench.data, rows, bench.made, asked.steps)
 
     @classmethod
     def recorded(cls, recording: Recording, subject: tuple[str, str, str], label: str) -> "Routes":
@@ -73,10 +77,10 @@ class Routes:
     @cached_property
     def tables(self) -> dict[tuple[str, str], Table]:
         """By task and design what every arm did, of the images on which that clean run is right."""
+        asked = [(task, design) for design, tasks in ASKED.items() for task in tasks]
+        self.found |= {table_of(*each): self.rows(*each) for each in asked}
         return {
-            (task, design): Table.of(task, self.rows(task, design), sample.counts)
-            for design, tasks in ASKED.items()
-            for task in tasks
+            each: Table.of(each[0], self.found[table_of(*each)], sample.counts) for each in asked
         }
 
     @cached_property

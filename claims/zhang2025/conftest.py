@@ -13,6 +13,7 @@ from claims.zhang2025.study import PROTOCOL, Flow, Measured, Recorded
 from fixtures.models import SHIPPED, Models
 from fixtures.origins import origins_of
 from fixtures.plugin import RECORDING, handle_of
+from fixtures.rows import rows_of
 from fixtures.subjects import gather_in_shards, subjects_of
 from vlmlib import LackingError
 from vlmlib.study import Bench, MeanOf
@@ -69,4 +70,7 @@ def trial(request: pytest.FixtureRequest, trial: Trial) -> Iterator[Trial]:
         trial.origins |= {f"{found.label}, {PROTOCOL}": each for each in origins_of(found).values()}
         how = origins_section(trial.origins)
         trial.pages |= {f"{found.label}.flow": pages.page(found) + how}
-        trial.figures |= pages.figures(found)
+        trial.chosen |= {f"{found.label}, {PROTOCOL}": pages.chosen_of(found)}
+        if request.config.option.claims_report:
+            trial.figures |= pages.figures(found)
+            trial.files |= rows_of(found, pages.which_count, of="flow")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from importlib.util import find_spec
+from typing import Any
 
 import pandas as pd
 
@@ -9,8 +10,11 @@ from claimlib import Figure
 from claimlib.intervals import of_mean
 from claimlib.markdown import text
 from claims.zhang2025 import arms
-from claims.zhang2025.study import Flow
+from claims.zhang2025.sample import counts
+from claims.zhang2025.study import Flow, Measured
 from fixtures.models import SHIPPED, STAND_IN
+from fixtures.rows import steps_told
+from vlmlib.study import Step
 
 HOW = (
     "The relative change of the probability of the token that the model says first, in per cent, "
@@ -36,6 +40,21 @@ def page(flow: Flow) -> str:
     for task in flow.tasks:
         parts += [f"## {text(task)}", _table(flow, task)]
     return "\n\n".join(parts) + "\n"
+
+
+def chosen_of(flow: Flow) -> list[dict[str, Any]]:
+    """How many questions each step left: of the data, where it is at hand, and of each task."""
+    found = steps_told("questions", [flow.questions.step]) if isinstance(flow, Measured) else []
+    for task, table in flow.tables.items():
+        asked, counted = table.counts[task]["asked"], table.counts[task]["counted"]
+        step = Step("on which the clean run is right", asked, counted)
+        found += steps_told(task, [Step("asked", asked, asked), step])
+    return found
+
+
+def which_count(flow: Flow, name: str) -> set[str]:
+    """The questions of a measurement that count: those on which the clean run is right."""
+    return {each.example for each in flow.found[name] if each.rows and counts(each.rows[0])}
 
 
 def _right(flow: Flow) -> Iterator[str]:

@@ -39,19 +39,20 @@ from claims.neo2025.pages import (
     TASKS,
     TITLES,
     ablation_page,
+    counting,
     knockout_page,
     lens_page,
     origins_of,
     origins_together,
     page,
     pages_of,
-    rows_of,
 )
 from claims.neo2025.published import Published
 from claims.neo2025.study import NumberAblations
 from claims.neo2025.tables import MeasuredTable
 from claims.neo2025.windows import RUN
 from fixtures.models import SHIPPED, STAND_IN
+from fixtures.rows import rows_of
 from tests.neo2025.test_lens import image_of
 from vlmlib.study import Design, Finished, Row, Table, Task
 from vlmlib.study.store import Origins
@@ -656,7 +657,7 @@ class WithRows:
 
 def test_rows_say_which_images_count():
     """Of filter 2 those that pass it; of a task those of them on which the clean run is right."""
-    found = pd.read_parquet(BytesIO(rows_of(WithRows())["mine.rows.parquet"]))  # pyright: ignore
+    found = pd.read_parquet(BytesIO(rows_of(WithRows(), counting)["mine.rows.parquet"]))
     told = {
         name: own.set_index("example")["counts"].to_dict()
         for name, own in found.groupby("measurement")

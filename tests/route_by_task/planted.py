@@ -21,13 +21,15 @@ class World:
 
     - `lost`: in all layers, by route, and by arm in the first layers.
     - `leaning`: by how much the blocked question makes both polls lean to no.
-    - `reached`: whether arms changed hidden states at all.
+    - `reached`: whether arms changed hidden states at all. `wrong`: on how many of the images, the
+      first ones, it names another thing.
     """
 
     naming: Mapping[str, float] = field(default_factory=dict)
     polling: Mapping[str, float] = field(default_factory=dict)
     leaning: float = 0.0
     reached: bool = True
+    wrong: int = 0
 
     def left(self, task: str, arm: str) -> float:
         """The margin under an arm."""
@@ -78,7 +80,10 @@ def planted(world: World) -> Routes:
 
 def _rows(world: World, task: str, design: str, at: int, rng: np.random.Generator) -> list[Row]:
     detail = {"visual": 9, "category": f"thing {at}"}
-    found = [Row("clean", True, float(expit(MARGIN)), 0, "yes", detail)]
+    right = task != NAMING or at >= world.wrong
+    found = [Row("clean", right, float(expit(MARGIN)), 0, "yes", detail)]
+    if not right:
+        return found
     for arm in _names() if design == ROUTES else arms.EARLY:
         noise = NOISE * rng.normal() if world.reached else 0.0
         share = float(expit(world.left(task, arm) + noise))

@@ -8,15 +8,19 @@ import re
 import tomllib
 from contextlib import suppress
 from dataclasses import replace
+from io import BytesIO
 
+import pandas as pd
 import pytest
 
 from claimlib import ClaimRefuted, ClaimUndecided, Outcome, Subject, Trial
 from claims.route_by_task import arms, pages, test_routes
-from claims.route_by_task.asked import POLLING, SHOWN
+from claims.route_by_task.asked import NAMING, POLLING, SHOWN
+from fixtures.rows import rows_of
 from tests.route_by_task import CLAIMS, FOLDER
 from tests.route_by_task.planted import (
     BOTH_RIGHT,
+    IMAGES,
     LEANING,
     NOTHING,
     OF_BALANCE,
@@ -90,6 +94,18 @@ def test_a_leaning_to_no_is_no_loss_though_every_yes_is():
     [change] = routes.change((POLLING, question))
     assert abs(change.values.mean()) < 0.02
     assert outcome_of("polling-goes-through-the-question", LEANING) == REFUTED
+
+
+def test_rows_say_which_images_count():
+    routes = planted(replace(BOTH_RIGHT, wrong=3))
+    assert len(routes.images) == IMAGES - 3
+    [table] = rows_of(routes, pages.which_count, of="routes").values()
+    rows = pd.read_parquet(BytesIO(table))
+    assert {*rows.loc[~rows["counts"], "example"]} == {"0", "1", "2"}
+    told = {each["of"]: (each["given"], each["left"]) for each in pages.chosen_of(routes)}
+    assert told[NAMING] == (IMAGES, IMAGES - 3)
+    assert told[SHOWN] == (IMAGES, IMAGES)
+    assert told["every task"] == (IMAGES, IMAGES - 3)
 
 
 @pytest.mark.parametrize("claim", CLAIMS)

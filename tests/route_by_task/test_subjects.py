@@ -4,6 +4,9 @@ Fails if a run without data does not say what is missing, if a model that is nev
 reported, if its rows cannot be judged again, or if shards do not make up the whole.
 """
 
+import json
+
+import pandas as pd
 import pytest
 
 from tests.route_by_task import CLAIMS, FOLDER
@@ -28,6 +31,13 @@ def test_a_model_that_is_never_right_is_asked_and_then_left_out(inner, told, tmp
     assert "is right in every task on no image: naming 0 of 3" in told(result)
     [page] = tmp_path.glob("*.routes.md")
     assert "in every task: 0 images" in page.read_text()
+    [file] = tmp_path.glob("*.routes.rows.parquet")
+    rows = pd.read_parquet(file)
+    assert {*rows["measurement"]} >= {"naming, routes", "polling, object shown, early"}
+    assert not rows["counts"].to_numpy(bool).any()
+    steps = json.loads((tmp_path / "verdicts.json").read_text())["chosen"]
+    [last] = [each for each in steps["my-llava, route_by_task"] if each["of"] == "every task"]
+    assert (last["given"], last["left"]) == (3, 0)
     again = inner.run(str(FOLDER), f"--vlm-rows={inner.store / 'rows.sqlite'}")
     again.assert_outcomes()
     assert COUNT in told(again)

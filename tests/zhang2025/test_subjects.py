@@ -5,10 +5,12 @@ Fails if a run without its questions ends with an error, if a model of one's own
 if its rows cannot be judged again.
 """
 
+import json
 import re
 import sqlite3
 from contextlib import closing
 
+import pandas as pd
 import pytest
 
 from tests.zhang2025 import CLAIMS, FOLDER
@@ -29,9 +31,17 @@ def test_without_questions_all_claims_are_left_out(inner, told):
 def test_a_model_that_can_do_no_task_is_asked_and_then_left_out(inner, told, tmp_path):
     written(tmp_path, "QueryAttr", ONE_OBJECT)
     written(tmp_path, "LogicalObj", TWO_OBJECTS)
-    result = inner.run(str(FOLDER), *inner.without_mean, f"--vlm-gqa={tmp_path}")
+    given = f"--vlm-gqa={tmp_path}", f"--claims-report={tmp_path / 'report'}"
+    result = inner.run(str(FOLDER), *inner.without_mean, *given)
     result.assert_outcomes()
     assert f"{len(CLAIMS)} undecided" in told(result)
+    [file] = (tmp_path / "report").glob("*.flow.rows.parquet")
+    kept = pd.read_parquet(file)
+    assert {*kept["measurement"]} >= {"QueryAttr, flow", "LogicalObj, flow"}
+    assert not kept["counts"].to_numpy(bool).any()
+    chosen = json.loads((tmp_path / "report" / "verdicts.json").read_text())["chosen"]
+    steps = chosen["my-llava, zhang2025"]
+    assert [each["left"] for each in steps if each["of"] == "QueryAttr"] == [1, 0]
     assert re.search(r"is right on 80% of no task's questions: QueryAttr 0%", told(result))
     rows = inner.store / "rows.sqlite"
     again = inner.run(str(FOLDER), f"--vlm-rows={rows}")
