@@ -48,6 +48,15 @@ def tiny_vlm(attention: str = "sdpa", seed: int = 0, side: int = SIDE) -> VLM:
     return VLM(randomised(model), processor)
 
 
+def deep_vlm(layers: int) -> VLM:
+    """One of more layers."""
+    processor = tiny_processor(SIDE)
+    vision = Sizes(width=16, mlp=32, layers=2, heads=2)
+    text = Sizes(width=16, mlp=32, layers=layers, heads=4)
+    torch.manual_seed(0)
+    return VLM(randomised(llava(processor, vision, text, "sdpa", num_key_value_heads=2)), processor)
+
+
 def randomised(model: Model) -> Model:
     with torch.no_grad():
         for name, weight in model.named_parameters():

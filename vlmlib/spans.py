@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from vlmlib.errors import VLMError
+from vlmlib.errors import LackingError, VLMError
 
 # In the order in which most prompts have them.
 SPANS = ("before", "image", "between", "question", "suffix", "after")
@@ -132,7 +132,7 @@ def spans_of(
     if at < 0:
         run, at = before, before.text.rfind(question)
     if at < 0 or not question:
-        raise VLMError(
+        raise LackingError(
             f"The question {question!r} is not in the prompt as its tokens say it: "
             f"{before.text!r}, the image, {after.text!r}. Ask for its words one by one, with "
             "stimulus.words, or ask it in letters that the tokenizer does not change."
@@ -143,7 +143,9 @@ def spans_of(
     if suffix:
         start = run.text.find(suffix, at + len(question))
         if start < 0:
-            raise VLMError(f"The suffix {suffix!r} does not follow the question in {run.text!r}.")
+            raise LackingError(
+                f"The suffix {suffix!r} does not follow the question in {run.text!r}."
+            )
         own["suffix"] = [
             each for each in run.holding(start, start + len(suffix)) if each not in taken
         ]

@@ -7,8 +7,6 @@ from functools import partial
 from itertools import combinations
 
 import torch
-from jaxtyping import Int
-from torch import Tensor
 
 from claims.route_by_task.sample import WITH, WITHOUT
 from vlmlib import Block, LackingError, select
@@ -17,11 +15,9 @@ from vlmlib.patching import patch
 from vlmlib.study import Example, Scene
 from vlmlib.windows import centred
 
-Tokens = Int[Tensor, " _"]
-
 # The text after the image: the question's own tokens, the position that says the answer, and all
-# others (an instruction, whose turn it is, the beginning of the answer).
-PARTS = ("question", "suffix", "last")
+# others (what ends the image, an instruction, whose turn it is, the beginning of the answer).
+PARTS = ("question", "other text", "last")
 ALL = "all layers"
 SHARE = 8  # of so many layers one: in a window, and among the first
 
@@ -37,11 +33,11 @@ def to(*parts: str) -> str:
     return f"image -> {'text' if len(parts) == len(PARTS) else ' + '.join(parts)}"
 
 
-QUESTION, SUFFIX, LAST = map(to, PARTS)
+QUESTION, OTHER, LAST = map(to, PARTS)
 BOTH, TEXT = to("question", "last"), to(*PARTS)
 # By name which parts of the text no longer see the image, alone and together.
 ROUTES = {to(*each): each for n in (1, 2, 3) for each in combinations(PARTS, n)}
-WINDOWED = (QUESTION, SUFFIX, LAST, TEXT)
+WINDOWED = (QUESTION, OTHER, LAST, TEXT)
 
 # What is done in the first layers: no visual token reaches the question; none but one that shows
 # nothing annotated; or the question leaves them as it does from another picture, of which the
@@ -94,24 +90,24 @@ def routes(scene: Scene) -> dict[str, Callable[[], list[Block]]]:
 
 
 def _blocks(scene: Scene, route: str, layers: range) -> list[Block]:
-    """**Raises:** `LackingError` where a prompt has no such edge."""
-    targets = select.union(*(part(scene, name) for name in ROUTES[route]))
-    if not len(targets):
-        raise LackingError(f"In this prompt {route!r} has no token at its end.")
-    blocks = causal_blocks(scene.stimulus.visual, targets, layers)
-    if not blocks:
-        raise LackingError(f"In this prompt nothing of {route!r} is seen: the text stands first.")
-    return blocks
+    """**Raises:** `LackingError` where a prompt has no such edge; of routes together, not all."""
+    targets: list[int] = []
+    for name in ROUTES[route]:
+        tokens = part(scene, name)
+        if not causal_blocks(scene.stimulus.visual, tokens, layers):
+            raise LackingError(f"In this prompt there is no {to(name)!r}, for {route!r}.")
+        targets += tokens
+    return causal_blocks(scene.stimulus.visual, targets, layers)
 
 
-def part(scene: Scene, name: str) -> Tokens:
-    """The tokens of a part of the text (`PARTS`)."""
-    stimulus = scene.stimulus
-    question, last = stimulus.spans["question"], torch.tensor([stimulus.last])
+def part(scene: Scene, name: str) -> list[int]:
+    """The positions of a part of the text (`PARTS`); no two parts have one in common."""
+    stimulus, last = scene.stimulus, scene.stimulus.last
+    question = [at for at in stimulus.spans["question"].tolist() if at != last]
     if name == "question":
         return question
-    after = torch.arange(stimulus.image.stop, stimulus.last)
-    return last if name == "last" else select.difference(after, question)
+    after = range(stimulus.image.stop, last)
+    return [last] if name == "last" else sorted({*after} - {*question})
 
 
 def early(scene: Scene) -> dict[str, Callable[[], list[Block] | list[Ablate]]]:
@@ -151,7 +147,7 @@ def _patched(scene: Scene, donor: str) -> list[Ablate]:
     other = scene.example.known.get(donor)
     if not isinstance(other, Example):
         raise LackingError(
-            f"No other picture of this size {donor}, a {scene.example.category}, in this data set."
+            f"No other picture {donor}, a {scene.example.category}, in this data set."
         )
     vlm, stimulus = scene.vlm, scene.stimulus
     read = vlm.read(other.image, stimulus.question)

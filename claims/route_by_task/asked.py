@@ -16,6 +16,7 @@ from vlmlib.tasks import VQA, Answer, Polling, answers
 
 NAMING, SHOWN, ABSENT = TASKS = "naming", "polling, object shown", "polling, object not shown"
 POLLING = "polling"  # both of these
+SCALE = 8  # of a margin this part is kept as log odds: a probability holds no more than 34
 
 
 @dataclass(frozen=True)
@@ -32,28 +33,51 @@ class Told:
     def ask(
         self, vlm: VLM, example: Example, stimulus: Stimulus, arms: Sequence[Arm]
     ) -> list[Answer]:
-        """See `ahead`."""
-        logits = vlm.next_token(stimulus, arms)
-        rights = self._question(example).correct(vlm, stimulus, logits).tolist()
-        return ahead(vlm, logits, rights)
+        """What the model answers, with the margin of the right answer as a probability.
+
+        The margin is by how much the logit of Yes is above that of No, or No's above Yes's: so that
+        leaning to either takes from one class what it gives to the other. Where an object is named,
+        it is the name's beside the best other token's. Its `SCALE`-th part is kept as log odds.
+        """
+        question, logits = self._question(example), vlm.next_token(stimulus, arms)
+        rights = question.correct(vlm, stimulus, logits).tolist()
+        right, other = self._answers(vlm, stimulus, question)
+        told = answers(vlm, logits, rights, right)
+        margins = margins_of(logits, right, other)
+        return [
+            replace(each, probability=share)
+            for each, share in zip(told, (margins / SCALE).sigmoid().tolist(), strict=True)
+        ]
 
     def _question(self, example: Example) -> VQA | Polling:
         if self.name == NAMING:
             return VQA(example.questions[0], example.category)
         return Polling(example.category, present=bool(example.targets))
 
+    def _answers(
+        self, vlm: VLM, stimulus: Stimulus, question: VQA | Polling
+    ) -> tuple[int, int | None]:
+        """The right answer's token, and the other's where there are two."""
+        if isinstance(question, VQA):
+            return vlm.first_token(stimulus, question.answer), None
+        yes, no = (vlm.first_token(stimulus, each) for each in ("Yes", "No"))
+        return (yes, no) if question.present else (no, yes)
 
-def ahead(vlm: VLM, logits: Float[Tensor, "arm vocab"], rights: Sequence[bool]) -> list[Answer]:
-    """Answers with the probability of what the clean run says first beside that of the best other
-    token alone, p / (p + q). It is above a half where that is still said first, and its log odds
-    are the margin: by how much the one logit is above the other.
 
-    **Arguments:** of each arm, the clean run first; whether each arm's answer is right.
+def margins_of(
+    logits: Float[Tensor, "arm vocab"], right: int, other: int | None
+) -> Float[Tensor, " arm"]:
+    """By how much one token's logit is above another's; above the best other one's, if None.
+
+    !!! example
+
+        >>> margins_of(torch.tensor([[3.0, 1.0, 2.0]]), right=0, other=1).tolist()
+        [2.0]
+        >>> margins_of(torch.tensor([[3.0, 1.0, 2.0]]), right=0, other=None).tolist()
+        [1.0]
     """
     wide = logits.double()
-    said = int(wide[0].argmax())
     others = wide.clone()
-    others[:, said] = -torch.inf
-    shares = (wide[:, said] - others.max(-1).values).sigmoid().tolist()
-    told = answers(vlm, logits, rights, said)
-    return [replace(each, probability=share) for each, share in zip(told, shares, strict=True)]
+    others[:, right] = -torch.inf
+    beside = others.max(-1).values if other is None else wide[:, other]
+    return wide[:, right] - beside

@@ -11,13 +11,14 @@ from fixtures import curves
 LOOKS = {
     arms.QUESTION: {"color": PURPLE, "linestyle": "-.", "marker": "^"},
     arms.LAST: {"color": VERMILLION, "linestyle": "--", "marker": "s"},
-    arms.SUFFIX: {"color": BLUE, "linestyle": "-", "marker": "o"},
+    arms.OTHER: {"color": BLUE, "linestyle": "-", "marker": "o"},
     arms.TEXT: {"color": INK, "linestyle": ":", "marker": ""},
 }
 TELLS = (
-    "The relative change of the right answer's probability beside the best other one's, when the "
-    "image is blocked from a part of the text in a window of layers, and at the side in all of "
-    "them; bands and bars are intervals of 95 %, categories as clusters."
+    "The relative change of the right answer's probability beside the other one's, p / (p + q), "
+    "when the image is blocked from a part of the text in a window of layers, and at the side in "
+    "all of them; bands and bars are intervals of 95 %, categories as clusters. What an answer "
+    "falls to without an image differs between panels (dotted): compare the lines within one."
 )
 
 

@@ -21,14 +21,16 @@ from vlmlib.study import Step
 
 OUTCOMES = Path(__file__).with_name("outcomes.toml")
 HOW = (
-    "The share of the margin that is lost, in per cent: 100 where nothing is left of it. A margin "
-    "is by how much the right answer's logit is above the best other one; polling's is that of an "
-    "object which the image shows together with that of one which it does not, so that a leaning "
-    "to yes or to no is no loss. Means over images, with intervals of 95 %, categories as clusters."
+    "What is lost of an answer's margin, in per cent of what blocking the image from all text "
+    "takes away in the same task: at 100 the answer is as without an image. A margin is by how "
+    "much the right answer's logit is above the other's (of naming, the best other one's); "
+    "polling's is that of an object which the image shows together with that of one which it does "
+    "not, so that a leaning to yes or to no is no loss. Ratios of means over images, with "
+    "intervals of 95 %, categories as clusters."
 )
 LAYERS = (
     "Layers count from 0; a window is of {width} around its layer, clipped at both ends. The text "
-    "is all that follows the image; its suffix, all but the question and the last position."
+    "is all that follows the image; other text, all of it but the question and the last position."
 )
 FIRST = (
     "What becomes of the question in the first {first}: it sees no visual token; none but one at "
@@ -103,21 +105,30 @@ def _windows(routes: Routes) -> str:
 
 
 def _first(routes: Routes) -> str:
-    return _table({"arm": text(arm), POLLING: _cell(routes, POLLING, arm)} for arm in arms.EARLY)
+    return _table(
+        {
+            "arm": text(arm),
+            "images": str(routes.count((POLLING, arm))),
+            POLLING: _cell(routes, POLLING, arm),
+        }
+        for arm in arms.EARLY
+    )
 
 
 def _cell(routes: Routes, kind: str, arm: str) -> str:
+    if arm == arms.knockout(arms.TEXT):
+        return "100"  # by definition
     try:
-        [change] = routes.change((kind, arm))
+        [lost] = routes.lost((kind, arm))
     except LackingError:
         return ""
-    mean, low, high = _interval(change)
+    mean, low, high = _interval(lost, (-1.0, 2.0))
     return f"{100 * mean:z.0f} [{100 * low:z.0f}, {100 * high:z.0f}]"
 
 
-def _interval(change: Clustered) -> tuple[float, float, float]:
-    low, high = of_mean(change, (-1.0, 1.0)).interval(0.95)
-    return float(change.values.mean()), low, high
+def _interval(found: Clustered, bounds: tuple[float, float]) -> tuple[float, float, float]:
+    low, high = of_mean(found, bounds).interval(0.95)
+    return float(found.values.mean()), low, high
 
 
 def _meaning() -> str:
@@ -142,6 +153,15 @@ def figures(routes: Routes) -> dict[str, Figure]:
         for task in TASKS
         for route in arms.WINDOWED
         for layer, window in [*enumerate(routes.windows), (None, arms.ALL)]
-        for mean, low, high in [_interval(routes.probability(task, arms.knockout(route, window)))]
+        for change in _changes(routes, task, arms.knockout(route, window))
+        for mean, low, high in [_interval(change, (-1.0, 1.0))]
     ]
     return {f"{routes.label}.routes": draw(pd.DataFrame(rows), routes.label)}
+
+
+def _changes(routes: Routes, task: str, arm: str) -> list[Clustered]:
+    """The change of the probability under an arm; none where no image has it."""
+    try:
+        return [routes.probability(task, arm)]
+    except LackingError:
+        return []

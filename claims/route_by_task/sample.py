@@ -79,14 +79,12 @@ class Donors:
 
     def given(self, example: Example) -> Example:
         """An example that knows a picture which shows its category as the target, and one which
-        shows none of it; each another one, of the same size, the next in the data set."""
+        shows none of it: the next ones in the data set, of the same size if there are any."""
         ids = [each.id for each in self.pool]
         at = ids.index(example.id) + 1
-        others = [
-            each
-            for each in [*self.pool[at:], *self.pool[: at - 1]]
-            if each.objects[0].size == example.objects[0].size
-        ]
+        size = example.objects[0].size
+        others = [*self.pool[at:], *self.pool[: at - 1]]
+        others.sort(key=lambda each: each.objects[0].size != size)  # which keeps their order
         showing = (each for each in others if each.category == example.category)
         lacking = (each for each in others if not _shows(each, example.category))
         found = {WITH: next(showing, None), WITHOUT: next(lacking, None)}

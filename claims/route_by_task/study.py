@@ -6,11 +6,11 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from scipy.special import logit
+from scipy.special import expit, logit
 
 from claimlib import Clustered
 from claims.route_by_task import arms, sample
-from claims.route_by_task.asked import ABSENT, NAMING, POLLING, SHOWN, TASKS, Told
+from claims.route_by_task.asked import ABSENT, NAMING, POLLING, SCALE, SHOWN, TASKS, Told
 from claims.route_by_task.sample import Asked
 from vlmlib import LackingError
 from vlmlib.study import Bench, Finished, Recording, Step, Table
@@ -23,7 +23,7 @@ DESIGNS = {ROUTES: arms.routes, EARLY: arms.early}
 # Which tasks each design is measured on, and of which a kind of question is made up.
 ASKED = {ROUTES: (NAMING, SHOWN, ABSENT), EARLY: (SHOWN, ABSENT)}
 KINDS = {NAMING: (NAMING,), POLLING: (SHOWN, ABSENT)}
-LEAST = 1e-15  # of a probability: a margin is at most 34.5
+LEAST = 1e-15  # of what is kept of a margin, which is at most 276
 
 Rows = Callable[[str, str], list[Finished]]
 
@@ -120,39 +120,56 @@ class Routes:
         """All windows, in order of the layers that they are around."""
         return [arms.window(layer) for layer in range(self.layers)]
 
-    def change(self, *asked: tuple[str, str]) -> list[Clustered]:
-        """Which share of the clean margin arms take away, each of a kind of question, on the images
-        on which all of them were run: 0 for none, 1 where nothing is left, -1 where it grew to
-        twice. Polling's margin is the sum of both classes', which a leaning to yes or to no leaves
-        as it is.
-
-        **Raises:** `LackingError` where an arm could not be made on any image.
-        """
-        return self._together([self._taken(kind, arm) for kind, arm in asked])
-
     def lost(self, *asked: tuple[str, str]) -> list[Clustered]:
-        """The same where a margin that grew counts as none lost."""
-        found = self.change(*asked)
-        return [Clustered(np.clip(each.values, 0, 1), each.clusters) for each in found]
+        """What arms take away from the margin of a kind of question, each as a share of what
+        blocking the image from all text does: 0 for nothing, 1 where the answer is as without an
+        image. On the images on which all of them were run; polling's margin is the sum of both
+        classes'.
+
+        It is a ratio of two means, r = mean(a) / mean(b). Of an image it is its part of that,
+        r + (a - r * b) / mean(b), whose mean is r and whose spread is that of r to first order.
+
+        **Raises:** `LackingError` where an arm could not be made on any image, and where blocking
+        the image from all text takes nothing away.
+        """
+        kinds = [*dict.fromkeys(kind for kind, _ in asked)]
+        wholes = [self._taken(kind, arms.knockout(arms.TEXT)) for kind in kinds]
+        found = self._together([*(self._taken(*each) for each in asked), *wholes])
+        whole = dict(zip(kinds, found[len(asked) :], strict=True))
+        return [
+            _ratio(each, whole[kind], (-1.0, 2.0))
+            for (kind, _), each in zip(asked, found, strict=False)
+        ]
+
+    def count(self, *asked: tuple[str, str]) -> int:
+        """On how many of the images that count all of these arms were run."""
+        try:
+            return len(self._together([self._taken(*each) for each in asked])[0])
+        except LackingError:
+            return 0
+
+    def whole(self, kind: str) -> Clustered:
+        """What blocking the image from all text takes away, as a share of the clean margin."""
+        taken, clean = self._taken(kind, arms.knockout(arms.TEXT)), self._summed(kind, "clean")
+        part, whole = self._together([taken, clean])
+        return _ratio(part, whole, (-1.0, 4.0))
 
     def _taken(self, kind: str, arm: str) -> pd.Series:
-        clean, left = (
-            pd.concat([self.margin(task, each) for task in KINDS[kind]], axis=1).sum(
-                axis=1, skipna=False
-            )
-            for each in ("clean", arm)
-        )
-        return (1 - left / clean).clip(-1, 1)
+        return self._summed(kind, "clean") - self._summed(kind, arm)
+
+    def _summed(self, kind: str, arm: str) -> pd.Series:
+        margins = pd.concat([self.margin(task, arm) for task in KINDS[kind]], axis=1)
+        return margins.sum(axis=1, skipna=False)
 
     def margin(self, task: str, arm: str) -> pd.Series:
-        """By how much the right answer's logit is above the best other one, of each image."""
+        """By how much the right answer's logit is above the other's, of each image."""
         kept = self._arm("probability", task, arm).clip(LEAST, 1 - LEAST)
-        return pd.Series(logit(kept.to_numpy()), kept.index)
+        return pd.Series(SCALE * logit(kept.to_numpy()), kept.index)
 
     def probability(self, task: str, arm: str) -> Clustered:
-        """The relative change of the right answer's probability beside the best other one's; a rise
-        to more than twice counts as twice."""
-        clean, left = (self._arm("probability", task, each) for each in ("clean", arm))
+        """The relative change of the right answer's probability beside the other one's; a rise to
+        more than twice counts as twice."""
+        clean, left = (expit(self.margin(task, each)) for each in ("clean", arm))
         [found] = self._together([(left / clean - 1).clip(-1, 1)])
         return found
 
@@ -184,3 +201,13 @@ class Routes:
             raise LackingError(f"No image has the arm {arm!r} for {task}. {why}".strip())
         values = rows[name].to_numpy(object if name == "category" else float)
         return pd.Series(values, index=rows["example"].tolist())
+
+
+def _ratio(part: Clustered, whole: Clustered, bounds: tuple[float, float]) -> Clustered:
+    """Each image's part of the ratio of two means (see `Routes.lost`)."""
+    mean = whole.values.mean()
+    if not mean > 0:
+        raise LackingError("Blocking the image from all text takes nothing of the margin away.")
+    ratio = part.values.mean() / mean
+    values = ratio + (part.values - ratio * whole.values) / mean
+    return Clustered(np.clip(values, *bounds), part.clusters)

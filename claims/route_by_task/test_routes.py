@@ -1,14 +1,14 @@
 """Which way the answer takes from the image, by the task; and what the first layers hand to the
 question."""
 
+import numpy as np
 import pytest
 
 from claimlib import (
     Clustered,
     Outcome,
     Verdict,
-    beside_negative_control,
-    beside_positive_control,
+    beside_another,
     in_every_setting,
     where_alive,
     within,
@@ -18,119 +18,137 @@ from claims.route_by_task.arms import (
     BOTH,
     LAST,
     ONE_LEFT,
+    OTHER,
     OTHER_ANSWER,
     QUESTION,
     SAME_ANSWER,
-    SUFFIX,
-    TEXT,
     knockout,
+    to,
 )
 from claims.route_by_task.asked import NAMING, POLLING
 
 OWN = {NAMING: LAST, POLLING: QUESTION}  # the way that each task takes, by the two papers
+# With which routes the other text is blocked too, and under which name.
+WITH_OTHER = {QUESTION: to("question", "other text"), LAST: to("other text", "last")}
+POINTS = {"bounds": (-3.0, 3.0), "unit": "points"}  # of two losses, each from -1 to 2
+MOST = 2.0
 Arm = tuple[str, str]  # of a kind of question
 
 
-def compared(trial, routes, one: Arm, other: Arm) -> Verdict:
-    """What one arm takes away against what another does, on the same images."""
-    verdict = trial.claim.rule(*routes.lost(one, other))
-    return where_alive(verdict, routes.reached(one, other))
+def lost(trial, routes, *asked: Arm) -> list[Clustered]:
+    """What arms take away, as shares of what blocking all text from the image does; the claim is
+    left out where that is no large part of the margin."""
+    for kind in dict.fromkeys(kind for kind, _ in asked):
+        whole, least = routes.whole(kind), trial.claim.parameters["whole"]
+        taken = within(whole, least, 4.0, (-1.0, 4.0), trial.claim.level, "%")
+        if taken.outcome != Outcome.SUPPORTED:
+            trial.leave_out(f"Blocking all text from the image takes of {kind}'s margin {taken}.")
+    return routes.lost(*asked)
 
 
-def hardly_there(trial, routes, kind: str, change: Clustered, *used: str) -> Verdict:
-    """A change that may not be there, beside the last of the arms used, which must do something."""
-    verdict = trial.claim.rule(change, bounds=(-1.0, 1.0), unit="%")
-    [control] = routes.lost((kind, used[-1]))
-    verdict = beside_positive_control(verdict, control, trial.claim.parameters["positive"])
-    return where_alive(verdict, routes.reached(*((kind, each) for each in used)))
+def more(trial, routes, one: Arm, other: Arm) -> Verdict:
+    """How much more one arm takes away than another, on the same images."""
+    return differing(trial, routes, {one: 1.0, other: -1.0})
 
 
-def difference(routes, kind: str, one: str, other: str) -> Clustered:
-    first, second = routes.lost((kind, one), (kind, other))
-    return Clustered(first.values - second.values, first.clusters)
+def differing(trial, routes, weights: dict[Arm, float]) -> Verdict:
+    """The claim's own rule on a sum of what arms take away."""
+    found = lost(trial, routes, *weights)
+    pairs = zip(found, weights.values(), strict=True)
+    values = np.sum([weight * each.values for each, weight in pairs], axis=0)
+    verdict = trial.claim.rule(Clustered(np.clip(values, -3, 3), found[0].clusters), **POINTS)
+    return where_alive(verdict, routes.reached(*weights))
+
+
+def needs(trial, routes, arm: Arm) -> Verdict:
+    """Whether an arm takes as much away as a positive control must."""
+    [found] = lost(trial, routes, arm)
+    least = trial.claim.parameters["positive"]
+    return within(found, least, MOST, (-1.0, 2.0), trial.claim.level, "%")
+
+
+def unless_needed(trial, routes, arm: Arm, what: str) -> None:
+    verdict = needs(trial, routes, arm)
+    if verdict.outcome != Outcome.SUPPORTED:
+        trial.leave_out(f"{what}: it costs {verdict}.")
 
 
 @pytest.mark.claim("route-by-task")
 def test_the_way_depends_on_the_task(trial, routes):
-    asked = [(kind, knockout(route)) for kind in (POLLING, NAMING) for route in (QUESTION, LAST)]
-    through, straight, *of_naming = routes.lost(*asked)
-    own = through.values - straight.values
-    others = of_naming[0].values - of_naming[1].values
-    interaction = Clustered(own - others, through.clusters)
-    verdict = trial.claim.rule(interaction, bounds=(-2.0, 2.0), unit="points")
-    trial.check(where_alive(verdict, routes.reached(*asked)))
+    (naming, straight), (polling, through) = OWN.items()
+    straight, through = knockout(straight), knockout(through)
+    own = {(naming, straight): 1.0, (naming, through): -1.0}
+    others = {(polling, through): 1.0, (polling, straight): -1.0}
+    parts = {"naming": own, "polling": others, "both": own | others}
+    trial.check(in_every_setting({each: differing(trial, routes, parts[each]) for each in parts}))
 
 
 @pytest.mark.claim("question-for-polling")
 def test_polling_needs_the_image_in_the_question_more_than_naming_does(trial, routes):
     route = knockout(QUESTION)
-    trial.check(compared(trial, routes, (POLLING, route), (NAMING, route)))
+    trial.check(more(trial, routes, (POLLING, route), (NAMING, route)))
 
 
 @pytest.mark.claim("last-for-naming")
 def test_naming_needs_the_image_at_the_last_position_more_than_polling(trial, routes):
     route = knockout(LAST)
-    trial.check(compared(trial, routes, (NAMING, route), (POLLING, route)))
+    trial.check(more(trial, routes, (NAMING, route), (POLLING, route)))
 
 
 @pytest.mark.claim("naming-goes-straight")
 def test_names_go_straight_to_the_last_position(trial, routes):
-    one, other = ((NAMING, knockout(route)) for route in (LAST, QUESTION))
-    trial.check(compared(trial, routes, one, other))
+    trial.check(more(trial, routes, (NAMING, knockout(LAST)), (NAMING, knockout(QUESTION))))
 
 
 @pytest.mark.claim("polling-goes-through-the-question")
 def test_yes_and_no_come_through_the_question(trial, routes):
-    one, other = ((POLLING, knockout(route)) for route in (QUESTION, LAST))
-    trial.check(compared(trial, routes, one, other))
+    trial.check(more(trial, routes, (POLLING, knockout(QUESTION)), (POLLING, knockout(LAST))))
 
 
-@pytest.mark.claim("nothing-through-the-suffix")
-def test_nothing_comes_through_the_tokens_after_the_question(trial, routes):
-    suffix, verdicts = knockout(SUFFIX), {}
+@pytest.mark.claim("other-text-carries-nothing")
+def test_nothing_is_lost_by_the_other_text_alone_or_beside_a_way(trial, routes):
+    verdicts = {}
     for kind in OWN:
-        [change] = routes.change((kind, suffix))
-        verdicts[kind] = hardly_there(trial, routes, kind, change, suffix, knockout(TEXT))
+        verdicts[kind] = differing(trial, routes, {(kind, knockout(OTHER)): 1.0})
+        for way, both in WITH_OTHER.items():
+            pair = (kind, knockout(both)), (kind, knockout(way))
+            verdicts[f"{kind}, beside {way}"] = more(trial, routes, *pair)
     trial.check(in_every_setting(verdicts))
 
 
 @pytest.mark.claim("two-ways-are-all")
 def test_the_two_ways_together_are_all_ways(trial, routes):
-    both, text, verdicts = knockout(BOTH), knockout(TEXT), {}
-    for kind in OWN:
-        more = difference(routes, kind, text, both)
-        verdicts[kind] = hardly_there(trial, routes, kind, more, both, text)
-    trial.check(in_every_setting(verdicts))
+    both = {kind: {(kind, knockout(BOTH)): 1.0} for kind in OWN}
+    trial.check(in_every_setting({kind: differing(trial, routes, both[kind]) for kind in OWN}))
 
 
 @pytest.mark.claim("no-spare-way")
 def test_the_other_way_is_no_spare_one(trial, routes):
-    both, verdicts = knockout(BOTH), {}
+    verdicts = {}
     for kind, way in OWN.items():
-        own = knockout(way)
-        more = difference(routes, kind, both, own)
-        verdicts[kind] = hardly_there(trial, routes, kind, more, both, own)
+        own = kind, knockout(way)
+        verdict = more(trial, routes, (kind, knockout(BOTH)), own)
+        what = f"{kind} needs {way}"
+        verdicts[kind] = beside_another(verdict, needs(trial, routes, own), what)
     trial.check(in_every_setting(verdicts))
 
 
 @pytest.mark.claim("first-layers-matter")
 def test_the_first_layers_hand_the_image_to_the_question(trial, routes):
-    one, control = (POLLING, BLOCKED), (POLLING, knockout(SUFFIX))
-    verdict = trial.claim.rule(*routes.change(one), bounds=(-1.0, 1.0), unit="%")
-    verdict = beside_negative_control(verdict, *routes.lost(one, control))
-    trial.check(where_alive(verdict, routes.reached(one, control)))
+    unless_needed(trial, routes, (POLLING, knockout(QUESTION)), "The question is no way of polling")
+    verdict = differing(trial, routes, {(POLLING, BLOCKED): 1.0})
+    control = more(trial, routes, (POLLING, BLOCKED), (POLLING, knockout(OTHER)))
+    trial.check(beside_another(verdict, control, "more than the image -> other text"))
 
 
-@pytest.mark.claim("attention-balance")
-def test_the_first_layers_cost_is_attentions_balance(trial, routes):
-    least = trial.claim.parameters["positive"]
-    [change] = routes.change((POLLING, BLOCKED))
-    cost = within(change, least, 1.0, (-1.0, 1.0), trial.claim.level, "%")
-    if cost.outcome != Outcome.SUPPORTED:
-        trial.leave_out(f"Nothing is to be explained: the first layers' cost is {cost}.")
-    trial.check(compared(trial, routes, (POLLING, ONE_LEFT), (POLLING, BLOCKED)))
+@pytest.mark.claim("one-token-is-enough")
+def test_one_token_left_open_is_enough_in_the_first_layers(trial, routes):
+    unless_needed(trial, routes, (POLLING, BLOCKED), "Nothing is to be explained in the first ones")
+    part = trial.claim.parameters["part"]
+    trial.check(differing(trial, routes, {(POLLING, ONE_LEFT): 1.0, (POLLING, BLOCKED): -part}))
 
 
 @pytest.mark.claim("question-holds-the-answer")
 def test_the_question_holds_the_answer_after_the_first_layers(trial, routes):
-    trial.check(compared(trial, routes, (POLLING, OTHER_ANSWER), (POLLING, SAME_ANSWER)))
+    unless_needed(trial, routes, (POLLING, knockout(QUESTION)), "The question is no way of polling")
+    trial.check(more(trial, routes, (POLLING, OTHER_ANSWER), (POLLING, SAME_ANSWER)))

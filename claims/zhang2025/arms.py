@@ -145,16 +145,14 @@ def _as_many(scene: Scene, other: Tokens, count: int) -> Tokens:
 
 
 def _target(scene: Scene, name: str) -> Tokens:
-    stimulus, spans = scene.stimulus, scene.stimulus.spans
-    last, after = (
-        torch.tensor([stimulus.last]),
-        torch.arange(stimulus.image.stop, stimulus.last + 1),
-    )
+    stimulus, question = scene.stimulus, scene.stimulus.spans["question"]
+    last = torch.tensor([stimulus.last], device=question.device)
+    after = torch.arange(stimulus.image.stop, stimulus.last + 1, device=question.device)
     match name:
         case "last":
             return last
         case "question":
-            return spans["question"]
+            return question
         case "suffix":
-            return select.difference(after, spans["question"], last)
+            return select.difference(after, question, last)
     return after
