@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from vlmlib.errors import LackingError, VLMError
+from vlmlib.errors import LackingError
 
 # In the order in which most prompts have them.
 SPANS = ("before", "image", "between", "question", "suffix", "after")
@@ -118,7 +118,7 @@ def spans_of(
 ) -> dict[str, list[int]]:
     """The parts of a prompt by name, which make up all of its positions (see `Stimulus.spans`).
 
-    **Raises:** `VLMError` where the question is not found as it was asked.
+    **Raises:** `LackingError` where the question is not found as it was asked.
 
     !!! example
 

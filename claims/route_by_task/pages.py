@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ FIRST = (
 )
 
 
+@cache  # as every claim asks for it
 def page(routes: Routes) -> str:
     """The page of a model."""
     head = f"# {text(routes.label)} on {text(routes.data)}: which way, by the task"
@@ -142,6 +144,7 @@ def _table(rows: Iterable[Mapping[str, str]]) -> str:
     return pd.DataFrame([*rows]).to_markdown(index=False)
 
 
+@cache
 def figures(routes: Routes) -> dict[str, Figure]:
     """The figure of a model; none where nothing can draw, or no image counts."""
     if not find_spec("matplotlib") or routes.counting.empty:

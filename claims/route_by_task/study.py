@@ -188,18 +188,26 @@ class Routes:
         clusters = self.images.loc[wide.index].tolist()
         return [Clustered(wide.iloc[:, at].to_numpy(), clusters) for at in range(len(columns))]
 
+    @cached_property
+    def _run(self) -> dict[str, dict[str, pd.DataFrame]]:
+        """By task and arm the rows of the images on which it was run."""
+        found: dict[str, dict[str, pd.DataFrame]] = {task: {} for task in TASKS}
+        for (task, _), table in self.tables.items():
+            run = table.rows.loc[table.rows["right"].notna()]
+            found[task] = {str(arm): rows for arm, rows in run.groupby("arm")} | found[task]
+        return found
+
     def _arm(self, name: str, task: str, arm: str) -> pd.Series:
         """A column of one arm's rows, of the images on which it was run.
 
         **Raises:** `LackingError` where there is none.
         """
         table = self.tables[task, EARLY if arm in arms.EARLY else ROUTES]
-        run = (table.rows["arm"] == arm) & table.rows["right"].notna()
-        rows = table.rows.loc[run]
+        rows = self._run[task].get(arm, table.rows[:0])
         if rows.empty and len(table.rows):
             why = table.lacking.get((task, arm), (0, ""))[1]
             raise LackingError(f"No image has the arm {arm!r} for {task}. {why}".strip())
-        values = rows[name].to_numpy(object if name == "category" else float)
+        values = np.array(rows[name].tolist(), object if name == "category" else float)
         return pd.Series(values, index=rows["example"].tolist())
 
 

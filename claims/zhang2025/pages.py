@@ -1,6 +1,7 @@
 """Tables and figures of the report: what blocking a route costs, window by window."""
 
 from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -26,6 +27,7 @@ HOW = (
 )
 
 
+@cache  # as every claim asks for it
 def page(flow: Flow) -> str:
     """The page of a model."""
     head = f"# {text(flow.label)} on {text(flow.data)}: information flow"
@@ -95,6 +97,7 @@ def _change(flow: Flow, task: str, route: str, window: str) -> tuple[float, floa
     return float(change.values.mean()), low, high
 
 
+@cache
 def figures(flow: Flow) -> dict[str, Figure]:
     """The figure of a model; none where nothing can draw."""
     if not find_spec("matplotlib") or not flow.able:
