@@ -57,7 +57,7 @@ class Ending:
     visual = torch.arange(16)
 
 
-def test_a_question_that_ends_the_prompt_leaves_the_last_position_to_itself():
+def test_a_question_that_ends_the_prompt_leaves_the_last_position():
     one = scene(example("1"), SHOWN)
     object.__setattr__(one, "stimulus", Ending())
     assert [arms.part(one, name) for name in arms.PARTS] == [[16, 17, 18], [], [19]]
