@@ -33,7 +33,7 @@ from fixtures.cluster import Cluster
 from fixtures.models import SHIPPED, STAND_IN, Models, Run, label_of
 from fixtures.origins import origins_of
 from fixtures.plugin import RECORDING, tell, uncaptured
-from fixtures.rows import rows_of
+from fixtures.reports import rows_of
 from fixtures.shards import SHARD, Gathering
 from vlmlib.study import Store
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from itertools import combinations
 
-import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from claims.route_by_task.sample import WITH, WITHOUT
 from vlmlib import Block, LackingError, select
@@ -14,6 +15,8 @@ from vlmlib.interventions import Ablate, causal_blocks
 from vlmlib.patching import patch
 from vlmlib.study import Example, Scene
 from vlmlib.windows import centred
+
+Tokens = Int[Tensor, " _"]
 
 # The text after the image: the question's own tokens, the position that says the answer, and all
 # others (what ends the image, an instruction, whose turn it is, the beginning of the answer).
@@ -115,28 +118,41 @@ def early(scene: Scene) -> dict[str, Callable[[], list[Block] | list[Ablate]]]:
     shows = bool(scene.example.targets)
     same, other = (WITH, WITHOUT) if shows else (WITHOUT, WITH)
     return {
-        BLOCKED: partial(_cut, scene, 0),
-        ONE_LEFT: partial(_cut, scene, 1),
+        BLOCKED: partial(_cut, scene, _every),
+        ONE_LEFT: partial(_cut, scene, _but_one),
         OTHER_ANSWER: partial(_patched, scene, other),
         SAME_ANSWER: partial(_patched, scene, same),
     }
 
 
-def _cut(scene: Scene, left: int) -> list[Block]:
-    """The question sees of the image only so many random tokens of what is not annotated.
+def _cut(scene: Scene, source: Callable[[Scene], Tokens]) -> list[Block]:
+    """The question does not see these visual tokens.
 
-    **Raises:** `LackingError` where there are not so many.
+    **Raises:** `LackingError` where it sees none of them anyway.
     """
-    stimulus = scene.stimulus
-    empty = select.complement(stimulus, stimulus.tokens_of(scene.example.shown))
-    if len(empty) < left:
-        raise LackingError("All visual tokens of this image are an object's.")
-    chosen = scene.generator(ONE_LEFT).permutation(len(empty))[:left]
-    source = select.complement(stimulus, empty[torch.from_numpy(chosen)])
-    blocks = causal_blocks(source, part(scene, "question"), range(width(len(scene.vlm.layers))))
+    blocks = causal_blocks(
+        source(scene), part(scene, "question"), range(width(len(scene.vlm.layers)))
+    )
     if not blocks:
         raise LackingError("In this prompt the question stands before the image.")
     return blocks
+
+
+def _every(scene: Scene) -> Tokens:
+    return scene.stimulus.visual
+
+
+def _but_one(scene: Scene) -> Tokens:
+    """All visual tokens but a random one of what is not annotated.
+
+    **Raises:** `LackingError` where there is none.
+    """
+    stimulus = scene.stimulus
+    empty = select.complement(stimulus, stimulus.tokens_of(scene.example.shown))
+    if not len(empty):
+        raise LackingError("All visual tokens of this image are an object's.")
+    at = int(scene.generator(ONE_LEFT).integers(len(empty)))
+    return select.complement(stimulus, empty[at : at + 1])
 
 
 def _patched(scene: Scene, donor: str) -> list[Ablate]:

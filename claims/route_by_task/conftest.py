@@ -2,23 +2,15 @@
 rows; a page and a figure of each go into the report."""
 
 from collections.abc import Callable, Iterator
-from functools import cache
 
 import pytest
 
 from claimlib import Claim, Subject, Trial
-from claimlib.report import origins_section
 from claims.route_by_task import pages, sample
 from claims.route_by_task.study import PROTOCOL, Routes
 from fixtures.models import Models
-from fixtures.origins import origins_of
-from fixtures.plugin import RECORDING, handle_of
-from fixtures.rows import rows_of
-from fixtures.subjects import gather_in_shards, subjects_of
-from vlmlib import LackingError
-from vlmlib.study import Bench, MeanOf
-
-Of = str | tuple[str, str, str]  # a model, or a recording's (model, data, protocol)
+from fixtures.reports import show
+from fixtures.subjects import Of, answering, gather_in_shards, subjects_of
 
 
 def pytest_claim_subjects(config: pytest.Config, claim: Claim) -> list[Subject]:
@@ -33,26 +25,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def routes_of(request: pytest.FixtureRequest, models: Models) -> Callable[[Of, str], Routes]:
-    """Makes what answers for a model, once; nothing is loaded before a row is missing."""
-    config, option = request.config, request.config.option
-
-    @cache
-    def of(value: Of, label: str) -> Routes:
-        if isinstance(value, tuple):
-            return Routes.recorded(config.stash[RECORDING], value, label)
-        if option.vlm_ray is not None:
-            raise LackingError(
-                "These claims are measured by one process, and not by a cluster. Run them without "
-                "--vlm-ray."
-            )
-        store = request.getfixturevalue("store")
-        asked = sample.asked_of(value, option, store)
-        mean = MeanOf(pictures=asked.pictures)  # a bench has one; no arm takes it
-        handle = handle_of(value, option, models)
-        bench = Bench(handle, store, mean, asked.data, PROTOCOL, label=label)
-        return Routes.measured(bench, asked, label)
-
-    return of
+    """Makes what answers for a model, once."""
+    return answering(request, models, PROTOCOL, sample.asked_of, Routes.measured, Routes.recorded)
 
 
 @pytest.fixture
@@ -67,11 +41,4 @@ def trial(request: pytest.FixtureRequest, trial: Trial) -> Iterator[Trial]:
     yield trial
     found = request.node.funcargs.get("routes")
     if found and "tables" in vars(found):
-        # beside what the model's rows of the papers come from
-        trial.origins |= {f"{found.label}, {PROTOCOL}": each for each in origins_of(found).values()}
-        how = origins_section(trial.origins)
-        trial.pages |= {f"{found.label}.routes": pages.page(found) + how}
-        trial.chosen |= {f"{found.label}, {PROTOCOL}": pages.chosen_of(found)}
-        if request.config.option.claims_report:
-            trial.figures |= pages.figures(found)
-            trial.files |= rows_of(found, pages.which_count, of="routes")
+        show(trial, found, PROTOCOL, pages, "routes", bool(request.config.option.claims_report))

@@ -14,9 +14,9 @@ from claimlib.intervals import of_mean
 from claimlib.markdown import text
 from claims.route_by_task import arms
 from claims.route_by_task.asked import NAMING, POLLING, TASKS
-from claims.route_by_task.study import Routes
+from claims.route_by_task.study import LOST, Routes
 from fixtures.models import SHIPPED, STAND_IN
-from fixtures.rows import steps_told
+from fixtures.reports import steps_told
 from vlmlib import LackingError
 from vlmlib.study import Step
 
@@ -124,7 +124,7 @@ def _cell(routes: Routes, kind: str, arm: str) -> str:
         [lost] = routes.lost((kind, arm))
     except LackingError:
         return ""
-    mean, low, high = _interval(lost, (-1.0, 2.0))
+    mean, low, high = _interval(lost, LOST)
     return f"{100 * mean:z.0f} [{100 * low:z.0f}, {100 * high:z.0f}]"
 
 

@@ -1,7 +1,7 @@
 """Which images: those of filter 1 with a question about their target; and, for each question
 whether an object is there, other pictures that show it and do not."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -48,47 +48,30 @@ def asked_of(model: str, option: Any, store: Store | None = None) -> Asked:
             f"{images.data} has no question about any of {len(images.examples)} images that pass "
             "filter 1. Pass --vlm-questions FILE."
         )
-    donors = Donors.of(images.examples)
+    absent = [replace(each, category=str(each.known["absent"])) for each in chosen]
     return Asked(
         data=images.data,
         examples={
             NAMING: chosen,
-            SHOWN: [donors.given(each) for each in chosen],
-            ABSENT: [donors.given(replace(each, category=_absent(each))) for each in chosen],
+            SHOWN: [with_donors(each, images.examples) for each in chosen],
+            ABSENT: [with_donors(each, images.examples) for each in absent],
         },
         pictures=[each for each in (chosen[0].source,) if isinstance(each, Path)],
         steps=[*images.steps, Step("of these with a question", len(images.examples), len(asked))],
     )
 
 
-def _absent(example: Example) -> str:
-    """Of which category the image shows nothing."""
-    return str(example.known["absent"])
-
-
-@dataclass(frozen=True, eq=False)
-class Donors:
-    """Pictures from which the states of a question may be taken, by their place in the data set."""
-
-    pool: Sequence[Example]
-
-    @classmethod
-    def of(cls, pool: Iterable[Example]) -> "Donors":
-        """Of all images that pass filter 1, so that each has a target."""
-        return cls([*pool])
-
-    def given(self, example: Example) -> Example:
-        """An example that knows a picture which shows its category as the target, and one which
-        shows none of it: the next ones in the data set, of the same size if there are any."""
-        ids = [each.id for each in self.pool]
-        at = ids.index(example.id) + 1
-        size = example.objects[0].size
-        others = [*self.pool[at:], *self.pool[: at - 1]]
-        others.sort(key=lambda each: each.objects[0].size != size)  # which keeps their order
-        showing = (each for each in others if each.category == example.category)
-        lacking = (each for each in others if not _shows(each, example.category))
-        found = {WITH: next(showing, None), WITHOUT: next(lacking, None)}
-        return example.knowing(**{name: each for name, each in found.items() if each})
+def with_donors(example: Example, pool: Sequence[Example]) -> Example:
+    """An example that knows another picture which shows its category as the target, and one which
+    shows none of it: the next ones in the data set, of the same size if there are any."""
+    at = [each.id for each in pool].index(example.id) + 1
+    size = example.objects[0].size
+    others = [*pool[at:], *pool[: at - 1]]
+    others.sort(key=lambda each: each.objects[0].size != size)  # which keeps their order
+    showing = (each for each in others if each.category == example.category)
+    lacking = (each for each in others if not _shows(each, example.category))
+    found = {WITH: next(showing, None), WITHOUT: next(lacking, None)}
+    return example.knowing(**{name: each for name, each in found.items() if each})
 
 
 def _shows(example: Example, category: str) -> bool:

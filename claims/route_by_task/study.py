@@ -24,6 +24,8 @@ DESIGNS = {ROUTES: arms.routes, EARLY: arms.early}
 ASKED = {ROUTES: (NAMING, SHOWN, ABSENT), EARLY: (SHOWN, ABSENT)}
 KINDS = {NAMING: (NAMING,), POLLING: (SHOWN, ABSENT)}
 LEAST = 1e-15  # of what is kept of a margin, which is at most 276
+# Between what an image's part of a ratio counts: of what is lost, and of what there is to lose.
+LOST, WHOLE = (-1.0, 2.0), (-1.0, 4.0)
 
 Rows = Callable[[str, str], list[Finished]]
 
@@ -86,8 +88,7 @@ class Routes:
     @cached_property
     def counting(self) -> pd.Series:
         """The images on which the model is right in every task, and the category of each target."""
-        firsts = [self._arm("category", task, "clean") for task in TASKS]
-        target, *others = firsts
+        target, *others = (self._arm("category", task, "clean") for task in TASKS)
         in_all = [each for each in target.index if all(each in other.index for other in others)]
         return target.reindex(in_all)
 
@@ -128,6 +129,7 @@ class Routes:
 
         It is a ratio of two means, r = mean(a) / mean(b). Of an image it is its part of that,
         r + (a - r * b) / mean(b), whose mean is r and whose spread is that of r to first order.
+        What is beyond `LOST` counts as its end.
 
         **Raises:** `LackingError` where an arm could not be made on any image, and where blocking
         the image from all text takes nothing away.
@@ -137,8 +139,7 @@ class Routes:
         found = self._together([*(self._taken(*each) for each in asked), *wholes])
         whole = dict(zip(kinds, found[len(asked) :], strict=True))
         return [
-            _ratio(each, whole[kind], (-1.0, 2.0))
-            for (kind, _), each in zip(asked, found, strict=False)
+            _ratio(each, whole[kind], LOST) for (kind, _), each in zip(asked, found, strict=False)
         ]
 
     def count(self, *asked: tuple[str, str]) -> int:
@@ -152,7 +153,7 @@ class Routes:
         """What blocking the image from all text takes away, as a share of the clean margin."""
         taken, clean = self._taken(kind, arms.knockout(arms.TEXT)), self._summed(kind, "clean")
         part, whole = self._together([taken, clean])
-        return _ratio(part, whole, (-1.0, 4.0))
+        return _ratio(part, whole, WHOLE)
 
     def _taken(self, kind: str, arm: str) -> pd.Series:
         return self._summed(kind, "clean") - self._summed(kind, arm)

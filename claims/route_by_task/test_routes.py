@@ -26,12 +26,12 @@ from claims.route_by_task.arms import (
     to,
 )
 from claims.route_by_task.asked import NAMING, POLLING
+from claims.route_by_task.study import LOST, WHOLE
 
 OWN = {NAMING: LAST, POLLING: QUESTION}  # the way that each task takes, by the two papers
 # With which routes the other text is blocked too, and under which name.
 WITH_OTHER = {QUESTION: to("question", "other text"), LAST: to("other text", "last")}
-POINTS = {"bounds": (-3.0, 3.0), "unit": "points"}  # of two losses, each from -1 to 2
-MOST = 2.0
+APART = LOST[0] - LOST[1], LOST[1] - LOST[0]  # what two losses may differ by
 Arm = tuple[str, str]  # of a kind of question
 
 
@@ -40,7 +40,7 @@ def lost(trial, routes, *asked: Arm) -> list[Clustered]:
     left out where that is no large part of the margin."""
     for kind in dict.fromkeys(kind for kind, _ in asked):
         whole, least = routes.whole(kind), trial.claim.parameters["whole"]
-        taken = within(whole, least, 4.0, (-1.0, 4.0), trial.claim.level, "%")
+        taken = within(whole, least, WHOLE[1], WHOLE, trial.claim.level, "%")
         if taken.outcome != Outcome.SUPPORTED:
             trial.leave_out(f"Blocking all text from the image takes of {kind}'s margin {taken}.")
     return routes.lost(*asked)
@@ -56,7 +56,8 @@ def differing(trial, routes, weights: dict[Arm, float]) -> Verdict:
     found = lost(trial, routes, *weights)
     pairs = zip(found, weights.values(), strict=True)
     values = np.sum([weight * each.values for each, weight in pairs], axis=0)
-    verdict = trial.claim.rule(Clustered(np.clip(values, -3, 3), found[0].clusters), **POINTS)
+    summed = Clustered(np.clip(values, *APART), found[0].clusters)
+    verdict = trial.claim.rule(summed, bounds=APART, unit="points")
     return where_alive(verdict, routes.reached(*weights))
 
 
@@ -64,7 +65,7 @@ def needs(trial, routes, arm: Arm) -> Verdict:
     """Whether an arm takes as much away as a positive control must."""
     [found] = lost(trial, routes, arm)
     least = trial.claim.parameters["positive"]
-    return within(found, least, MOST, (-1.0, 2.0), trial.claim.level, "%")
+    return within(found, least, LOST[1], LOST, trial.claim.level, "%")
 
 
 def unless_needed(trial, routes, arm: Arm, what: str) -> None:

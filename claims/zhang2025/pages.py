@@ -14,7 +14,7 @@ from claims.zhang2025 import arms
 from claims.zhang2025.sample import counts
 from claims.zhang2025.study import Flow, Measured
 from fixtures.models import SHIPPED, STAND_IN
-from fixtures.rows import steps_told
+from fixtures.reports import steps_told
 from vlmlib.study import Step
 
 HOW = (

@@ -52,7 +52,7 @@ from claims.neo2025.study import NumberAblations
 from claims.neo2025.tables import MeasuredTable
 from claims.neo2025.windows import RUN
 from fixtures.models import SHIPPED, STAND_IN
-from fixtures.rows import rows_of
+from fixtures.reports import rows_of
 from tests.neo2025.test_lens import image_of
 from vlmlib.study import Design, Finished, Row, Table, Task
 from vlmlib.study.store import Origins

@@ -14,7 +14,7 @@ import torch
 
 from claims.route_by_task import arms
 from claims.route_by_task.asked import ABSENT, NAMING, SCALE, SHOWN, Told
-from claims.route_by_task.sample import WITH, WITHOUT, Donors, asked_of
+from claims.route_by_task.sample import WITH, WITHOUT, asked_of, with_donors
 from fixtures.models import SHIPPED
 from tests.tiny import deep_vlm, picture, tiny_vlm
 from vlmlib import VLM, Ablate, Block, LackingError
@@ -98,6 +98,15 @@ def test_the_first_layers_are_blocked_but_for_one_token_of_background(depth, lay
     assert [*every.layers] == [*but_one.layers] == layers
 
 
+def test_blocking_all_needs_no_places():
+    """Of a model that does not tell where its tokens look, one arm is left out, and not two."""
+    one = scene(example("1"), SHOWN)
+    with patch.object(type(one.stimulus), "tokens_of", side_effect=LackingError("no places")):
+        assert arms.early(one)[arms.BLOCKED]()
+        with pytest.raises(LackingError, match="no places"):
+            arms.early(one)[arms.ONE_LEFT]()
+
+
 def test_an_image_full_of_objects_leaves_no_token_open():
     whole = Object("dog", [[0, 0, SIZE[1], 0, SIZE[1], SIZE[0], 0, SIZE[0]]], SIZE)
     one = scene(replace(example("1"), objects=[whole]), SHOWN)
@@ -108,8 +117,9 @@ def test_an_image_full_of_objects_leaves_no_token_open():
 @pytest.mark.parametrize(("depth", "layer"), [(2, 1), (16, 2)])
 def test_a_question_is_patched_from_the_picture_of_the_named_answer(depth, layer):
     pool = [example("1"), example("2", "cat"), example("3", "bed"), example("4"), example("5")]
-    donors = Donors.of(pool)
-    shown, absent = donors.given(pool[0]), donors.given(replace(pool[0], category="cat"))
+    shown, absent = (
+        with_donors(each, pool) for each in (pool[0], replace(pool[0], category="cat"))
+    )
     for asked, task, other, same in (
         (shown, SHOWN, WITHOUT, WITH),
         (absent, ABSENT, WITH, WITHOUT),
@@ -131,7 +141,7 @@ def test_a_question_is_patched_from_the_picture_of_the_named_answer(depth, layer
 
 def test_a_donor_is_another_picture_of_the_same_size_if_there_is_one():
     pool = [example("1"), example("2", size=(9, 9)), example("3"), example("4", "cat", (9, 9))]
-    found = Donors.of(pool).given(pool[0])
+    found = with_donors(pool[0], pool)
     assert found.known[WITH].id == "3"
     assert found.known[WITHOUT].id == "4"
 
@@ -139,7 +149,7 @@ def test_a_donor_is_another_picture_of_the_same_size_if_there_is_one():
 def test_a_donor_that_should_not_show_a_category_shows_none_of_it():
     cat = example("2", "cat")
     beside = replace(cat, objects=[*cat.objects, *example("1").objects])
-    found = Donors.of([example("1"), beside, example("3", "bed")]).given(example("1"))
+    found = with_donors(example("1"), [example("1"), beside, example("3", "bed")])
     assert found.known[WITHOUT].id == "3"
     assert WITH not in found.known
     with pytest.raises(LackingError, match="No other picture shows it, a dog"):

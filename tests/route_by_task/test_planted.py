@@ -18,7 +18,7 @@ import pytest
 from claimlib import ClaimRefuted, ClaimUndecided, Outcome, Subject, Trial
 from claims.route_by_task import arms, pages, test_routes
 from claims.route_by_task.asked import ABSENT, NAMING, POLLING, SHOWN
-from fixtures.rows import rows_of
+from fixtures.reports import rows_of
 from tests.route_by_task import CLAIMS, FOLDER
 from tests.route_by_task.planted import (
     ALIVE,
@@ -46,7 +46,7 @@ TESTS = {
 SUPPORTED, REFUTED, UNDECIDED = Outcome
 EVERY_ARM = frozenset([*map(arms.knockout, arms.ROUTES), *arms.EARLY])
 DEAD = replace(BOTH_RIGHT, dead=EVERY_ARM)
-WAYS = {arms.QUESTION, arms.LAST}
+WAYS = arms.QUESTION, arms.LAST
 # Which claims come out otherwise than most do in a world.
 IN_BOTH_RIGHT = {"one-token-is-enough": REFUTED}
 IN_REVERSED = {"one-token-is-enough": UNDECIDED}  # of what the first layers do not cost
