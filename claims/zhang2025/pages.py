@@ -77,7 +77,8 @@ def _table(flow: Flow, task: str) -> str:
             if flow.tables[task].has(arms.knockout(route, window), task)
         }
         if cells:
-            asked = len(flow.change(task, route, [arms.ALL]))
+            [whole] = flow.change(task, (route, [arms.ALL]))
+            asked = len(whole)
             rows.append({"from -> to": text(route), "questions": asked, **cells})
     return pd.DataFrame(rows).fillna("").to_markdown(index=False)
 
@@ -92,7 +93,7 @@ def _cell(flow: Flow, task: str, route: str, window: str) -> str:
 
 
 def _change(flow: Flow, task: str, route: str, window: str) -> tuple[float, float, float]:
-    change = flow.change(task, route, [window]).point(0)
+    [change] = (each.point(0) for each in flow.change(task, (route, [window])))
     low, high = of_mean(change, (-1.0, 1.0)).interval(0.95)
     return float(change.values.mean()), low, high
 

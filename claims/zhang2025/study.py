@@ -94,22 +94,22 @@ class Flow(ABC):
         """All windows, in order of the layers that they are around."""
         return [arms.window(layer) for layer in range(self.layers)]
 
-    def change(self, task: str, route: str, windows: Sequence[str]) -> Clustered:
-        """The relative change of the first token's probability, (p2 - p1) / p1, under each window
-        of a route, a point each. A rise to more than twice counts as twice, so that a mean is not
-        that of a few unlikely answers."""
-        named = [arms.knockout(route, each) for each in windows]
-        before, after = self._probabilities(task, named)
-        return self._seen(task, named, np.clip(after / before - 1, -1, 1))
-
-    def lost(self, task: str, *stages: Stage) -> list[Clustered]:
-        """What share of the probability each route takes away in its windows, 1 - p2 / p1 and no
-        less than 0, on the questions on which all of them were run: a point for each window."""
+    def change(self, task: str, *stages: Stage) -> list[Clustered]:
+        """The relative change of the first token's probability, (p2 - p1) / p1, that each route
+        makes in its windows, on the questions on which all of them were run: a point for each
+        window. A rise to more than twice counts as twice, so that a mean is not that of a few
+        unlikely answers."""
         named = [arms.knockout(route, each) for route, windows in stages for each in windows]
         before, after = self._probabilities(task, named)
-        lost = np.clip(1 - after / before, 0, 1)
+        change = np.clip(after / before - 1, -1, 1)
         ends = np.cumsum([len(windows) for _, windows in stages])[:-1]
-        return [self._seen(task, named, part) for part in np.split(lost, ends, axis=1)]
+        return [self._seen(task, named, part) for part in np.split(change, ends, axis=1)]
+
+    def lost(self, task: str, *stages: Stage) -> list[Clustered]:
+        """The same as shares of the probability that are taken away, where a rise counts as none:
+        so that chance looks like a loss. For controls, which must show one or must not."""
+        found = self.change(task, *stages)
+        return [Clustered(np.clip(-each.values, 0, 1), each.clusters) for each in found]
 
     def reached(self, task: str, route: str, windows: Sequence[str]) -> Clustered:
         """On which questions every one of these windows changed hidden states at its targets."""

@@ -18,6 +18,7 @@ from claims.zhang2025 import arms, lens
 from claims.zhang2025.study import Stage
 
 SIGNED = {"bounds": (-1.0, 1.0), "unit": "%"}
+POINTS = {"bounds": (-2.0, 2.0), "unit": "points"}  # of two changes
 
 
 def every_task(flow, judge: Callable[[str], Verdict]) -> Verdict:
@@ -35,7 +36,8 @@ def lowers(trial, flow, one: Stage, control: Stage) -> Verdict:
     """Blocking a route in a stage, beside what should do nothing."""
 
     def of(task: str) -> Verdict:
-        verdict = trial.claim.rule(flow.change(task, *one).mean(), **SIGNED)
+        [change] = flow.change(task, one)
+        verdict = trial.claim.rule(change.mean(), **SIGNED)
         effect, beside = (each.mean() for each in flow.lost(task, one, control))
         verdict = beside_negative_control(verdict, effect, beside)
         return alive(flow, verdict, task, one, control)
@@ -49,8 +51,8 @@ def changes_nothing(trial, flow, route: str, windows: Sequence[str], ceiling: st
     for task in flow.tasks:
         [control] = flow.lost(task, (ceiling, [arms.ALL]))
         for window in windows:
-            change = flow.change(task, route, [window]).mean()
-            verdict = trial.claim.rule(change, **SIGNED)
+            [change] = flow.change(task, (route, [window]))
+            verdict = trial.claim.rule(change.mean(), **SIGNED)
             floor = trial.claim.parameters["positive"]
             verdict = beside_positive_control(verdict, control.mean(), floor)
             verdicts[f"{task}, {window}"] = alive(flow, verdict, task, (route, [window]))
@@ -59,7 +61,9 @@ def changes_nothing(trial, flow, route: str, windows: Sequence[str], ceiling: st
 
 def costs_more(trial, flow, task: str, one: Stage, other: Stage) -> Verdict:
     """Blocking one route in some windows against another in others, on the same questions."""
-    verdict = trial.claim.rule(*(each.mean() for each in flow.lost(task, one, other)))
+    first, second = (each.mean() for each in flow.change(task, one, other))
+    more = Clustered(second.values - first.values, first.clusters)
+    verdict = trial.claim.rule(more, **POINTS)
     return alive(flow, verdict, task, one, other)
 
 
@@ -144,11 +148,11 @@ def test_the_image_reaches_the_question_in_the_same_layers(trial, flow):
     places = [(layer + 0.5) / flow.layers for layer in range(flow.layers)]
 
     def peaks(task: str) -> Verdict:
-        [curve] = flow.lost(task, (arms.INTO_QUESTION, flow.windows))
-        verdict = trial.claim.rule(curve, places)
-        last = Clustered(curve.values[:, -1], curve.clusters)
-        effect = Clustered(curve.values.max(axis=1), curve.clusters)
-        verdict = beside_negative_control(verdict, effect, last)
+        [curve] = flow.change(task, (arms.INTO_QUESTION, flow.windows))
+        verdict = trial.claim.rule(Clustered(-curve.values, curve.clusters), places)
+        stages = flow.stage("early"), flow.windows[-1:]
+        lost = flow.lost(task, *((arms.INTO_QUESTION, each) for each in stages))
+        verdict = beside_negative_control(verdict, *(each.mean() for each in lost))
         return alive(flow, verdict, task, (arms.INTO_QUESTION, flow.windows))
 
     trial.check(every_task(flow, peaks))
@@ -176,13 +180,13 @@ def is_earlier(trial, flow, task: str, one: str, other: str, later: str) -> Verd
     """Whether one route costs more in the lowest layers, beside later ones, than another does."""
     stages = flow.stage("early"), flow.stage(later)
     windows = [each for stage in stages for each in stage]
-    curves = flow.lost(task, (one, windows), (other, windows))
+    curves = flow.change(task, (one, windows), (other, windows))
     cut = len(stages[0])
     first, second = (
-        each.values[:, :cut].mean(axis=1) - each.values[:, cut:].mean(axis=1) for each in curves
+        each.values[:, cut:].mean(axis=1) - each.values[:, :cut].mean(axis=1) for each in curves
     )
     interaction = Clustered(first - second, curves[0].clusters)
-    verdict = trial.claim.rule(interaction, bounds=(-2.0, 2.0), unit="points")
+    verdict = trial.claim.rule(interaction, **POINTS)
     return alive(flow, verdict, task, (one, windows), (other, windows))
 
 

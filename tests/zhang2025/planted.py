@@ -19,6 +19,8 @@ class World:
 
     - `effects`: by route the relative change around some layers; none elsewhere.
     - `throughout`: by route that in all layers.
+    - `noise`: by route how much a change varies, if not by `NOISE`. `clean`: the probability that
+      the clean run gives.
     - `reached`: whether arms changed hidden states at all. `rises`: after which layer the answer
       appears at the last position, and `small` and `capital`, when each form of it does.
     """
@@ -26,6 +28,8 @@ class World:
     effects: Mapping[str, Sequence[tuple[range, float]]] = field(default_factory=dict)
     throughout: Mapping[str, float] = field(default_factory=dict)
     reached: bool = True
+    noise: Mapping[str, float] = field(default_factory=dict)
+    clean: float = CLEAN
     rises: int = LAYERS + 1
     small: int = LAYERS + 1
     capital: int = LAYERS + 1
@@ -69,6 +73,14 @@ REVERSED = World(
     small=24,
     capital=16,
 )
+# No route costs anything on average, but those that should cost more are noisier.
+NOISY = World(
+    throughout={arms.TEXT: -0.95, arms.QUESTION: -0.9},
+    noise=dict.fromkeys(
+        (arms.QUESTION, arms.INTO_QUESTION, arms.OTHER, arms.AS_MANY, arms.RELATED), 0.3
+    ),
+    clean=0.5,
+)
 # An instrument that does nothing at all.
 NOTHING = World(reached=False)
 
@@ -91,13 +103,15 @@ class Planted(Flow):
         return [Finished(f"{task} {at}", f"{at}", make(rng)) for at in range(QUESTIONS)]
 
     def _arms(self, rng: np.random.Generator) -> list[Row]:
-        rows = [Row("clean", True, CLEAN, 0, "red", {"visual": 9, "question": "?"})]
+        clean = self.world.clean
+        rows = [Row("clean", True, clean, 0, "red", {"visual": 9, "question": "?"})]
         for route in (*arms.WINDOWED, *arms.THROUGHOUT):
             windows = [*WINDOWS, arms.ALL] if route in arms.WINDOWED else [arms.ALL]
             for window in windows:
                 planted = self.world.change(route, window)
-                noise = NOISE * rng.normal() if self.world.reached else 0.0
-                left = float(np.clip(CLEAN * (1 + planted + noise), 0, 1))
+                size = self.world.noise.get(route, NOISE) if self.world.reached else 0.0
+                noise = size * rng.normal()
+                left = float(np.clip(clean * (1 + planted + noise), 0, 1))
                 arm, reached = arms.knockout(route, window), self.world.reached
                 rows.append(Row(arm, left > 0.5, left, 3, "red", None, reached, 0.1, reached))
         return rows

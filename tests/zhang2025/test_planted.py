@@ -11,9 +11,9 @@ from dataclasses import replace
 import pytest
 
 from claimlib import ClaimRefuted, ClaimUndecided, Outcome, Subject, Trial
-from claims.zhang2025 import test_flow
+from claims.zhang2025 import arms, test_flow
 from tests.zhang2025 import CLAIMS, FOLDER
-from tests.zhang2025.planted import NOTHING, REVERSED, THE_PAPERS, Planted, World
+from tests.zhang2025.planted import NOISY, NOTHING, REVERSED, THE_PAPERS, Planted, World
 
 CODE = (FOLDER / "test_flow.py").read_text()
 TESTS = {
@@ -43,6 +43,20 @@ def test_what_the_paper_tells_is_supported(claim):
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_the_opposite_is_refuted(claim):
     assert outcome_of(claim, REVERSED) == REFUTED
+
+
+COMPARED = ["question-before-image", "indirect-beats-direct", "question-first", "two-dips"]
+
+
+@pytest.mark.parametrize("claim", [*COMPARED, "other-patches-early", "related-patches-second"])
+def test_what_varies_more_costs_no_more(claim):
+    assert outcome_of(claim, NOISY) != SUPPORTED
+
+
+def test_the_lowest_layers_must_cost_more_than_the_last_one():
+    """Where every window costs alike, the curve's highest point is somewhere by chance."""
+    flat = replace(THE_PAPERS, effects={arms.INTO_QUESTION: [(range(40), -0.3)]})
+    assert outcome_of("same-layers", flat) != SUPPORTED
 
 
 @pytest.mark.parametrize("claim", CLAIMS)
