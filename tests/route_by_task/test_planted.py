@@ -5,9 +5,7 @@ Fails if a claim comes out otherwise, has no test, or if a page tells other numb
 """
 
 import csv
-import re
 import tomllib
-from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO, StringIO
 
@@ -15,11 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from claimlib import ClaimRefuted, ClaimUndecided, Outcome, Subject, Trial
+from claimlib import Outcome
 from claims.route_by_task import arms, pages, test_routes
 from claims.route_by_task.asked import ABSENT, NAMING, POLLING, SHOWN
 from fixtures.reports import rows_of
-from tests.route_by_task import CLAIMS, FOLDER
+from tests import outcomes
+from tests.outcomes import by_claim
+from tests.route_by_task import CLAIMS
 from tests.route_by_task.planted import (
     ALIVE,
     BOTH_RIGHT,
@@ -38,11 +38,7 @@ from tests.route_by_task.planted import (
     planted,
 )
 
-CODE = (FOLDER / "test_routes.py").read_text()
-TESTS = {
-    claim: getattr(test_routes, name)
-    for claim, name in re.findall(r'@pytest\.mark\.claim\("([^"]+)"\)\ndef (test_\w+)', CODE)
-}
+TESTS = by_claim(test_routes)
 SUPPORTED, REFUTED, UNDECIDED = Outcome
 EVERY_ARM = frozenset([*map(arms.knockout, arms.ROUTES), *arms.EARLY])
 DEAD = replace(BOTH_RIGHT, dead=EVERY_ARM)
@@ -68,15 +64,11 @@ IN_SAME_PARTS = {
 
 
 def outcome_of(claim: str, world: World) -> Outcome:
-    trial = Trial(CLAIMS[claim], Subject("planted"))
-    with suppress(ClaimRefuted, ClaimUndecided):
-        TESTS[claim](trial, planted(world))
-    return trial.verdicts[-1].outcome
+    return outcomes.outcome_of(CLAIMS[claim], TESTS[claim], planted(world))
 
 
 def test_every_claim_has_one_test_and_its_outcomes_are_explained():
     assert sorted(TESTS) == sorted(CLAIMS)
-    assert len(re.findall(r"^def test_", CODE, flags=re.MULTILINE)) == len(CLAIMS)
     told = tomllib.loads(pages.OUTCOMES.read_text())
     assert [*told] == [*CLAIMS]
     assert all({*each} == {"supported", "refuted"} for each in told.values())
