@@ -1,4 +1,4 @@
-"""Is the instrument right on a model? Every family of `tests/families.py`, on pictures of four
+"""Is the instrument right on a model? Every family of `tests/families`, on pictures of four
 shapes, held against plain hooks on the whole model (`tests/hooked.py`).
 
 A cell is "right", "refused" with the reason, "WRONG" with by how much, or "CRASH" with what was
@@ -19,7 +19,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tests.families import FAMILIES, Family
+from tests.families import FAMILIES
+from tests.families.building import Family
 from tests.hooked import Cut, Edit, Hooked, Replaced, each_alone
 from vlmlib import (
     GENERATED,

@@ -1,5 +1,5 @@
 """python -m benchmarks.models: writes docs/models.md, what `VLM.report` finds on every family of
-tests/families.py. A family whose packages are not installed keeps the row that it has."""
+tests/families. A family whose packages are not installed keeps the row that it has."""
 
 import re
 import warnings
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from claimlib.markdown import text
-from tests.families import FAMILIES, Family
+from tests.families import FAMILIES
+from tests.families.building import Family
 from vlmlib import VLM, VLMError
 from vlmlib.report import Report, first_sentence
 

@@ -11,7 +11,8 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from benchmarks import models
 from benchmarks.families import SHAPES, Trial, cell, noise, row_of, rows_of, summary, table
-from tests.families import FAMILIES, Family
+from tests.families import FAMILIES
+from tests.families.building import Family
 from tests.hooked import Cut, Hooked, Replaced, written_out
 from tests.tiny import plain_logits, tiny_vlm
 from vlmlib import VLM, Block, Stimulus, VLMError, select
@@ -37,9 +38,6 @@ PLAIN = [
 ]
 # Every family, those whose processors need more packages among them.
 HELD = list(BY_NAME) if os.environ.get("VLM_ALL_FAMILIES") == "1" else PLAIN
-# GOT-OCR's processor writes its prompt itself, Mllama's pictures come by cross-attention, Phi-4's
-# language model is given the picture, and no embeddings of it.
-REFUSED = {"GOT-OCR 2", "Mllama", "Phi-4 multimodal"}
 
 
 @pytest.mark.parametrize("name", HELD)
@@ -47,7 +45,7 @@ def test_a_family_is_right_or_refused(name):
     rows = rows_of(BY_NAME[name])
     faults = {f"{row.shape}, {what}": how for row in rows for what, how in row.faults.items()}
     assert not faults
-    assert (rows[0].shape == "any") == (name in REFUSED)
+    assert (rows[0].shape == "any") == BY_NAME[name].refused
 
 
 @pytest.mark.parametrize("size", [(40, 40), (60, 40), (40, 60)])

@@ -7,7 +7,7 @@ donor's answer, or if a donor of another layout is taken.
 import pytest
 import torch
 
-from tests.families import granite4_vision
+from tests.families.common import granite4_vision
 from tests.texts import tiny_gemma3
 from tests.tiny import picture, tiny_qwen, tiny_vlm
 from vlmlib import VLM, LackingError, patch
