@@ -144,7 +144,7 @@ STEPS = {
     "vlmlib.architecture.image_token_of": "asking its processor for tokens and a prompt",
     "vlmlib.architecture.grids_of": "reading a small picture",
     "vlmlib.architecture.check_runs": "running it",
-    "vlmlib.sight.centres": "looking at pictures through it",
+    "vlmlib.sight.rectangles": "looking at pictures through it",
     "vlmlib.selfcheck.engine.next_token": "running interventions on it",
 }
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.families import building, common
 from tests.tiny import picture, tiny_processor, tiny_qwen, tiny_vlm
 from vlmlib import (
     VLM,
@@ -26,7 +27,7 @@ from vlmlib import (
     select,
 )
 from vlmlib.errors import LackingError
-from vlmlib.sight import SHAPES, misplaced, moving, seen_past
+from vlmlib.sight import SHAPES, _share_elsewhere, misplaced, moving, seen_past
 
 
 @contextmanager
@@ -78,6 +79,54 @@ def test_visual_tokens_that_are_elsewhere_have_no_places(change):
         assert len(select.complement(stimulus, few)) == 11
         ablate = [Ablate(few, torch.zeros(16))]
         assert vlm.next_token(stimulus, [[], ablate]).shape[0] == 2
+
+
+TILES = torch.tensor([3, 2, 1, 0, 4])  # of two by two and the whole picture, the other way round
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tokens: tokens[TILES],
+        lambda tokens: tokens[torch.tensor([1, 0, 2, 3, 4])],
+        lambda tokens: tokens.unflatten(-2, (2, 2)).transpose(-2, -3).flatten(-3, -2),
+        lambda tokens: tokens.flip(-2),
+        lambda tokens: torch.cat([tokens[:1].roll(1, -2), tokens[1:]]),
+    ],
+    ids=["tiles turned", "two of them", "rows for columns", "within tiles", "of one tile"],
+)
+def test_tiles_of_four_tokens_have_places_where_they_are_right(change):
+    """A view's own extent is what counts: all of these are within a quarter of the picture."""
+    size = (40, 40)
+    vlm = VLM(*common.aya_vision())
+    assert [*map(len, vlm.read(picture(0, size), "Hi?").grids)] == [2] * 5
+    assert [misplaced(vlm, each) for each in (size, (37, 29), (48, 48))] == [""] * 3
+    with projecting(vlm.model, lambda tokens: change(tokens.flatten(1, -2)).view(tokens.shape)):
+        assert "(in " in misplaced(vlm, size)
+
+
+def test_tokens_of_a_pixel_are_tried_on_a_larger_picture(monkeypatch):
+    monkeypatch.setattr(common, "TILE", 96)
+    monkeypatch.setattr(building, "TILE", 96)
+    vlm = VLM(*common.llava())
+    assert vlm.read(picture(0, (32, 32)), "Hi?").grid == (24, 24)
+    assert misplaced(vlm, (32, 32)) == ""
+    with projecting(vlm.model, lambda tokens: tokens.roll(1, -2)):
+        assert "in 100% of the parts" in misplaced(vlm, (32, 32))
+
+
+def test_tokens_that_always_move_far_hide_none():
+    """Of trained encoders some do, and how far varies more than all that others move."""
+    rng = np.random.default_rng(0)
+    moved = rng.uniform(0.01, 0.02, (4, 30))
+    moved[:, 29] = [50.0, 150.0, 80.0, 100.0]
+    own = np.array([3, 8, 11, 20])
+    moved[range(4), own] = 1.0
+    assert _share_elsewhere(moved, own) == 0
+    assert _share_elsewhere(moved, own + 1) == 1
+    moved[1] = 0.0
+    assert _share_elsewhere(moved, own) == 0.25
+    assert np.isnan(_share_elsewhere(np.empty((0, 30)), np.empty(0, int)))
 
 
 def test_placeholders_that_no_picture_moves_are_no_visual_tokens():
