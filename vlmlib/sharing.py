@@ -15,8 +15,8 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 
 from vlmlib import oracle
-from vlmlib.cache import kept_otherwise
 from vlmlib.batched import describe_each
+from vlmlib.cache import kept_otherwise
 from vlmlib.decoder import Decoder
 from vlmlib.decoding import Decoding, describe
 from vlmlib.errors import VLMWarning

@@ -385,5 +385,5 @@ def test_blocks_are_refused_where_the_model_keeps_keys_in_places_of_its_own(atte
     [ids] = vlm._said(stimulus, [arm], Decoding(vlm.processor.tokenizer, set(), 4), 10**5)
     assert len(ids) == 4
     assert parted(vlm, stimulus, arm, ids) is None
-    with pytest.raises(VLMError, match="known where they stand .*ReferenceSlidingWindowLayer"):
+    with pytest.raises(VLMError, match=r"known where they stand .*ReferenceSlidingWindowLayer"):
         said(vlm, stimulus, [arm])
