@@ -54,7 +54,7 @@ def mixture_of(kind: str, tokenizer: Any, **more: Any) -> dict[str, Any]:
 
 
 def deepseek_ocr2() -> Built:
-    """Its encoder asks 144 or 256 queries of a picture, which no setting makes fewer."""
+    """Its encoder answers a picture by 144 or 256 queries, which no setting makes fewer."""
     tokenizer = tokenizer_of(begin="<s>")
     images = hf.DeepseekOcr2ImageProcessorPil(
         size={"height": 64, "width": 64}, tile_size=48, max_patches=2
@@ -161,8 +161,8 @@ def granite_docling(fine: bool = False) -> Built:
 
 
 def pp_chart2table() -> Built:
-    """Its processor writes its prompt itself."""
-    tokenizer = tokenizer_of("<img>", "</img>", image="<imgpad>")
+    """Its processor has no token for a picture: a text holds one for each part of it already."""
+    tokenizer = tokenizer_of(image="<imgpad>")
     images = hf.PPChart2TableImageProcessorPil(size={"height": 64, "width": 64})
     processor = hf.PPChart2TableProcessor(images, tokenizer, tokenizer.chat_template)
     sam = sam_of(64, patch_size=1)
@@ -178,6 +178,226 @@ def pp_chart2table() -> Built:
     )
 
 
+# Encoder-decoders
+
+
+def encoded(kind: str, tokenizer: Any, processor: Any, **settings: Any) -> Built:
+    """An encoder-decoder, which is told with which token an answer begins."""
+    return built(
+        kind,
+        processor,
+        prompt="<image>{question}",
+        **settings,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        decoder_start_token_id=tokenizer.bos_token_id or tokenizer.pad_token_id,
+    )
+
+
+def bart_of(kind: str, tokenizer: Any) -> dict[str, Any]:
+    """The settings of a language model with an encoder, of one with a decoder alone."""
+    return {
+        "model_type": kind,
+        "vocab_size": len(tokenizer),
+        "d_model": 16,
+        "encoder_layers": 2,
+        "decoder_layers": 2,
+        "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2,
+        "encoder_ffn_dim": 32,
+        "decoder_ffn_dim": 32,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+        "decoder_start_token_id": tokenizer.bos_token_id,
+        "forced_eos_token_id": None,
+    }
+
+
+def t5_of(tokenizer: Any) -> dict[str, Any]:
+    return {
+        "vocab_size": len(tokenizer),
+        "d_kv": 8,
+        "d_ff": 32,
+        "num_layers": 2,
+        "num_heads": 2,
+        "relative_attention_num_buckets": 8,
+    }
+
+
+def trocr() -> Built:
+    """It reads a picture by an encoder, through cross-attention: no visual tokens."""
+    tokenizer = tokenizer_of(begin="<s>")
+    processor = hf.TrOCRProcessor(square(hf.ViTImageProcessorPil), tokenizer)
+    return encoded(
+        "vision-encoder-decoder",
+        tokenizer,
+        processor,
+        attention="eager",
+        encoder=vision_of("vit"),
+        decoder=bart_of("trocr", tokenizer),
+    )
+
+
+def donut() -> Built:
+    """It reads a picture by an encoder, through cross-attention: no visual tokens."""
+    tokenizer = tokenizer_of(begin="<s>")
+    processor = hf.DonutProcessor(square(hf.DonutImageProcessorPil), tokenizer)
+    swin = {"depths": [1, 1], "num_heads": [2, 2], "embed_dim": 8, "window_size": 2}
+    return encoded(
+        "vision-encoder-decoder",
+        tokenizer,
+        processor,
+        attention="eager",
+        encoder={"model_type": "donut-swin", "image_size": TILE, "patch_size": PATCH, **swin},
+        decoder=bart_of("mbart", tokenizer),
+    )
+
+
+def florence2() -> Built:
+    """Its visual tokens stand in an encoder, which its decoder reads through cross-attention."""
+    tokenizer = tokenizer_of(begin="<s>", image_token="<image>")
+    images = square(hf.CLIPImageProcessorPil, do_center_crop=False)
+    images.image_seq_length = 2
+    processor = hf.Florence2Processor(images, tokenizer)
+    return encoded(
+        "florence2",
+        tokenizer,
+        processor,
+        vision_config={
+            "depths": [1, 1],
+            "patch_size": [3, 3],
+            "patch_stride": [4, 4],
+            "patch_padding": [1, 1],
+            "patch_prenorm": [False, True],
+            "embed_dim": [8, 16],
+            "num_heads": [2, 2],
+            "num_groups": [2, 2],
+            "window_size": 2,
+            "projection_dim": 16,
+        },
+        text_config=bart_of("bart", tokenizer),
+        image_token_id=id_of(tokenizer, "<image>"),
+    )
+
+
+def pix2struct() -> Built:
+    """It reads a picture by an encoder, through cross-attention: no visual tokens."""
+    tokenizer = tokenizer_of(begin="<s>")
+    images = hf.Pix2StructImageProcessorPil(
+        patch_size={"height": PATCH, "width": PATCH}, max_patches=16
+    )
+    return encoded(
+        "pix2struct",
+        tokenizer,
+        hf.Pix2StructProcessor(images, tokenizer),
+        vision_config={
+            "hidden_size": 16,
+            "patch_embed_hidden_size": 3 * PATCH**2,
+            "d_ff": 32,
+            "d_kv": 8,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "seq_len": 64,
+        },
+        text_config={**t5_of(tokenizer), "hidden_size": 16},
+    )
+
+
+def udop() -> Built:
+    """An encoder and a decoder of text; its processor reads a page by OCR."""
+    tokenizer = hf.UdopTokenizer()
+    images = square(hf.LayoutLMv3ImageProcessorPil, apply_ocr=False)
+    return encoded(
+        "udop",
+        tokenizer,
+        hf.UdopProcessor(images, tokenizer),
+        **t5_of(tokenizer),
+        d_model=16,
+        image_size=TILE,
+        patch_size=PATCH,
+    )
+
+
+def t5gemma2() -> Built:
+    """Its visual tokens stand in an encoder, which its decoder's attention reads beside its own."""
+    tokenizer = tokenizer_of(
+        image="<start_of_image>",
+        begin="<bos>",
+        boi_token="<start_of_image>",
+        eoi_token="<end_of_image>",
+        image_token="<image_soft_token>",
+    )
+    processor = hf.Gemma3Processor(
+        square(hf.Gemma3ImageProcessorPil),
+        tokenizer,
+        chat_template=tokenizer.chat_template,
+        image_seq_length=4,
+    )
+    text = {"num_hidden_layers": 2, "sliding_window": 8, "query_pre_attn_scalar": 8}
+    return encoded(
+        "t5gemma2",
+        tokenizer,
+        processor,
+        encoder={
+            "text_config": text_of("t5gemma2_text", tokenizer, **text),
+            "vision_config": vision_of("siglip_vision_model", vision_use_head=False),
+            "mm_tokens_per_image": 4,
+            "boi_token_index": id_of(tokenizer, "<start_of_image>"),
+            "eoi_token_index": id_of(tokenizer, "<end_of_image>"),
+        },
+        decoder=text_of("t5gemma2_decoder", tokenizer, **text),
+        image_token_index=id_of(tokenizer, "<image_soft_token>"),
+    )
+
+
+def pp_formulanet() -> Built:
+    """It reads a picture by an encoder, through cross-attention: no visual tokens."""
+    tokenizer = tokenizer_of(begin="<s>")
+    images = hf.PPFormulaNetImageProcessor(size={"height": 64, "width": 64})
+    sam = sam_of(64, patch_size=4)
+    del sam["downsample_channels"]
+    return encoded(
+        "pp_formulanet",
+        tokenizer,
+        hf.PPFormulaNetProcessor(images, tokenizer),
+        vision_config={
+            **sam,
+            "post_conv_in_channels": 8,
+            "post_conv_mid_channels": 8,
+            "post_conv_out_channels": 8,
+            "decoder_hidden_size": 16,
+        },
+        text_config=bart_of("pp_formulanet_text", tokenizer),
+    )
+
+
+def evolla() -> Built:
+    """It reads proteins, and no pictures."""
+    tokenizer = tokenizer_of("<|reserved_special_token_0|>", begin="<s>")
+    settings = text_of("evolla", tokenizer)
+    del settings["model_type"]
+    return built(
+        "evolla",
+        hf.EvollaProcessor(tokenizer_of(), tokenizer),
+        prompt="<image>{question}",
+        cls=hf.EvollaForProteinText2Text,
+        **settings,
+        protein_encoder_config={
+            "hidden_size": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "intermediate_size": 32,
+        },
+        aligner_num_add_layers=2,
+        resampler_depth=1,
+        resampler_dim_head=8,
+        resampler_heads=2,
+        resampler_num_latents=4,
+    )
+
+
 FAMILIES = [
     Family("DeepSeek-OCR 2", deepseek_ocr2),
     Family("Unlimited-OCR", unlimited_ocr, VIDEO),
@@ -186,4 +406,12 @@ FAMILIES = [
     Family("Granite Docling", granite_docling, stack="model.text_model"),
     Family("Granite Docling, fine", lambda: granite_docling(fine=True), stack="model.text_model"),
     Family("PP-Chart2Table", pp_chart2table, refused=True),
+    Family("TrOCR", trocr, refused=True),
+    Family("Donut", donut, refused=True),
+    Family("Florence-2", florence2, refused=True),
+    Family("Pix2Struct", pix2struct, refused=True),
+    Family("UDOP", udop, refused=True),
+    Family("T5Gemma 2", t5gemma2, refused=True),
+    Family("PP-FormulaNet", pp_formulanet, VIDEO, refused=True),
+    Family("Evolla", evolla, refused=True),
 ]
