@@ -222,7 +222,6 @@ def t5_of(tokenizer: Any) -> dict[str, Any]:
         "d_ff": 32,
         "num_layers": 2,
         "num_heads": 2,
-        "relative_attention_num_buckets": 8,
     }
 
 
