@@ -16,7 +16,7 @@ from tests.families.building import (
     tokenizer_of,
     vision_of,
 )
-from tests.families.common import IDEFICS, LINEAR
+from tests.families.common import IDEFICS, LINEAR, got_ocr2
 
 # Readers of pages
 
@@ -176,6 +176,13 @@ def pp_chart2table() -> Built:
         image_token_index=id_of(tokenizer, "<imgpad>"),
         image_seq_length=256,
     )
+
+
+def got_ocr2_asked() -> Built:
+    """Its processor takes a text, too; of a chat's nested pictures it takes none."""
+    model, processor, _ = got_ocr2()
+    processor.chat_template = processor.tokenizer.chat_template = None
+    return model, processor, "<image>{question}"
 
 
 # Encoder-decoders
@@ -404,6 +411,7 @@ FAMILIES = [
     Family("MiniCPM-OCR", minicpm_ocr, VIDEO),
     Family("Granite Docling", granite_docling, stack="model.text_model"),
     Family("Granite Docling, fine", lambda: granite_docling(fine=True), stack="model.text_model"),
+    Family("GOT-OCR 2 with a prompt", got_ocr2_asked),
     Family("PP-Chart2Table", pp_chart2table, refused=True),
     Family("TrOCR", trocr, refused=True),
     Family("Donut", donut, refused=True),
