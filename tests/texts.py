@@ -193,7 +193,7 @@ def of_pages(attention: str = "sdpa", window: int = 3) -> VLM:
 
     vlm = tiny_vlm(attention)
     model: Any = vlm.model
-    text = AutoConfig.for_model(
+    text: Any = AutoConfig.for_model(
         **PART,
         model_type="unlimited_ocr_text",
         vocab_size=vlm.decoder.vocab,
