@@ -17,7 +17,7 @@ from transformers import (
     SiglipImageProcessorPil,
 )
 
-from tests.tiny import PATCH, SIDE, ImageTextProcessor, randomised, tiny_processor
+from tests.tiny import PATCH, SIDE, ImageTextProcessor, randomised, tiny_processor, tiny_vlm
 from vlmlib import VLM
 
 PROMPT = "USER: <image>\n{question} ASSISTANT:"
@@ -185,3 +185,24 @@ def _gemma(tokenizer: Any, kind: str) -> dict[str, Any]:
         "query_pre_attn_scalar": 4,
         "pad_token_id": 0,
     }
+
+
+def of_pages(attention: str = "sdpa", window: int = 3) -> VLM:
+    """A LLaVA whose language model sees all of a prompt, and few of the tokens that it says."""
+    from transformers.models.unlimited_ocr import modeling_unlimited_ocr as its
+
+    vlm = tiny_vlm(attention)
+    model: Any = vlm.model
+    text: Any = AutoConfig.for_model(
+        **PART,
+        model_type="unlimited_ocr_text",
+        vocab_size=vlm.decoder.vocab,
+        sliding_window=window,
+        num_key_value_heads=4,
+        mlp_layer_types=["dense"] * 2,
+    )
+    text._attn_implementation = attention
+    torch.manual_seed(0)
+    model.config.text_config = text
+    model.model.language_model = its.UnlimitedOcrTextModel(text)
+    return VLM(randomised(model), vlm.processor)

@@ -71,7 +71,7 @@ def completed(processor: Any, config: Any) -> Any:
     """The processor, with what LLaVA's processors of some versions lack: how many visual tokens the
     model makes of a picture, for each of which the prompt needs a placeholder.
 
-    **Raises:** `VLMError` for what is no processor of images and text.
+    **Raises:** `VLMError` for what does not tell how it reads images and text.
 
     !!! example
 
@@ -81,8 +81,9 @@ def completed(processor: Any, config: Any) -> Any:
     lacks = [part for part in PARTS if not hasattr(processor, part)]
     if lacks:
         raise VLMError(
-            f"{type(processor).__name__} has no {' and no '.join(lacks)}, so it is no processor of "
-            "images and text. Pass the model's own (AutoProcessor.from_pretrained)."
+            f"{type(processor).__name__} has no {' and no '.join(lacks)}, so that it is not known "
+            "what a text has for a picture. Pass the model's own processor "
+            "(AutoProcessor.from_pretrained); if this is it, use another model."
         )
     if config.model_type == "llava" and hasattr(processor, "num_additional_image_tokens"):
         # absent, it is read as 0, which for an encoder with a class token is one too few

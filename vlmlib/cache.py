@@ -21,6 +21,21 @@ def kept(clean: DynamicCache) -> list[KeysAndValues]:
     return [(layer.keys, layer.values) for layer in clean.layers]  # pyright: ignore
 
 
+def kept_otherwise(cache: Cache) -> str:
+    """The class of layers of a cache that are a model's own, in which keys may stand elsewhere, and
+    by which it may mask other ones; "" where all are transformers' own.
+
+    !!! example
+
+        >>> kept_otherwise(DynamicCache()), kept_otherwise(Branches([], rows=1, capacity=3))
+        ('', '')
+    """
+    kinds = {type(layer) for layer in cache.layers}
+    known = (DynamicLayer.__module__, __name__)
+    own = sorted(each.__name__ for each in kinds if each.__module__ not in known)
+    return ", ".join(own)
+
+
 def sharing(clean: list[KeysAndValues], length: int, rows: int) -> Cache:
     """A cache for one pass of `rows` rows that all continue the first `length` positions of the
     clean run.

@@ -11,6 +11,7 @@ from torch import Tensor
 from vlmlib.errors import ImageError, VLMError
 from vlmlib.pictures import as_rgb
 
+NAME = "<image>"  # of an image in a prompt, as `VLM` is given it
 TARGETS = ("labels",)  # which a processor may make, and of which a model computes a loss
 # What PIL and image processors raise for a broken or an impossible picture, or for settings that
 # mean nothing.
@@ -89,16 +90,17 @@ def _check_unpadded(inputs: Mapping[str, Tensor]) -> None:
         )
 
 
-def places_itself(processor: Any, image_token: int, image: Image.Image) -> bool:
-    """Whether a processor puts an image's placeholders before any text, so that one more that the
-    text has stands for nothing.
+def written_of(processor: Any, image_token: int, image: Image.Image) -> str:
+    """What a text has in the place of an image: the processor's image token, or `<image>` where the
+    processor takes that alone; nothing where it puts an image's placeholders before any text, so
+    that one more in the text stands for nothing.
 
     **Arguments:** a processor; the model's id of a placeholder; any image.
 
     !!! example
 
-        >>> places_itself(vlm.processor, vlm.image_token, image)
-        False
+        >>> written_of(vlm.processor, vlm.image_token, image)
+        '<image>'
     """
 
     def count(text: str) -> int:
@@ -108,4 +110,8 @@ def places_itself(processor: Any, image_token: int, image: Image.Image) -> bool:
             return 0
         return int((made["input_ids"] == image_token).sum())
 
-    return 0 < count("Hi?") != count(f"{processor.image_token}Hi?")
+    token = str(processor.image_token)
+    alone, beside = count("Hi?"), count(f"{token}Hi?")
+    if 0 < alone != beside:
+        return ""
+    return token if beside or not count(f"{NAME}Hi?") else NAME

@@ -23,7 +23,7 @@ from vlmlib.errors import ImageError, LackingError, VLMError
 from vlmlib.finite import WIDER, check_finite, check_said
 from vlmlib.geometry import Grid, rectangles
 from vlmlib.head import Head
-from vlmlib.inputs import inputs_of, pictures_of, places_itself
+from vlmlib.inputs import inputs_of, pictures_of, written_of
 from vlmlib.interventions import Arm, Tokens, by_kind, positions
 from vlmlib.memory import Memory
 from vlmlib.prompts import check_prompt, first_token, joined
@@ -86,9 +86,8 @@ class VLM:
             self.processor = architecture.completed(processor, model.config)
             self.image_token = architecture.image_token_of(model, processor)
             self.prompt = prompt or architecture.prompt_of(model, processor, sight.noise())
-            at_start = places_itself(processor, self.image_token, sight.noise())
-        check_prompt(self.prompt, at_start)
-        self._written = "" if at_start else str(processor.image_token)
+            self._written = written_of(processor, self.image_token, sight.noise())
+        check_prompt(self.prompt, at_start=not self._written)
         self.seen_past, self.injects = "", list[int]()
         self._layouts: dict[tuple[Grid, ...], str] | None = None  # until they can be tried
         self.has_still, self._movings = False, dict[tuple[int, int], Tensor]()

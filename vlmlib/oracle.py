@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, StoppingCriteriaList
 from transformers.cache_utils import Cache
 
+from vlmlib.cache import kept_otherwise
 from vlmlib.decoder import Decoder
 from vlmlib.decoding import Decoding
 from vlmlib.errors import VLMError
@@ -292,14 +293,21 @@ def _edits_of_steps(decoder: Decoder, arm: Arm) -> Iterator[tuple[nn.Module, Edi
 def _keys(decoder: Decoder, cache: Any, layer: int) -> tuple[int, int]:
     """How many keys the next position attends to in a layer, and the position of the first."""
     if not isinstance(cache, Cache):
-        raise VLMError(
-            f"{type(decoder.stack).__name__} keeps no keys of which it is known where they stand "
-            f"({type(cache).__name__}), so that blocks of GENERATED cannot be told what to remove. "
-            "Block positions of the prompt, or use another model."
-        )
+        raise _unknown(decoder, type(cache).__name__)
     window = decoder.windows[layer]
     own = [at for at in range(layer + 1) if decoder.windows[at] == window]
-    return cache.get_mask_sizes(1, max(at for at in own if at < len(cache.layers)))
+    count, first = cache.get_mask_sizes(1, max(at for at in own if at < len(cache.layers)))
+    if first and (kinds := kept_otherwise(cache)):
+        raise _unknown(decoder, kinds)
+    return count, first
+
+
+def _unknown(decoder: Decoder, kept: str) -> VLMError:
+    return VLMError(
+        f"{type(decoder.stack).__name__} keeps no keys of which it is known where they stand "
+        f"({kept}), so that blocks of GENERATED cannot be told what to remove. "
+        "Block positions of the prompt, or use another model."
+    )
 
 
 def _blocking_step(

@@ -31,9 +31,12 @@ def decoder_of(model: PreTrainedModel) -> Decoder:
         2
     """
     text: Any = model.config.get_text_config()
-    embed, unembed = model.get_input_embeddings(), model.get_output_embeddings()
     if getattr(model.config, "is_encoder_decoder", False):
-        raise _refusal(model, "it has an encoder and a decoder of text, and no single sequence")
+        beside = (
+            "it reads pictures in an encoder and answers in a decoder, and has no single sequence"
+        )
+        raise _refusal(model, beside)
+    embed, unembed = model.get_input_embeddings(), model.get_output_embeddings()
     if unembed is None or embed is None:
         raise _refusal(model, "it has no embedding of tokens, or no unembedding")
     stack = _stack(model, embed, text.num_hidden_layers)

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 
 from vlmlib import oracle
 from vlmlib.batched import describe_each
+from vlmlib.cache import kept_otherwise
 from vlmlib.decoder import Decoder
 from vlmlib.decoding import Decoding, describe
 from vlmlib.errors import VLMWarning
@@ -145,6 +146,9 @@ class Sharing:
 
     def _texts_apart(self, stimulus: Stimulus, decoding: Decoding) -> str | None:
         """How first tokens differ from those of the model's own `generate`, if they do."""
+        cache = DynamicCache(config=self.model.config.get_text_config(decoder=True))
+        if own := kept_otherwise(cache):
+            return f"a cache of its own ({own}) decides what is attended to as texts grow"
         decoder = replace(self.decoder, prefix_alone=self.prefix_alone(stimulus))
         room = len(stimulus.embeddings) + decoding.max_new_tokens
         zeros = torch.zeros_like(stimulus.embeddings[0])

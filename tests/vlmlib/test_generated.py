@@ -372,3 +372,18 @@ def test_a_watched_description_tells_of_such_an_arm(vlm, stimulus):
     assert first is not None
     assert first[1] == pytest.approx(first[0], rel=1e-5)
     assert watching.reaches() == [Reach()]
+
+
+@quiet
+@pytest.mark.newer
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_blocks_are_refused_where_the_model_keeps_keys_in_places_of_its_own(attention):
+    """Those of the prompt stay first, whatever of what was said is let go."""
+    vlm = texts.of_pages(attention, window=3)
+    stimulus = vlm.read(picture(), "Describe")
+    arm = [Block(stimulus.visual, GENERATED, vlm.layers)]
+    [ids] = vlm._said(stimulus, [arm], Decoding(vlm.processor.tokenizer, set(), 4), 10**5)
+    assert len(ids) == 4
+    assert parted(vlm, stimulus, arm, ids) is None
+    with pytest.raises(VLMError, match=r"known where they stand .*ReferenceSlidingWindowLayer"):
+        said(vlm, stimulus, [arm])

@@ -139,6 +139,25 @@ def test_a_processor_may_put_the_image_before_any_text():
         VLM(plain.model, Placing(tiny_processor()), prompt="USER: <image>{question}")
 
 
+class Naming(Generous):
+    """Takes `<image>` in a text for an image, and writes other tokens in its place."""
+
+    image_token = "NO"
+
+    def __init__(self, processor):
+        super().__init__(processor, lambda ids: {})
+
+
+@pytest.mark.parametrize("chat", [None, "USER: <image>\n{{ messages[0].content[1].text }}"])
+def test_a_processor_may_take_another_name_of_an_image_than_its_token(chat):
+    plain, naming = tiny_vlm(), Naming(tiny_processor())
+    naming.own.chat_template = chat
+    vlm = VLM(plain.model, naming)
+    named, expected = (each.read(picture(), QUESTION) for each in (vlm, plain))
+    assert torch.equal(named.input_ids, expected.input_ids)
+    assert torch.equal(vlm.next_token(named, [[]]), plain.next_token(expected, [[]]))
+
+
 def test_embeddings_that_a_model_keeps_to_itself_are_told():
     """Its language model is given ids, and makes the embeddings of the picture itself."""
     model = tiny_vlm().model

@@ -72,6 +72,14 @@ def test_the_first_token_differs_from_the_begin_of_sequence_token(vlm, stimulus)
     assert vlm.first_token(stimulus, "Yes") != vlm.processor.tokenizer.bos_token_id
 
 
+def test_a_processor_without_a_token_for_pictures_is_told(vlm):
+    """It may be the model's own, and take texts that have a token for each part of a picture."""
+    processor = tiny_processor()
+    del processor.image_token
+    with pytest.raises(VLMError, match=r"has no image_token, so that .*; if this is it, use ano"):
+        VLM(vlm.model, processor)
+
+
 def test_a_processor_without_patch_size_is_completed(vlm):
     processor = tiny_processor()
     processor.patch_size = processor.vision_feature_select_strategy = None

@@ -169,3 +169,16 @@ STREAMS: dict[str, Any] = {
 def test_several_streams_side_by_side_are_refused_by_their_shape():
     with pytest.raises(VLMError, match=r"hidden states of shape \[2, 1, \d+, 16\], where one str"):
         llava_around(STREAMS)
+
+
+def test_an_encoder_beside_a_decoder_is_told_before_anything_is_asked(monkeypatch):
+    """Some such models have no embedding of tokens that can be asked for."""
+    model = tiny_vlm().model
+
+    def nothing() -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(model, "get_input_embeddings", nothing)
+    model.config.is_encoder_decoder = True
+    with pytest.raises(VLMError, match="reads pictures in an encoder and answers in a decoder"):
+        decoder_of(model)

@@ -324,3 +324,19 @@ def test_where_texts_are_generates_nothing_is_said():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert vlm.describe(read(vlm, 1), [[]], NEW) == [generated(vlm, read(vlm, 1))]
+
+
+@pytest.mark.newer
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_texts_that_forget_what_was_said_are_generated(attention):
+    """Its own cache, in which tokens said are few, decides what later ones see."""
+    vlm = texts.of_pages(attention)
+    stimulus = read(vlm, 1)
+    zero = [Ablate(stimulus.visual, torch.zeros(16))]
+    arms = [[], zero, [Block(stimulus.visual, to=stimulus.last, layers=vlm.layers)]]
+    with pytest.warns(UserWarning, match="while they describe.*a cache of its own"):
+        clean, blind, _ = vlm.describe(stimulus, arms, NEW)
+    assert (clean, blind == clean) == (generated(vlm, stimulus), False)
+    assert vlm.describe_each([stimulus], NEW) == [clean]
+    assert vlm.shares_on(stimulus)
+    assert_exact(vlm, stimulus)
