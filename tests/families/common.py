@@ -292,8 +292,15 @@ def qwen_tokenizer() -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def qwen(kind: str, processor: Any, tokenizer: Any, text: dict, vision: dict) -> Built:
-    start, end, video, image = (id_of(tokenizer, each) for each in QWEN)
+def qwen(
+    kind: str,
+    processor: Any,
+    tokenizer: Any,
+    text: dict,
+    vision: dict,
+    tokens: tuple[str, ...] = QWEN,
+) -> Built:
+    start, end, video, image = (id_of(tokenizer, each) for each in tokens)
     return built(
         kind,
         processor,
@@ -1015,6 +1022,11 @@ def molmo2() -> Built:
 
 
 def minicpmv() -> Built:
+    return minicpmv_of("minicpmv4_6", hf.MiniCPMV4_6Processor)
+
+
+def minicpmv_of(kind: str, processor: Any, **tokens: str) -> Built:
+    """A MiniCPM-V, whose settings name the ids of some tokens."""
     tokenizer = tokenizer_of(
         image="<|image_pad|>",
         image_token="<|image_pad|>",
@@ -1027,20 +1039,21 @@ def minicpmv() -> Built:
         image_id_end_token="</image_id>",
     )
     settings = {"patch_size": PATCH, "scale_resolution": 32, "max_slice_nums": 4}
-    processor = hf.MiniCPMV4_6Processor(
+    made = processor(
         hf.MiniCPMV4_6ImageProcessorPil(**settings),
         hf.MiniCPMV4_6VideoProcessor(**settings),
         tokenizer,
         chat_template=tokenizer.chat_template,
     )
-    vision = vision_of("minicpmv4_6_vision", image_size=64)
+    vision = vision_of(f"{kind}_vision", image_size=64)
     return built(
-        "minicpmv4_6",
-        processor,
+        kind,
+        made,
         vision_config=vision,
         text_config=text_of("qwen3_5_text", tokenizer, **LINEAR),
         image_token_id=id_of(tokenizer, "<|image_pad|>"),
         video_token_id=id_of(tokenizer, "<|video_pad|>"),
+        **{name: id_of(tokenizer, token) for name, token in tokens.items()},
         insert_layer_id=0,
         image_size=64,
     )
