@@ -186,7 +186,7 @@ def fast_vlm() -> Built:
     vision = {
         "model_type": "timm_wrapper",
         "architecture": "fastvit_mci3",
-        "hidden_size": 32,
+        "hidden_size": 64,
         "do_pooling": True,
         "model_args": {
             "inference_mode": True,
@@ -194,7 +194,6 @@ def fast_vlm() -> Built:
             "embed_dims": [8, 8, 16, 32, 32],
             "mlp_ratios": [2, 2, 2, 2, 2],
             "lkc_use_act": True,
-            "num_classes": 0,
         },
     }
     return built(
