@@ -919,8 +919,8 @@ def _glm(kind: str, processor: Any, images: Any, videos: str, **more: Any) -> Bu
     )
 
 
-def gemma4() -> Built:
-    tokenizer = tokenizer_of(
+def gemma4_tokenizer() -> PreTrainedTokenizerFast:
+    return tokenizer_of(
         "<|video|>",
         image="<|image|>",
         begin="<bos>",
@@ -931,6 +931,22 @@ def gemma4() -> Built:
         boa_token="<|audio>",
         eoa_token="<audio|>",
     )
+
+
+def gemma4_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
+    return {
+        "image_token_id": id_of(tokenizer, "<|image|>"),
+        "video_token_id": id_of(tokenizer, "<|video|>"),
+        "boi_token_id": id_of(tokenizer, "<|image>"),
+        "eoi_token_id": id_of(tokenizer, "<image|>"),
+        "audio_token_id": id_of(tokenizer, "<|audio|>"),
+        "boa_token_id": id_of(tokenizer, "<|audio>"),
+        "eoa_token_index": id_of(tokenizer, "<audio|>"),
+    }
+
+
+def gemma4() -> Built:
+    tokenizer = gemma4_tokenizer()
     settings = {"patch_size": PATCH, "max_soft_tokens": 70, "pooling_kernel_size": 3}
     processor = hf.Gemma4Processor(
         hf.Gemma4AudioFeatureExtractor(),
@@ -964,13 +980,7 @@ def gemma4() -> Built:
             hidden_size_per_layer_input=4,
             use_bidirectional_attention="vision",
         ),
-        image_token_id=id_of(tokenizer, "<|image|>"),
-        video_token_id=id_of(tokenizer, "<|video|>"),
-        boi_token_id=id_of(tokenizer, "<|image>"),
-        eoi_token_id=id_of(tokenizer, "<image|>"),
-        audio_token_id=id_of(tokenizer, "<|audio|>"),
-        boa_token_id=id_of(tokenizer, "<|audio>"),
-        eoa_token_index=id_of(tokenizer, "<audio|>"),
+        **gemma4_ids(tokenizer),
     )
 
 

@@ -6,6 +6,7 @@ from tests.families.building import (
     PATCH,
     TILE,
     VIDEO,
+    WINDOWS,
     Built,
     Family,
     built,
@@ -20,6 +21,8 @@ from tests.families.common import (
     LINEAR,
     QWEN,
     ROPE,
+    gemma4_ids,
+    gemma4_tokenizer,
     minicpmv_of,
     qwen,
     qwen3_processor,
@@ -61,7 +64,9 @@ def cohere_compass() -> Built:
         qwen_images(hf.CohereCompassVideoProcessor),
         chat_template=tokenizer.chat_template,
     )
-    text = text_of("cohere_compass_text", tokenizer, logit_scale=0.5, rope_parameters={"full_attention": ROPE})
+    text = text_of(
+        "cohere_compass_text", tokenizer, logit_scale=0.5, rope_parameters={"full_attention": ROPE}
+    )
     vision = {"num_position_embeddings": 64, "deepstack_visual_indexes": [0, 1]}
     return qwen("cohere_compass", processor, tokenizer, text, vision, names)
 
@@ -103,9 +108,7 @@ def lfm3_vl() -> Built:
         "lfm3_vl",
         processor,
         vision_config=vision_of("lfm3_vl_vision", num_key_value_heads=1),
-        text_config=text_of(
-            "lfm3", tokenizer, conv_L_cache=3, sliding_window=8, layer_types=kinds
-        ),
+        text_config=text_of("lfm3", tokenizer, conv_L_cache=3, sliding_window=8, layer_types=kinds),
         projector_hidden_size=32,
         image_token_id=image,
         video_token_id=video,
@@ -206,6 +209,166 @@ def fast_vlm() -> Built:
     )
 
 
+def hunyuan_vl() -> Built:
+    """Tokens that show nothing begin and end a picture, and each of its rows."""
+    names = {
+        "image_token": "<img>",
+        "image_start_token": "<img_start>",
+        "image_end_token": "<img_end>",
+    }
+    tokenizer = tokenizer_of(image="<img_start><img><img_end>", **names)
+    images = hf.HunYuanVLImageProcessorPil(
+        patch_size=PATCH, size={"shortest_edge": 16 * 16, "longest_edge": 48 * 48}
+    )
+    rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 1, 1]}
+    return built(
+        "hunyuan_vl",
+        hf.HunYuanVLProcessor(images, tokenizer, tokenizer.chat_template),
+        vision_config=vision_of("hunyuan_vl_vision", out_hidden_size=16, max_image_size=48),
+        text_config=text_of("hunyuan_vl_text", tokenizer, rope_parameters=rope),
+        image_token_id=id_of(tokenizer, "<img>"),
+        im_start_id=id_of(tokenizer, "<img_start>"),
+        im_end_id=id_of(tokenizer, "<img_end>"),
+    )
+
+
+# Gemma's
+
+
+# Of the two layers that the trials look at, and the last, which always does, each sees everything.
+GEMMA_WINDOWS = ["sliding_attention"] * 2 + ["full_attention"] * 2
+
+
+def gemma4_unified() -> Built:
+    """No encoder: patches are projected to tokens."""
+    tokenizer = gemma4_tokenizer()
+    settings = {"patch_size": PATCH, "max_soft_tokens": 70, "pooling_kernel_size": 3}
+    processor = hf.Gemma4UnifiedProcessor(
+        hf.Gemma4UnifiedAudioFeatureExtractor(),
+        hf.Gemma4UnifiedImageProcessor(**settings),
+        tokenizer,
+        hf.Gemma4UnifiedVideoProcessor(**settings),
+        chat_template=tokenizer.chat_template,
+        image_seq_length=70,
+    )
+    return built(
+        "gemma4_unified",
+        processor,
+        vision_config={
+            "patch_size": PATCH,
+            "mm_embed_dim": 16,
+            "mm_posemb_size": 64,
+            "output_proj_dims": 16,
+        },
+        audio_config=None,
+        text_config=text_of(
+            "gemma4_unified_text",
+            tokenizer,
+            sliding_window=16,
+            layer_types=GEMMA_WINDOWS,
+            global_head_dim=8,
+        ),
+        **gemma4_ids(tokenizer),
+    )
+
+
+def diffusion_gemma() -> Built:
+    """It writes a block of tokens at once, which see one another: nothing is the next token."""
+    tokenizer = gemma4_tokenizer()
+    settings = {"patch_size": PATCH, "max_soft_tokens": 70, "pooling_kernel_size": 3}
+    processor = hf.Gemma4Processor(
+        hf.Gemma4AudioFeatureExtractor(),
+        hf.Gemma4ImageProcessorPil(**settings),
+        tokenizer,
+        hf.Gemma4VideoProcessor(**settings),
+        chat_template=tokenizer.chat_template,
+        image_seq_length=70,
+    )
+    ids = gemma4_ids(tokenizer)
+    return built(
+        "diffusion_gemma",
+        processor,
+        vision_config={
+            "model_type": "gemma4_vision",
+            "hidden_size": 16,
+            "intermediate_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 2,
+            "head_dim": 8,
+            "patch_size": PATCH,
+            "position_embedding_size": 256,
+        },
+        text_config=text_of(
+            "diffusion_gemma_text",
+            tokenizer,
+            sliding_window=16,
+            layer_types=GEMMA_WINDOWS,
+            global_head_dim=8,
+            num_experts=4,
+            top_k_experts=2,
+            moe_intermediate_size=16,
+        ),
+        canvas_length=4,
+        **{name: ids[name] for name in ("image_token_id", "boi_token_id", "eoi_token_id")},
+    )
+
+
+def gemma3n() -> Built:
+    """Its layers hold several streams of hidden states, stacked along an axis of their own."""
+    tokenizer = tokenizer_of(
+        image="<image_soft_token>",
+        begin="<bos>",
+        image_token="<image_soft_token>",
+        boi_token="<start_of_image>",
+        eoi_token="<end_of_image>",
+        audio_token="<audio_soft_token>",
+        boa_token="<start_of_audio>",
+        eoa_token="<end_of_audio>",
+    )
+    processor = hf.Gemma3nProcessor(
+        hf.Gemma3nAudioFeatureExtractor(),
+        hf.SiglipImageProcessorPil(size={"height": 64, "width": 64}),
+        tokenizer,
+        tokenizer.chat_template,
+        image_seq_length=16,
+    )
+    return built(
+        "gemma3n",
+        processor,
+        vision_config={
+            "architecture": "mobilenetv5_300m_enc",
+            "model_args": {"channel_multiplier": 0.02, "msfa_output_resolution": 4},
+            "vocab_size": 8,
+            "vocab_offset": len(tokenizer),
+        },
+        audio_config={
+            "vocab_size": 8,
+            "vocab_offset": len(tokenizer) + 8,
+            "hidden_size": 16,
+            "conf_num_attention_heads": 2,
+            "conf_num_hidden_layers": 1,
+            "sscp_conv_channel_size": [4, 4],
+        },
+        text_config=text_of(
+            "gemma3n_text",
+            tokenizer,
+            vocab_size_per_layer_input=len(tokenizer),
+            hidden_size_per_layer_input=4,
+            sliding_window=16,
+            layer_types=WINDOWS,
+            num_kv_shared_layers=0,
+            laurel_rank=4,
+            altup_num_inputs=2,
+        ),
+        vision_soft_tokens_per_image=16,
+        image_token_id=id_of(tokenizer, "<image_soft_token>"),
+        audio_token_id=id_of(tokenizer, "<audio_soft_token>"),
+        boi_token_id=id_of(tokenizer, "<start_of_image>"),
+        eoi_token_id=id_of(tokenizer, "<end_of_image>"),
+    )
+
+
 FAMILIES = [
     Family("HyperCLOVA X Vision", hyperclovax, VIDEO),
     Family("Cohere Compass", cohere_compass, VIDEO),
@@ -214,4 +377,8 @@ FAMILIES = [
     Family("MiniCPM-V 4.7", minicpmv4_7, VIDEO),
     Family("DeepSeek-VL hybrid", deepseek_vl_hybrid),
     Family("FastVLM", fast_vlm, ("timm",)),
+    Family("HunYuan-VL", hunyuan_vl),
+    Family("Gemma 4 unified", gemma4_unified, VIDEO),
+    Family("DiffusionGemma", diffusion_gemma, VIDEO, refused=True),
+    Family("Gemma 3n", gemma3n, ("timm",), refused=True),
 ]
