@@ -299,7 +299,9 @@ def qwen(
     text: dict,
     vision: dict,
     tokens: tuple[str, ...] = QWEN,
+    **more: Any,
 ) -> Built:
+    """One that has an encoder of Qwen's kind."""
     start, end, video, image = (id_of(tokenizer, each) for each in tokens)
     return built(
         kind,
@@ -320,6 +322,7 @@ def qwen(
         video_token_id=video,
         vision_start_token_id=start,
         vision_end_token_id=end,
+        **more,
     )
 
 

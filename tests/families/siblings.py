@@ -235,7 +235,7 @@ def hunyuan_vl() -> Built:
 # Gemma's
 
 
-# Of the two layers that the trials look at, and the last, which always does, each sees everything.
+# The middle layer, in which edges are cut, sees all before it; the last always does.
 GEMMA_WINDOWS = ["sliding_attention"] * 2 + ["full_attention"] * 2
 
 
@@ -369,6 +369,67 @@ def gemma3n() -> Built:
     )
 
 
+# Those that also hear
+
+
+def qwen2_5_omni() -> Built:
+    vision = {"window_size": 16, "fullatt_block_indexes": [1]}
+    hearing = {"model_type": "qwen2_5_omni_audio_encoder"}
+    text = {"use_sliding_window": False}
+    return _omni("qwen2_5_omni", hf.Qwen2_5OmniProcessor, vision, hearing, text)
+
+
+def qwen3_omni_moe() -> Built:
+    vision = {"num_position_embeddings": 64, "deepstack_visual_indexes": [0, 1]}
+    hearing = {"model_type": "qwen3_omni_moe_audio_encoder", "downsample_hidden_size": 4}
+    text = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+    return _omni("qwen3_omni_moe", hf.Qwen3OmniMoeProcessor, vision, hearing, text)
+
+
+def _omni(kind: str, cls: Any, vision: dict, hearing: dict, text: dict) -> Built:
+    """The part of an omni model that reads pictures and sounds, and writes text."""
+    names = {
+        "image_token": "<|IMAGE|>",
+        "audio_token": "<|AUDIO|>",
+        "video_token": "<|VIDEO|>",
+        "vision_bos_token": "<|vision_bos|>",
+        "vision_eos_token": "<|vision_eos|>",
+        "audio_bos_token": "<|audio_bos|>",
+        "audio_eos_token": "<|audio_eos|>",
+    }
+    tokenizer = tokenizer_of(
+        *names.values(), image="<|vision_bos|><|IMAGE|><|vision_eos|>", **names
+    )
+    processor = cls(
+        qwen_images(hf.Qwen2VLImageProcessorPil),
+        qwen_images(hf.Qwen2VLVideoProcessor),
+        hf.WhisperFeatureExtractor(feature_size=8),
+        tokenizer,
+        tokenizer.chat_template,
+    )
+    heard = {
+        "num_mel_bins": 8,
+        "d_model": 16,
+        "encoder_layers": 1,
+        "encoder_attention_heads": 2,
+        "encoder_ffn_dim": 32,
+        "output_dim": 16,
+    }
+    seen = ("<|vision_bos|>", "<|vision_eos|>", "<|VIDEO|>", "<|IMAGE|>")
+    text = text_of(f"{kind}_text", tokenizer, rope_parameters=ROPE, **text)
+    return qwen(
+        f"{kind}_thinker",
+        processor,
+        tokenizer,
+        text,
+        {"model_type": f"{kind}_vision_encoder", **vision},
+        seen,
+        audio_config={**heard, **hearing},
+        audio_token_id=id_of(tokenizer, "<|AUDIO|>"),
+        audio_start_token_id=id_of(tokenizer, "<|audio_bos|>"),
+    )
+
+
 FAMILIES = [
     Family("HyperCLOVA X Vision", hyperclovax, VIDEO),
     Family("Cohere Compass", cohere_compass, VIDEO),
@@ -381,4 +442,6 @@ FAMILIES = [
     Family("Gemma 4 unified", gemma4_unified, VIDEO),
     Family("DiffusionGemma", diffusion_gemma, VIDEO, refused=True),
     Family("Gemma 3n", gemma3n, ("timm",), refused=True),
+    Family("Qwen2.5-Omni", qwen2_5_omni, VIDEO),
+    Family("Qwen3-Omni-MoE", qwen3_omni_moe, VIDEO),
 ]
