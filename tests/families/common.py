@@ -936,7 +936,7 @@ def gemma4_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def gemma4_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
+def gemma4_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
     return {
         "image_token_id": id_of(tokenizer, "<|image|>"),
         "video_token_id": id_of(tokenizer, "<|video|>"),
@@ -1059,6 +1059,7 @@ def minicpmv_of(kind: str, processor: Any, **tokens: str) -> Built:
         chat_template=tokenizer.chat_template,
     )
     vision = vision_of(f"{kind}_vision", image_size=64)
+    ids: dict[str, Any] = {name: id_of(tokenizer, token) for name, token in tokens.items()}
     return built(
         kind,
         made,
@@ -1066,7 +1067,7 @@ def minicpmv_of(kind: str, processor: Any, **tokens: str) -> Built:
         text_config=text_of("qwen3_5_text", tokenizer, **LINEAR),
         image_token_id=id_of(tokenizer, "<|image_pad|>"),
         video_token_id=id_of(tokenizer, "<|video_pad|>"),
-        **{name: id_of(tokenizer, token) for name, token in tokens.items()},
+        **ids,
         insert_layer_id=0,
         image_size=64,
     )

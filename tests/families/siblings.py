@@ -211,7 +211,7 @@ def fast_vlm() -> Built:
 
 def hunyuan_vl() -> Built:
     """Tokens that show nothing begin and end a picture, and each of its rows."""
-    names = {
+    names: dict[str, Any] = {
         "image_token": "<img>",
         "image_start_token": "<img_start>",
         "image_end_token": "<img_end>",
@@ -388,7 +388,7 @@ def qwen3_omni_moe() -> Built:
 
 def _omni(kind: str, cls: Any, vision: dict, hearing: dict, text: dict) -> Built:
     """The part of an omni model that reads pictures and sounds, and writes text."""
-    names = {
+    names: dict[str, Any] = {
         "image_token": "<|IMAGE|>",
         "audio_token": "<|AUDIO|>",
         "video_token": "<|VIDEO|>",
