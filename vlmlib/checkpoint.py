@@ -180,7 +180,7 @@ def _answering_part(kind: str) -> str | None:
     not answer as a whole."""
     whole, answers = CONFIG_MAPPING[kind], MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
     parts = getattr(whole, "sub_configs", None) or {}
-    found = [answers[part] for part in parts.values() if part in answers]
+    found: list[Any] = [answers[part] for part in parts.values() if part in answers]
     return found[0].__name__ if found and whole not in answers else None
 
 
