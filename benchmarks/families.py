@@ -40,6 +40,8 @@ QUESTION = "Is a dog there?"
 TOLERANCE, STEPS, NEW_TOKENS = 1e-4, 4, 4
 # An arm that moves logits by less than this share of them tells nothing.
 FELT = 1e-3
+# What moves a token by less than this share of the farthest is a fringe of its neighbour's pixels.
+FRINGE = 0.1
 # How much more a region's own tokens must move than others where all move a little.
 BETTER_THAN_CHANCE = 0.75
 
@@ -213,8 +215,10 @@ class Trial:
         wrong, total, told = 0, 0, False
         for region in regions(self.image.size):
             marked = self.marked(region)
-            touched, elsewhere = self.moved(region) > FELT, self.moved(~region) > FELT
-            wrong += int((marked & ~touched).sum() + (touched & ~elsewhere & ~marked).sum())
+            moved = self.moved(region)
+            touched, elsewhere = moved > FELT, self.moved(~region) > FELT
+            left_out = (moved > FRINGE) & ~elsewhere & ~marked
+            wrong += int((marked & ~touched).sum() + left_out.sum())
             total += len(marked)
             told |= not bool((touched & elsewhere).all())
         return wrong / total if told else self.places_by_chance()

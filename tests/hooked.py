@@ -261,7 +261,8 @@ def leaving(layer: nn.Module, change: Values) -> Iterator[None]:
 
 @contextmanager
 def each_alone() -> Iterator[None]:
-    """Positions attend to nothing but themselves, so that a visual token shows its own patch."""
+    """Positions attend to nothing but themselves, and convolutions and resizings take no pixel from
+    their neighbours, so that a visual token shows its own patch."""
 
     def itself(query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if query.shape[-2] != key.shape[-2]:  # queries that are learned, and no positions
@@ -273,14 +274,39 @@ def each_alone() -> Iterator[None]:
             return SOFTMAX(scores, *args, **kwargs)
         return torch.eye(scores.shape[-1]).expand_as(scores)
 
+    def tiled(maps: Tensor, weight: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        given = dict(zip(("bias", "stride", "padding", "dilation", "groups"), args, strict=False))
+        given |= kwargs
+        weight = weight.clone()
+        for axis, stride in zip((-2, -1), _pair(given.get("stride", 1)), strict=True):
+            padding, size = given.get("padding", 0), weight.shape[axis]
+            side = (size - stride + 1) // 2 if padding == "same" else 0
+            before = side if isinstance(padding, str) else _pair(padding)[axis]
+            own = torch.arange(size).sub(before)
+            outside = ((own < 0) | (own >= stride)).nonzero()[:, 0]
+            weight.index_fill_(axis, outside, 0.0)
+        return CONVOLVE(maps, weight, **given)
+
+    def nearest(maps: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        sized = {**dict(zip(("size", "scale_factor"), args, strict=False)), **kwargs}
+        told = {name: sized[name] for name in ("size", "scale_factor") if sized.get(name)}
+        return INTERPOLATE(maps, **told, mode="nearest")
+
     with (
         patch.object(functional, "scaled_dot_product_attention", itself),
         patch.object(functional, "softmax", identity),
+        patch.object(functional, "conv2d", tiled),
+        patch.object(functional, "interpolate", nearest),
     ):
         yield
 
 
+def _pair(side: int | Sequence[int]) -> Sequence[int]:
+    return (side, side) if isinstance(side, int) else side
+
+
 ATTENTION, SOFTMAX = functional.scaled_dot_product_attention, functional.softmax
+CONVOLVE, INTERPOLATE = functional.conv2d, functional.interpolate
 
 
 @contextmanager

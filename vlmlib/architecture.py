@@ -154,7 +154,7 @@ def check_runs(model: PreTrainedModel, decoder: Decoder, inputs: Mapping[str, Te
     """Run the model once, as it is: what goes wrong here is its own, and no intervention's.
 
     **Raises:** `VLMError` with what it raised, and where its layers are not given one row of hidden
-    states for each position.
+    states for each position, or its logits are not of these positions.
 
     !!! example
 
@@ -167,13 +167,19 @@ def check_runs(model: PreTrainedModel, decoder: Decoder, inputs: Mapping[str, Te
         return args, kwargs
 
     with _fitting(model), torch.no_grad(), before(decoder.layers[0], look):
-        model(**inputs, use_cache=False, logits_to_keep=1)
+        rows = model(**inputs, use_cache=False, logits_to_keep=1).logits.shape[-2]
     one_each = (*inputs["input_ids"].shape, decoder.d_model)
     if shapes[0] != one_each:
         raise VLMError(
             f"{type(model).__name__} cannot be intervened on: its first layer is given hidden "
             f"states of shape {list(shapes[0])}, where one stream of {list(one_each)} is expected. "
             f"{USE}"
+        )
+    if rows not in (1, length := inputs["input_ids"].shape[-1]):
+        raise VLMError(
+            f"{type(model).__name__} cannot be measured: of a prompt of {length} tokens it gives "
+            f"the logits of {rows} positions, which are not those of the prompt, so that none is "
+            f"its next token. {USE}"
         )
 
 

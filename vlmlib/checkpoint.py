@@ -150,6 +150,12 @@ def _check_config(folder: Path, config: dict[str, Any]) -> None:
             f"not know.{own} Install a transformers that knows it, or take a checkpoint of a "
             f"model that it knows, such as {A_HUB_ID}."
         )
+    if part := _answering_part(kind):
+        raise VLMError(
+            f"{where} has model_type {kind!r}, whose models are made of several, of which one "
+            f"alone answers about images. Load that with transformers ({part}.from_pretrained) "
+            "and pass it with its processor: VLM(model, processor)."
+        )
     if CONFIG_MAPPING[kind] not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
         raise VLMError(
             f"{where} has model_type {kind!r}, whose models do not answer about images. Take a "
@@ -167,6 +173,15 @@ def _check_config(folder: Path, config: dict[str, Any]) -> None:
             "here. Take the checkpoint as it was before; load it with "
             'dtype="4bit" (--vlm-dtype 4bit) to quantise it then.'
         )
+
+
+def _answering_part(kind: str) -> str | None:
+    """The class of the part that answers about images of a model that is made of several and does
+    not answer as a whole."""
+    whole, answers = CONFIG_MAPPING[kind], MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    parts = getattr(whole, "sub_configs", None) or {}
+    found: list[Any] = [answers[part] for part in parts.values() if part in answers]
+    return found[0].__name__ if found and whole not in answers else None
 
 
 def _check_size(folder: Path) -> None:

@@ -36,7 +36,10 @@ def decoder_of(model: PreTrainedModel) -> Decoder:
             "it reads pictures in an encoder and answers in a decoder, and has no single sequence"
         )
         raise _refusal(model, beside)
-    embed, unembed = model.get_input_embeddings(), model.get_output_embeddings()
+    try:
+        embed, unembed = model.get_input_embeddings(), model.get_output_embeddings()
+    except NotImplementedError as error:
+        raise _refusal(model, _why_no_embedding(model)) from error
     if unembed is None or embed is None:
         raise _refusal(model, "it has no embedding of tokens, or no unembedding")
     stack = _stack(model, embed, text.num_hidden_layers)
@@ -75,6 +78,16 @@ def _refusal(model: PreTrainedModel, reason: str) -> VLMError:
         f"{name} cannot be intervened on: {reason}. Use a model whose one language model reads "
         "visual tokens in its sequence."
     )
+
+
+def _why_no_embedding(model: PreTrainedModel) -> str:
+    parts = [
+        f"{name} ({type(part).__name__})"
+        for name, part in model.named_children()
+        if isinstance(part, PreTrainedModel) and part.can_generate()
+    ]
+    made_of = f"; wrap the part of it that reads images: {', '.join(parts)}" if parts else ""
+    return f"it has no embedding of tokens that is its own{made_of}"
 
 
 def _stack(model: PreTrainedModel, embed: nn.Module, count: int) -> nn.Module | None:

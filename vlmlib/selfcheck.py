@@ -76,9 +76,10 @@ def unshared(model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus) -> st
     so. Masks, inputs and unembedded logits are compared as they are, and logits of a few arms to
     the tolerance of the weights' type.
 
-    **Raises:** `VLMError` if the logits are not finite, if removing every attention edge into the
-    last position leaves them as they are, or if removing those from one half of the visual tokens
-    into the other leaves the hidden states of these as they are.
+    **Raises:** `VLMError` if the logits are not finite, if they are others when the same is run
+    again, if removing every attention edge into the last position leaves them as they are, or if
+    removing those from one half of the visual tokens into the other leaves the hidden states of
+    these as they are.
 
     !!! example
 
@@ -88,6 +89,7 @@ def unshared(model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus) -> st
     arms = _arms(decoder, stimulus)
     slow = torch.stack([oracle.next_token(model, decoder, stimulus, arm) for arm in arms])
     _check_edits_reach(model, slow)
+    _check_repeats(model, decoder, slow[0], oracle.next_token(model, decoder, stimulus, []))
     _check_edits_reach_visual_tokens(model, decoder, stimulus)
     seen = given(decoder, model, stimulus.inputs)
     reason = more_than_a_causal_stack(decoder, stimulus, seen)
@@ -279,6 +281,18 @@ def _check_edits_reach(model: PreTrainedModel, slow: Float[Tensor, "arm vocab"])
             f"Editing the attention of {name} changes nothing: with all edges into the last "
             "position removed its logits are the same. Its attention ignores the mask that its "
             'layers are given. Load it with attn_implementation="eager", or use another model.'
+        )
+
+
+def _check_repeats(
+    model: PreTrainedModel, decoder: Decoder, clean: Float[Tensor, " vocab"], again: Tensor
+) -> None:
+    if (off := off_by(again, clean)) > tolerance(decoder.dtype):
+        raise VLMError(
+            f"{type(model).__name__} gives other logits when the same picture and prompt are run "
+            f"again (off by {off:.0e} of the largest one): it draws something at random, or keeps "
+            "something of an earlier run, so that arms cannot be told from chance. Turn that off "
+            "in its configuration, or use another model."
         )
 
 

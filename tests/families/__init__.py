@@ -1,6 +1,6 @@
 """Tiny random models of the families that transformers can load, each through its real classes:
 model, processor, image processor, and a tokenizer made here."""
 
-from tests.families import common, documents
+from tests.families import common, documents, siblings
 
-FAMILIES = [*common.FAMILIES, *documents.FAMILIES]
+FAMILIES = [*common.FAMILIES, *documents.FAMILIES, *siblings.FAMILIES]

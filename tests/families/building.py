@@ -1,6 +1,7 @@
 """What tiny random models of families are built with: settings, a tokenizer, an image processor."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -119,7 +120,7 @@ def built(
     """A random model of a type, with weights so large that attention edges and visual tokens
     matter."""
     torch.manual_seed(0)
-    config = hf.AutoConfig.for_model(kind, **settings)
+    config = hf.AutoConfig.for_model(kind, **deepcopy(settings))  # of which some change lists
     config._attn_implementation = attention
     model = (
         cls._from_config(config) if issubclass(cls, PreTrainedModel) else cls.from_config(config)

@@ -292,8 +292,17 @@ def qwen_tokenizer() -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def qwen(kind: str, processor: Any, tokenizer: Any, text: dict, vision: dict) -> Built:
-    start, end, video, image = (id_of(tokenizer, each) for each in QWEN)
+def qwen(
+    kind: str,
+    processor: Any,
+    tokenizer: Any,
+    text: dict,
+    vision: dict,
+    tokens: tuple[str, ...] = QWEN,
+    **more: Any,
+) -> Built:
+    """One that has an encoder of Qwen's kind."""
+    start, end, video, image = (id_of(tokenizer, each) for each in tokens)
     return built(
         kind,
         processor,
@@ -313,6 +322,7 @@ def qwen(kind: str, processor: Any, tokenizer: Any, text: dict, vision: dict) ->
         video_token_id=video,
         vision_start_token_id=start,
         vision_end_token_id=end,
+        **more,
     )
 
 
@@ -912,8 +922,8 @@ def _glm(kind: str, processor: Any, images: Any, videos: str, **more: Any) -> Bu
     )
 
 
-def gemma4() -> Built:
-    tokenizer = tokenizer_of(
+def gemma4_tokenizer() -> PreTrainedTokenizerFast:
+    return tokenizer_of(
         "<|video|>",
         image="<|image|>",
         begin="<bos>",
@@ -924,6 +934,22 @@ def gemma4() -> Built:
         boa_token="<|audio>",
         eoa_token="<audio|>",
     )
+
+
+def gemma4_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    return {
+        "image_token_id": id_of(tokenizer, "<|image|>"),
+        "video_token_id": id_of(tokenizer, "<|video|>"),
+        "boi_token_id": id_of(tokenizer, "<|image>"),
+        "eoi_token_id": id_of(tokenizer, "<image|>"),
+        "audio_token_id": id_of(tokenizer, "<|audio|>"),
+        "boa_token_id": id_of(tokenizer, "<|audio>"),
+        "eoa_token_index": id_of(tokenizer, "<audio|>"),
+    }
+
+
+def gemma4() -> Built:
+    tokenizer = gemma4_tokenizer()
     settings = {"patch_size": PATCH, "max_soft_tokens": 70, "pooling_kernel_size": 3}
     processor = hf.Gemma4Processor(
         hf.Gemma4AudioFeatureExtractor(),
@@ -957,13 +983,7 @@ def gemma4() -> Built:
             hidden_size_per_layer_input=4,
             use_bidirectional_attention="vision",
         ),
-        image_token_id=id_of(tokenizer, "<|image|>"),
-        video_token_id=id_of(tokenizer, "<|video|>"),
-        boi_token_id=id_of(tokenizer, "<|image>"),
-        eoi_token_id=id_of(tokenizer, "<image|>"),
-        audio_token_id=id_of(tokenizer, "<|audio|>"),
-        boa_token_id=id_of(tokenizer, "<|audio>"),
-        eoa_token_index=id_of(tokenizer, "<audio|>"),
+        **gemma4_ids(tokenizer),
     )
 
 
@@ -1015,6 +1035,11 @@ def molmo2() -> Built:
 
 
 def minicpmv() -> Built:
+    return minicpmv_of("minicpmv4_6", hf.MiniCPMV4_6Processor)
+
+
+def minicpmv_of(kind: str, processor: Any, **tokens: str) -> Built:
+    """A MiniCPM-V, whose settings name the ids of some tokens."""
     tokenizer = tokenizer_of(
         image="<|image_pad|>",
         image_token="<|image_pad|>",
@@ -1027,20 +1052,22 @@ def minicpmv() -> Built:
         image_id_end_token="</image_id>",
     )
     settings = {"patch_size": PATCH, "scale_resolution": 32, "max_slice_nums": 4}
-    processor = hf.MiniCPMV4_6Processor(
+    made = processor(
         hf.MiniCPMV4_6ImageProcessorPil(**settings),
         hf.MiniCPMV4_6VideoProcessor(**settings),
         tokenizer,
         chat_template=tokenizer.chat_template,
     )
-    vision = vision_of("minicpmv4_6_vision", image_size=64)
+    vision = vision_of(f"{kind}_vision", image_size=64)
+    ids: dict[str, Any] = {name: id_of(tokenizer, token) for name, token in tokens.items()}
     return built(
-        "minicpmv4_6",
-        processor,
+        kind,
+        made,
         vision_config=vision,
         text_config=text_of("qwen3_5_text", tokenizer, **LINEAR),
         image_token_id=id_of(tokenizer, "<|image_pad|>"),
         video_token_id=id_of(tokenizer, "<|video_pad|>"),
+        **ids,
         insert_layer_id=0,
         image_size=64,
     )

@@ -609,6 +609,10 @@ WRONG_CONFIGS: dict[str, tuple[Change, str]] = {
         with_("config.json", model_type="llama"),
         "has model_type 'llama', whose models do not answer about images",
     ),
+    "a model of several": (
+        with_("config.json", model_type="qwen2_5_omni"),
+        "Load that with transformers (Qwen2_5OmniThinkerForConditionalGeneration.from_pretrained)",
+    ),
     "code of its own": (
         with_("config.json", model_type="own", auto_map={"AutoConfig": "own.Own"}),
         "It brings code of its own (auto_map), which is never run here.",

@@ -7,13 +7,14 @@ from functools import cache, reduce
 
 import pytest
 import torch
+from torch.nn import functional
 from torch.nn.functional import scaled_dot_product_attention
 
 from benchmarks import models
 from benchmarks.families import SHAPES, Trial, cell, noise, row_of, rows_of, summary, table
 from tests.families import FAMILIES
 from tests.families.building import Family
-from tests.hooked import Cut, Hooked, Replaced, written_out
+from tests.hooked import Cut, Hooked, Replaced, each_alone, written_out
 from tests.tiny import plain_logits, tiny_vlm
 from vlmlib import VLM, Block, Stimulus, VLMError, select
 from vlmlib.report import Report
@@ -70,6 +71,28 @@ def plain() -> Report:
 def test_the_row_of_a_family_on_the_page_of_models_is_current(name):
     on_the_page = models.rows_in(models.PAGE.read_text())
     assert models.row_of(BY_NAME[name], plain()) == on_the_page[name]
+
+
+@pytest.mark.parametrize(
+    "smear",
+    [
+        lambda maps: functional.conv2d(maps, torch.ones(1, 1, 3, 3), padding=1),
+        lambda maps: functional.conv2d(maps, torch.ones(1, 1, 3, 3), padding="same"),
+        lambda maps: functional.conv2d(maps, torch.ones(1, 1, 7, 7), None, 2, 3),
+        lambda maps: functional.interpolate(maps, (16, 16), mode="bilinear"),
+        lambda maps: functional.interpolate(maps, scale_factor=2, mode="bicubic"),
+    ],
+    ids=["kernel", "same", "stride", "bilinear", "bicubic"],
+)
+def test_where_each_is_alone_no_pixel_reaches_its_neighbours_cell(smear):
+    left = torch.zeros(1, 1, 8, 8)
+    left[..., :4] = 1.0
+    assert smear(left)[..., smear(left).shape[-1] // 2 :].any()
+    with each_alone():
+        alone = smear(left)
+    half = alone.shape[-1] // 2
+    assert alone[..., :half].all()
+    assert not alone[..., half:].any()
 
 
 def tiny_trial(shape: str = "wide") -> Trial:

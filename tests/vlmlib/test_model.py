@@ -136,6 +136,25 @@ def test_a_model_that_cannot_run_says_why(change, reason):
         VLM(vlm.model, vlm.processor)
 
 
+def test_a_model_whose_logits_are_of_other_positions_is_refused():
+    """One that denoises a block of tokens after its prompt has no next token."""
+    vlm = tiny_vlm()
+    vlm.model.register_forward_hook(
+        lambda _module, _args, output: setattr(output, "logits", output.logits.repeat(1, 3, 1))
+    )
+    with pytest.raises(VLMError, match=r"the logits of 3 positions, .* none is its next token"):
+        VLM(vlm.model, vlm.processor)
+
+
+def test_a_model_that_draws_at_random_is_refused():
+    vlm = tiny_vlm()
+    vlm.model.lm_head.register_forward_pre_hook(
+        lambda _module, args: (args[0] * (1 + torch.rand(1)), *args[1:])
+    )
+    with pytest.raises(VLMError, match=r"gives other logits when the same .* at random"):
+        VLM(vlm.model, vlm.processor)
+
+
 def test_memory_that_ran_out_stays_an_error_of_its_own(vlm, monkeypatch):
     """Smaller passes may mend it."""
 

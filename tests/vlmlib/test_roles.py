@@ -152,6 +152,24 @@ def test_what_is_not_known_as_a_stack_is_refused_with_the_reason(name, settings,
         decoder_of(model)
 
 
+class Several(PreTrainedModel):
+    """Two models side by side, with no embedding of their own."""
+
+    _supports_sdpa = True
+
+    def __init__(self, reads: PreTrainedModel):
+        super().__init__(reads.config)
+        self.reads, self.speaks = reads, nn.Identity()
+
+    def get_input_embeddings(self) -> nn.Module:
+        raise NotImplementedError
+
+
+def test_of_a_model_of_several_the_part_to_wrap_is_told():
+    with pytest.raises(VLMError, match=r"no embedding .* its own; wrap .*: reads \(LlavaForCon"):
+        decoder_of(Several(tiny_vlm().model))
+
+
 STREAMS: dict[str, Any] = {
     "model_type": "gemma3n_text",
     "vocab_size_per_layer_input": 64,
