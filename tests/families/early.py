@@ -18,6 +18,7 @@ from tests.families.building import (
     tokenizer_of,
     vision_of,
 )
+from tests.families.common import gemma3
 
 CODES = 32  # of pictures that are words of the vocabulary
 LETTERS = str.maketrans("0123456789", "ABCDEFGHIJ")
@@ -139,9 +140,176 @@ def instructblip() -> Built:
     )
 
 
+def instructblipvideo() -> Built:
+    """Its processor takes a video, and no picture."""
+    tokenizer, asking = tokenizer_of("<video>"), tokenizer_of()
+    tokenizer.chat_template = None
+    videos = square(hf.InstructBlipVideoVideoProcessor)
+    return built(
+        "instructblipvideo",
+        hf.InstructBlipVideoProcessor(videos, tokenizer, asking, num_query_tokens=6),
+        prompt="<image>{question}",
+        vision_config=vision_of("instructblipvideo_vision_model"),
+        qformer_config=qformer(vocab_size=len(asking)),
+        text_config=text_of("opt", tokenizer, ffn_dim=32, word_embed_proj_dim=16),
+        num_query_tokens=6,
+        video_token_index=id_of(tokenizer, "<video>"),
+    )
+
+
+def idefics() -> Built:
+    """It reads the picture through cross-attention: no visual tokens."""
+    tokenizer = tokenizer_of("<fake_token_around_image>", begin="<s>", adds_begin=False)
+    tokenizer.chat_template = None
+    images = hf.IdeficsImageProcessorPil(image_size=TILE)
+    settings = text_of("idefics", tokenizer)
+    del settings["model_type"]
+    return built(
+        "idefics",
+        hf.IdeficsProcessor(images, tokenizer),
+        prompt="<image>{question}",
+        alpha_initializer="ones",
+        **settings,
+        vision_config={
+            "embed_dim": 16,
+            "image_size": TILE,
+            "patch_size": PATCH,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "intermediate_size": 32,
+        },
+        use_resampler=False,
+    )
+
+
+def kosmos_settings(tokenizer: Any, **more: Any) -> dict[str, Any]:
+    return {
+        "vocab_size": len(tokenizer),
+        "embed_dim": 16,
+        "layers": 4,
+        "ffn_dim": 32,
+        "attention_heads": 2,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+        **more,
+    }
+
+
+def kosmos2() -> Built:
+    """A picture's places are ids one after the other, and no token of one id."""
+    tokenizer = tokenizer_of("</image>", begin="<s>", adds_begin=False)
+    tokenizer.chat_template = None
+    tokenizer.unk_token = "<s>"
+    images = hf.CLIPImageProcessorPil(
+        size={"shortest_edge": TILE}, crop_size={"height": TILE, "width": TILE}
+    )
+    processor = hf.Kosmos2Processor(images, tokenizer, 4)
+    processor.num_image_tokens = 6
+    return built(
+        "kosmos-2",
+        processor,
+        prompt="<image>{question}",
+        vision_config=vision_of("kosmos_2_vision_model"),
+        text_config=kosmos_settings(tokenizer),
+        latent_query_num=6,
+    )
+
+
+def kosmos2_5() -> Built:
+    """Its language model is given the picture, and no embeddings of it."""
+    tokenizer = tokenizer_of(
+        begin="<s>", adds_begin=False, image_token="<s>", boi_token="<image>", eoi_token="</image>"
+    )
+    tokenizer.chat_template = None
+    images = hf.Kosmos2_5ImageProcessorPil(patch_size={"height": PATCH, "width": PATCH})
+    processor = hf.Kosmos2_5Processor(images, tokenizer, num_image_tokens=6)
+    processor.images_kwargs = {**processor.images_kwargs, "max_patches": 16}
+    return built(
+        "kosmos-2.5",
+        processor,
+        prompt="<image>{question}",
+        vision_config={
+            "hidden_size": 16,
+            "patch_embed_hidden_size": 3 * PATCH**2,
+            "intermediate_size": 32,
+            "head_dim": 8,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "max_num_patches": 16,
+        },
+        text_config=kosmos_settings(tokenizer),
+        latent_query_num=6,
+    )
+
+
+def git() -> Built:
+    """A picture comes before the text, and has no places in its ids."""
+    tokenizer = tokenizer_of(begin="<s>")
+    tokenizer.chat_template = None
+    images = hf.CLIPImageProcessorPil(
+        size={"shortest_edge": TILE}, crop_size={"height": TILE, "width": TILE}
+    )
+    settings = text_of("git", tokenizer)
+    del settings["model_type"]
+    return built(
+        "git",
+        hf.GitProcessor(images, tokenizer),
+        prompt="<image>{question}",
+        attention="eager",
+        **settings,
+        vision_config=vision_of("git_vision_model"),
+    )
+
+
+def shieldgemma2() -> Built:
+    """Its processor writes its prompts itself, one for each of its policies."""
+    model, processor, _ = gemma3("shieldgemma2")
+    made = hf.ShieldGemma2Processor(
+        processor.image_processor,
+        processor.tokenizer,
+        processor.chat_template,
+        image_seq_length=4,
+    )
+    return model, made, None
+
+
+def pi0() -> Built:
+    """It answers with movements, and has no unembedding."""
+    tokenizer = tokenizer_of(begin="<s>", adds_begin=False)
+    tokenizer.chat_template = None
+    images = square(hf.SiglipImageProcessorPil)
+    images.image_seq_length = 16
+    processor = hf.PI0Processor(images, tokenizer)
+    text = text_of("gemma", tokenizer)
+    return built(
+        "pi0",
+        processor,
+        prompt="<image>{question}",
+        vlm_config={
+            "model_type": "paligemma",
+            "vision_config": vision_of("siglip_vision_model", vision_use_head=False),
+            "text_config": text,
+            "projection_dim": 16,
+            "image_token_id": processor.image_token_id,
+        },
+        dit_config=text,
+        chunk_size=4,
+        max_state_dim=4,
+        max_action_dim=4,
+    )
+
+
 FAMILIES = [
     Family("Chameleon", chameleon, stack="model", refused=True),
     Family("Emu3", emu3, stack="model.text_model"),
     Family("Fuyu", fuyu, VIDEO),
     Family("InstructBLIP", instructblip, stack="language_model.model.decoder"),
+    Family("InstructBLIP Video", instructblipvideo, VIDEO, refused=True),
+    Family("IDEFICS", idefics, refused=True),
+    Family("KOSMOS-2", kosmos2, refused=True),
+    Family("KOSMOS-2.5", kosmos2_5, refused=True),
+    Family("GIT", git, refused=True),
+    Family("ShieldGemma 2", shieldgemma2, refused=True),
+    Family("PI0", pi0, refused=True),
 ]
