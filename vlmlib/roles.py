@@ -12,7 +12,12 @@ from vlmlib.decoder import Decoder
 from vlmlib.errors import VLMError
 
 # What a part of a layer takes that reads the image beside the sequence.
-CROSSING = {"cross_attention_states", "encoder_hidden_states", "vision_hidden_states"}
+CROSSING = {
+    "cross_attention_states",
+    "encoder_hidden_states",
+    "image_hidden_states",
+    "vision_hidden_states",
+}
 
 
 def decoder_of(model: PreTrainedModel) -> Decoder:
@@ -41,16 +46,11 @@ def decoder_of(model: PreTrainedModel) -> Decoder:
         raise _refusal(model, _why_no_stack(model, embed, text.num_hidden_layers))
     layers = _layers(stack, text.num_hidden_layers)
     crosses = getattr(text, "add_cross_attention", True)  # many can, where their settings say so
-    crossing = [
-        at
-        for at, layer in enumerate(layers)
-        if crosses and any(CROSSING & _parameters(part) for part in _parts(layer))
-    ]
-    if crossing:
+    if crosses and (crossing := _crossing(stack, layers)):
         raise _refusal(
             model,
-            f"its layers (the first is layer {crossing[0]}) read the image through "
-            "cross-attention, so that its sequence has no visual tokens",
+            f"its layers ({crossing}) read the image through cross-attention, so that its sequence "
+            "has no visual tokens",
         )
     return Decoder(
         stack=stack,
@@ -71,6 +71,24 @@ def _refusal(model: PreTrainedModel, reason: str) -> VLMError:
     return VLMError(
         f"{name} cannot be intervened on: {reason}. Use a model whose one language model reads "
         "visual tokens in its sequence."
+    )
+
+
+def _crossing(stack: nn.Module, layers: list[nn.Module]) -> str:
+    """Which layers read what is beside the sequence, if any: such a part is of no use that neither
+    its layer nor the stack can hand this to."""
+    for at, layer in enumerate(layers):
+        handed = CROSSING & (_parameters(layer) | _parameters(stack))
+        if any(handed & _parameters(part) for part in _parts(layer)):
+            return f"the first is layer {at}"
+    others = [name for name, each in stack.named_children() if _cross(each, layers)]
+    return f"those between them, {others[0]}" if others else ""
+
+
+def _cross(module: nn.Module, layers: list[nn.Module]) -> bool:
+    """Whether it is a list of layers that read what is beside the sequence, other than these."""
+    return isinstance(module, nn.ModuleList) and any(
+        CROSSING & _parameters(each) for each in module if each not in layers
     )
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
+from tests.families.early import idefics, kosmos2_5
 from tests.texts import llava_around
 from tests.tiny import picture, tiny_processor, tiny_qwen, tiny_vlm
 from vlmlib import VLM, Block, VLMError
@@ -169,3 +170,12 @@ STREAMS: dict[str, Any] = {
 def test_several_streams_side_by_side_are_refused_by_their_shape():
     with pytest.raises(VLMError, match=r"hidden states of shape \[2, 1, \d+, 16\], where one str"):
         llava_around(STREAMS)
+
+
+def test_a_model_with_layers_between_its_own_that_cross_is_refused():
+    with pytest.raises(VLMError, match="gated_cross_attn_layers.* through cross-attention"):
+        decoder_of(idefics()[0])
+
+
+def test_an_attention_that_nobody_hands_another_sequence_does_not_cross():
+    assert len(decoder_of(kosmos2_5()[0]).attending) == 4
