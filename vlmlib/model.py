@@ -26,7 +26,7 @@ from vlmlib.head import Head
 from vlmlib.inputs import inputs_of, pictures_of, places_itself
 from vlmlib.interventions import Arm, Tokens, by_kind, positions
 from vlmlib.memory import Memory
-from vlmlib.prompts import check_prompt, first_token, joined
+from vlmlib.prompts import check_prompt, check_read, first_token, joined
 from vlmlib.report import Report
 from vlmlib.roles import decoder_of
 from vlmlib.selfcheck import (
@@ -108,10 +108,12 @@ class VLM:
     def _first(self) -> Stimulus:
         """A small picture, read; where it cannot be, perhaps for want of the right token."""
         try:
-            return self.read(sight.noise(), "Hi?")
+            stimulus = self.read(sight.noise(), "Hi?")
         except VLMError:
             architecture.check_image_token(self.processor, self.image_token, 0)
             raise
+        check_read(self.processor, sight.noise(), stimulus.prompt)
+        return stimulus
 
     def _look(self, stimulus: Stimulus) -> None:
         """What is seen of pictures, and where."""

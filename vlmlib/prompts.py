@@ -9,6 +9,8 @@ from PIL import Image
 from vlmlib.errors import VLMError
 from vlmlib.inputs import inputs_of
 
+# Texts of which no piece of one ends as one of the other does.
+ENDS = ("Yes", "No")
 ASKED = {"type": "text", "text": "{question}"}
 ASKED_OF_IMAGE = [{"type": "image"}, ASKED]
 
@@ -91,6 +93,27 @@ def begun_once(processor: Any, template: str, image: Image.Image) -> str:
         f"the template stands for {named[1]}. Its tokenizer adds what the template does not have, "
         "or the other way round. Pass prompt= to VLM, the text that is to be read."
     )
+
+
+def check_read(processor: Any, image: Image.Image, prompt: str) -> None:
+    """See that a processor reads the text that it is given: some write a prompt of their own.
+
+    **Arguments:** a processor; any image; a prompt as the processor takes it.
+
+    **Raises:** `VLMError` where other texts are read alike.
+
+    !!! example
+
+        >>> check_read(vlm.processor, image, vlm.prompt)
+    """
+    alone = [processor.tokenizer(end, add_special_tokens=False)["input_ids"] for end in ENDS]
+    one, other = (_ids(inputs_of(processor, image, prompt + end)["input_ids"]) for end in ENDS)
+    if one == other and alone[0] != alone[1]:
+        raise VLMError(
+            f"{type(processor).__name__} writes its prompt itself and leaves out the text that it "
+            "is given, so that no question reaches the model. Use a model whose processor reads "
+            "what it is given."
+        )
 
 
 def _ids(made: Any) -> list[int]:

@@ -173,7 +173,7 @@ def test_several_streams_side_by_side_are_refused_by_their_shape():
 
 
 def test_a_model_with_layers_between_its_own_that_cross_is_refused():
-    with pytest.raises(VLMError, match="gated_cross_attn_layers.* through cross-attention"):
+    with pytest.raises(VLMError, match=r"gated_cross_attn_layers.* through cross-attention"):
         decoder_of(idefics()[0])
 
 
