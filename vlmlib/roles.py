@@ -107,8 +107,8 @@ def _why_no_stack(model: PreTrainedModel, embed: nn.Module, count: int) -> str:
         )
     found = ", ".join(map(str, sorted({len(each) for each in lists}))) or "none"
     return (
-        f"no part of it holds its token embedding and {count} layers, as its configuration says "
-        f"(lists of parts beside the embedding: {found})"
+        f"no part of it has a list of {count} layers, as its configuration says, beside its token "
+        f"embedding (lists there: {found})"
     )
 
 
