@@ -26,7 +26,7 @@ from vlmlib.head import Head
 from vlmlib.inputs import inputs_of, pictures_of, places_itself
 from vlmlib.interventions import Arm, Tokens, by_kind, positions
 from vlmlib.memory import Memory
-from vlmlib.prompts import check_prompt, check_read, first_token, joined
+from vlmlib.prompts import check_prompt, first_token, joined, written_after
 from vlmlib.report import Report
 from vlmlib.roles import decoder_of
 from vlmlib.selfcheck import (
@@ -89,6 +89,7 @@ class VLM:
             at_start = places_itself(processor, self.image_token, sight.noise())
         check_prompt(self.prompt, at_start)
         self._written = "" if at_start else str(processor.image_token)
+        self._ending = ""  # until it has been tried
         self.seen_past, self.injects = "", list[int]()
         self._layouts: dict[tuple[Grid, ...], str] | None = None  # until they can be tried
         self.has_still, self._movings = False, dict[tuple[int, int], Tensor]()
@@ -112,7 +113,7 @@ class VLM:
         except VLMError:
             architecture.check_image_token(self.processor, self.image_token, 0)
             raise
-        check_read(self.processor, sight.noise(), stimulus.prompt)
+        self._ending = written_after(self.processor, sight.noise(), stimulus.prompt)
         return stimulus
 
     def _look(self, stimulus: Stimulus) -> None:
@@ -285,7 +286,8 @@ class VLM:
         question using a single word or phrase."), a span of its own.
 
         **Raises:** `ImageError` if the question itself holds an image token, if the image cannot be
-        read, or what the model makes of it is not finite.
+        read, or what the model makes of it is not finite; `LackingError` for a prefill after which
+        the processor writes more.
 
         !!! example
 
@@ -304,6 +306,11 @@ class VLM:
                     f"The question {question!r} with the prefill {prefill!r} must not hold an "
                     f"image token ({token})."
                 )
+        if prefill and self._ending:
+            raise LackingError(
+                f"{type(self.processor).__name__} writes {self._ending!r} after every text, and so "
+                f"after the prefill {prefill!r}, which would begin no answer. Ask without one."
+            )
         asked = self.prompt.replace("<image>", self._written).replace(
             "{question}", question + suffix
         )
@@ -485,7 +492,7 @@ class VLM:
             >>> vlm.processor.tokenizer.decode(vlm.first_token(stimulus, "book"))
             'book'
         """
-        return first_token(self.processor.tokenizer, stimulus.prompt, answer)
+        return first_token(self.processor.tokenizer, stimulus.prompt + self._ending, answer)
 
     def rectangles(self, stimulus: Stimulus) -> Float[np.ndarray, "token side"]:
         """Which part of the image each visual token shows, as left, top, right and bottom in shares
