@@ -71,7 +71,7 @@ def completed(processor: Any, config: Any) -> Any:
     """The processor, with what LLaVA's processors of some versions lack: how many visual tokens the
     model makes of a picture, for each of which the prompt needs a placeholder.
 
-    **Raises:** `VLMError` for what does not tell how it reads images and text.
+    **Raises:** `VLMError` for a processor that does not read images, or has no token for them.
 
     !!! example
 
@@ -81,9 +81,10 @@ def completed(processor: Any, config: Any) -> Any:
     lacks = [part for part in PARTS if not hasattr(processor, part)]
     if lacks:
         raise VLMError(
-            f"{type(processor).__name__} has no {' and no '.join(lacks)}, so that it is not known "
-            "what a text has for a picture. Pass the model's own processor "
-            "(AutoProcessor.from_pretrained); if this is it, use another model."
+            f"{type(processor).__name__} has no {' and no '.join(lacks)}, so that a picture cannot "
+            "be read with it, or not be found in its prompt. Pass the model's own processor of "
+            "images and text (AutoProcessor.from_pretrained); if this is it, use another model, "
+            "whose processor has one token for each part of a picture."
         )
     if config.model_type == "llava" and hasattr(processor, "num_additional_image_tokens"):
         # absent, it is read as 0, which for an encoder with a class token is one too few

@@ -43,7 +43,8 @@ def inputs_of(
     **Arguments:** an image, made RGB; a prompt with the processor's image token in it; where the
     model is, and in which type, which pixels are put into.
 
-    **Raises:** `ImageError` for an image that cannot be read; `VLMError` for a padded prompt.
+    **Raises:** `ImageError` for an image that cannot be read; `VLMError` for several prompts, and a
+    padded one.
 
     !!! example
 
@@ -60,6 +61,7 @@ def inputs_of(
             "it is every image, the settings of the processor."
         ) from error
     made = inputs.to(device, dtype)
+    _check_one(processor, made)
     _check_unpadded(made)
     return {name: value for name, value in made.items() if name not in TARGETS}
 
@@ -77,6 +79,16 @@ def pictures_of(processor: Any) -> Callable[..., Any]:
     older = getattr(kinds, "_defaults", {}).get("images_kwargs", {})
     asked = {**getattr(processor, "images_kwargs", {}), **older}
     return partial(processor.image_processor, **asked)
+
+
+def _check_one(processor: Any, inputs: Mapping[str, Tensor]) -> None:
+    """A processor may write prompts of its own, whatever it is given."""
+    ids = inputs.get("input_ids")
+    if ids is not None and len(ids) != 1:
+        raise VLMError(
+            f"{type(processor).__name__} makes {len(ids)} prompts of one image and one text, where "
+            "that text alone was to be read. Use a model whose processor reads what it is given."
+        )
 
 
 def _check_unpadded(inputs: Mapping[str, Tensor]) -> None:

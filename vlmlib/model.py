@@ -26,7 +26,7 @@ from vlmlib.head import Head
 from vlmlib.inputs import inputs_of, pictures_of, written_of
 from vlmlib.interventions import Arm, Tokens, by_kind, positions
 from vlmlib.memory import Memory
-from vlmlib.prompts import check_prompt, first_token, joined
+from vlmlib.prompts import check_prompt, first_token, joined, written_after
 from vlmlib.report import Report
 from vlmlib.roles import decoder_of
 from vlmlib.selfcheck import (
@@ -88,6 +88,7 @@ class VLM:
             self.prompt = prompt or architecture.prompt_of(model, processor, sight.noise())
             self._written = written_of(processor, self.image_token, sight.noise())
         check_prompt(self.prompt, at_start=not self._written)
+        self._ending = ""  # until it has been tried
         self.seen_past, self.injects = "", list[int]()
         self._layouts: dict[tuple[Grid, ...], str] | None = None  # until they can be tried
         self.has_still, self._movings = False, dict[tuple[int, int], Tensor]()
@@ -107,10 +108,12 @@ class VLM:
     def _first(self) -> Stimulus:
         """A small picture, read; where it cannot be, perhaps for want of the right token."""
         try:
-            return self.read(sight.noise(), "Hi?")
+            stimulus = self.read(sight.noise(), "Hi?")
         except VLMError:
             architecture.check_image_token(self.processor, self.image_token, 0)
             raise
+        self._ending = written_after(self.processor, sight.noise(), stimulus.prompt)
+        return stimulus
 
     def _look(self, stimulus: Stimulus) -> None:
         """What is seen of pictures, and where."""
@@ -282,7 +285,8 @@ class VLM:
         question using a single word or phrase."), a span of its own.
 
         **Raises:** `ImageError` if the question itself holds an image token, if the image cannot be
-        read, or what the model makes of it is not finite.
+        read, or what the model makes of it is not finite; `LackingError` for a prefill after which
+        the processor writes more.
 
         !!! example
 
@@ -301,6 +305,11 @@ class VLM:
                     f"The question {question!r} with the prefill {prefill!r} must not hold an "
                     f"image token ({token})."
                 )
+        if prefill and self._ending:
+            raise LackingError(
+                f"{type(self.processor).__name__} writes {self._ending!r} after every text, and so "
+                f"after the prefill {prefill!r}, which would begin no answer. Ask without one."
+            )
         asked = self.prompt.replace("<image>", self._written).replace(
             "{question}", question + suffix
         )
@@ -482,7 +491,7 @@ class VLM:
             >>> vlm.processor.tokenizer.decode(vlm.first_token(stimulus, "book"))
             'book'
         """
-        return first_token(self.processor.tokenizer, stimulus.prompt, answer)
+        return first_token(self.processor.tokenizer, stimulus.prompt + self._ending, answer)
 
     def rectangles(self, stimulus: Stimulus) -> Float[np.ndarray, "token side"]:
         """Which part of the image each visual token shows, as left, top, right and bottom in shares

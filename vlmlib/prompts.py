@@ -1,6 +1,6 @@
 """How a prompt begins, and how an answer follows it: as text, and with which token."""
 
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 from typing import Any
 
 import torch
@@ -9,6 +9,8 @@ from PIL import Image
 from vlmlib.errors import VLMError
 from vlmlib.inputs import inputs_of
 
+# Texts of which no piece of one ends as one of the other does.
+ENDS = ("Yes", "No")
 ASKED = {"type": "text", "text": "{question}"}
 ASKED_OF_IMAGE = [{"type": "image"}, ASKED]
 
@@ -91,6 +93,33 @@ def begun_once(processor: Any, template: str, image: Image.Image) -> str:
         f"the template stands for {named[1]}. Its tokenizer adds what the template does not have, "
         "or the other way round. Pass prompt= to VLM, the text that is to be read."
     )
+
+
+def written_after(processor: Any, image: Image.Image, prompt: str) -> str:
+    """What a processor writes after every text that it is given, such as a token with which answers
+    begin; "" for most.
+
+    **Arguments:** a processor; any image; a prompt as the processor takes it.
+
+    **Raises:** `VLMError` for one that writes its prompt itself, whatever the text.
+
+    !!! example
+
+        >>> written_after(vlm.processor, image, vlm.prompt)
+        ''
+    """
+    alone = [processor.tokenizer(end, add_special_tokens=False)["input_ids"] for end in ENDS]
+    if alone[0][-1:] == alone[1][-1:]:  # its tokenizer knows neither of them
+        return ""
+    one, other = (_ids(inputs_of(processor, image, prompt + end)["input_ids"]) for end in ENDS)
+    if one == other:
+        raise VLMError(
+            f"{type(processor).__name__} writes its prompt itself and leaves out the text that it "
+            "is given, so that no question reaches the model. Use a model whose processor reads "
+            "what it is given."
+        )
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(one[::-1], other[::-1], strict=False))
+    return processor.tokenizer.decode([each for each, _ in same][::-1])
 
 
 def _ids(made: Any) -> list[int]:

@@ -12,7 +12,12 @@ from vlmlib.decoder import Decoder
 from vlmlib.errors import VLMError
 
 # What a part of a layer takes that reads the image beside the sequence.
-CROSSING = {"cross_attention_states", "encoder_hidden_states", "vision_hidden_states"}
+CROSSING = {
+    "cross_attention_states",
+    "encoder_hidden_states",
+    "image_hidden_states",
+    "vision_hidden_states",
+}
 
 
 def decoder_of(model: PreTrainedModel) -> Decoder:
@@ -47,16 +52,11 @@ def decoder_of(model: PreTrainedModel) -> Decoder:
         raise _refusal(model, _why_no_stack(model, embed, text.num_hidden_layers))
     layers = _layers(stack, text.num_hidden_layers)
     crosses = getattr(text, "add_cross_attention", True)  # many can, where their settings say so
-    crossing = [
-        at
-        for at, layer in enumerate(layers)
-        if crosses and any(CROSSING & _parameters(part) for part in _parts(layer))
-    ]
-    if crossing:
+    if crosses and (crossing := _crossing(stack, layers)):
         raise _refusal(
             model,
-            f"its layers (the first is layer {crossing[0]}) read the image through "
-            "cross-attention, so that its sequence has no visual tokens",
+            f"its layers ({crossing}) read the image through cross-attention, so that its sequence "
+            "has no visual tokens",
         )
     return Decoder(
         stack=stack,
@@ -90,6 +90,24 @@ def _why_no_embedding(model: PreTrainedModel) -> str:
     return f"it has no embedding of tokens that is its own{made_of}"
 
 
+def _crossing(stack: nn.Module, layers: list[nn.Module]) -> str:
+    """Which layers read what is beside the sequence, if any: such a part is of no use that neither
+    its layer nor the stack can hand this to."""
+    for at, layer in enumerate(layers):
+        handed = CROSSING & (_parameters(layer) | _parameters(stack))
+        if any(handed & _parameters(part) for part in _parts(layer)):
+            return f"the first is layer {at}"
+    others = [name for name, each in stack.named_children() if _cross(each, layers)]
+    return f"those between them, {others[0]}" if others else ""
+
+
+def _cross(module: nn.Module, layers: list[nn.Module]) -> bool:
+    """Whether it is a list of layers that read what is beside the sequence, other than these."""
+    return isinstance(module, nn.ModuleList) and any(
+        CROSSING & _parameters(each) for each in module if each not in layers
+    )
+
+
 def _stack(model: PreTrainedModel, embed: nn.Module, count: int) -> nn.Module | None:
     """The smallest module that has the token embedding and the layers."""
     holding = [module for module in _holding(model, embed) if _layers(module, count)]
@@ -105,8 +123,8 @@ def _why_no_stack(model: PreTrainedModel, embed: nn.Module, count: int) -> str:
         )
     found = ", ".join(map(str, sorted({len(each) for each in lists}))) or "none"
     return (
-        f"no part of it holds its token embedding and {count} layers, as its configuration says "
-        f"(lists of parts beside the embedding: {found})"
+        f"no part of it has a list of {count} layers, as its configuration says, beside its token "
+        f"embedding (lists there: {found})"
     )
 
 

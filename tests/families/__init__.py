@@ -1,6 +1,6 @@
 """Tiny random models of the families that transformers can load, each through its real classes:
 model, processor, image processor, and a tokenizer made here."""
 
-from tests.families import common, documents, siblings
+from tests.families import common, documents, early, siblings
 
-FAMILIES = [*common.FAMILIES, *documents.FAMILIES, *siblings.FAMILIES]
+FAMILIES = [*common.FAMILIES, *early.FAMILIES, *documents.FAMILIES, *siblings.FAMILIES]

@@ -674,7 +674,7 @@ def kimi_k25() -> Built:
 # Positions that see later ones
 
 
-def gemma3() -> Built:
+def gemma3(kind: str = "gemma3") -> Built:
     tokenizer = tokenizer_of(
         image="<start_of_image>",
         begin="<bos>",
@@ -696,7 +696,7 @@ def gemma3() -> Built:
         layer_types=WINDOWS,
     )
     return built(
-        "gemma3",
+        kind,
         processor,
         vision_config=vision_of("siglip_vision_model", vision_use_head=False),
         text_config=text,

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.families.early import shieldgemma2
 from tests.tiny import picture, tiny_processor, tiny_qwen, tiny_vlm
 from vlmlib import VLM, ImageError, VLMError
 
@@ -167,3 +168,13 @@ def test_embeddings_that_a_model_keeps_to_itself_are_told():
     with pytest.raises(VLMError, match="none of its embeddings, so that they cannot be read"):
         VLM(model, tiny_processor())
     hook.remove()
+
+
+def test_prompts_that_a_processor_writes_itself_are_told():
+    """One for each of its policies, and whatever is asked."""
+    model, processor, _ = shieldgemma2()
+    with pytest.raises(VLMError, match="makes 3 prompts of one image and one text"):
+        VLM(model, processor)
+    processor.policy_definitions = {"one": "No cats."}
+    with pytest.raises(VLMError, match="no question reaches the model"):
+        VLM(model, processor, prompt="<image>{question}")

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.families.early import kosmos2
 from tests.tiny import ImageTextProcessor, picture, tiny_processor, tiny_qwen, tiny_vlm
 from vlmlib import VLM, Ablate, Block, ImageError, VLMError, VLMWarning
 
@@ -117,6 +118,12 @@ def test_a_processor_that_does_not_fit_the_model_is_told(vlm, change, message):
 def test_what_is_no_processor_of_images_and_text_is_told(vlm, part):
     with pytest.raises(VLMError, match=r"has no .*AutoProcessor.from_pretrained"):
         VLM(vlm.model, getattr(vlm.processor, part))
+
+
+def test_a_models_own_processor_that_has_no_token_of_images_is_told_so():
+    model, processor, prompt = kosmos2()
+    with pytest.raises(VLMError, match=r"has no image_token.*if this is it, use another model"):
+        VLM(model, processor, prompt)
 
 
 @pytest.mark.parametrize(

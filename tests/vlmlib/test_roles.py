@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
+from tests.families.early import idefics, kosmos2_5
 from tests.texts import llava_around
 from tests.tiny import picture, tiny_processor, tiny_qwen, tiny_vlm
 from vlmlib import VLM, Block, VLMError
@@ -141,7 +142,7 @@ def test_what_cross_attends_is_refused():
     [
         ("xglm", {"num_layers": 2, "attention_heads": 2}, r"none of its 2 layers has an attention"),
         ("bloom", {"n_layer": 3, "n_head": 2}, r"none of its 3 layers has an attention that is kn"),
-        ("longcat_flash", {"num_layers": 2}, r"and 4 layers, as its .* beside the embedding: 2\)"),
+        ("longcat_flash", {"num_layers": 2}, r"a list of 4 layers.* \(lists there: 2\)"),
     ],
 )
 def test_what_is_not_known_as_a_stack_is_refused_with_the_reason(name, settings, why):
@@ -200,3 +201,12 @@ def test_an_encoder_beside_a_decoder_is_told_before_anything_is_asked(monkeypatc
     model.config.is_encoder_decoder = True
     with pytest.raises(VLMError, match="reads pictures in an encoder and answers in a decoder"):
         decoder_of(model)
+
+
+def test_a_model_with_layers_between_its_own_that_cross_is_refused():
+    with pytest.raises(VLMError, match=r"gated_cross_attn_layers.* through cross-attention"):
+        decoder_of(idefics()[0])
+
+
+def test_an_attention_that_nobody_hands_another_sequence_does_not_cross():
+    assert len(decoder_of(kosmos2_5()[0]).attending) == 4

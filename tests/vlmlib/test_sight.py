@@ -148,6 +148,21 @@ def test_placeholders_that_no_picture_moves_are_no_visual_tokens():
             assert stimulus.views
 
 
+def test_tokens_of_a_codebook_that_two_pictures_share_by_chance_are_visual():
+    model, processor = tiny_vlm().model, tiny_processor()
+
+    def coded(tokens: Tensor) -> Tensor:
+        """Each is one of two, and the last of each row shows nothing."""
+        tokens = (tokens[..., :1] > tokens[..., :1].median()).float().expand_as(tokens).clone()
+        tokens[..., 3::4, :] = 0.5
+        return tokens
+
+    with projecting(model, coded):
+        stimulus = VLM(model, processor).read(picture(), "Is there a dog?")
+        shown = [at for at in range(16) if at % 4 != 3]
+        assert (stimulus.visual - stimulus.visual[0]).tolist() == shown
+
+
 def test_a_model_that_sees_past_its_visual_tokens_is_not_ablated():
     """What the picture adds to the last position, no visual token takes away."""
     model, processor = tiny_vlm().model, tiny_processor()
