@@ -31,11 +31,9 @@ def decoder_of(model: PreTrainedModel) -> Decoder:
         2
     """
     text: Any = model.config.get_text_config()
-    embed, unembed = model.get_input_embeddings(), model.get_output_embeddings()
     if getattr(model.config, "is_encoder_decoder", False):
         raise _refusal(model, "it has an encoder and a decoder of text, and no single sequence")
-    if unembed is None or embed is None:
-        raise _refusal(model, "it has no embedding of tokens, or no unembedding")
+    embed, unembed = _ends(model)
     stack = _stack(model, embed, text.num_hidden_layers)
     if stack is None:
         raise _refusal(model, _why_no_stack(model, embed, text.num_hidden_layers))
@@ -72,6 +70,17 @@ def _refusal(model: PreTrainedModel, reason: str) -> VLMError:
         f"{name} cannot be intervened on: {reason}. Use a model whose one language model reads "
         "visual tokens in its sequence."
     )
+
+
+def _ends(model: PreTrainedModel) -> tuple[nn.Module, nn.Module]:
+    """The embedding of tokens and the unembedding: a model's own, or those of its part that has
+    both, as one does that holds a whole language model."""
+    for part in model.modules():
+        if isinstance(part, PreTrainedModel):
+            embed, unembed = part.get_input_embeddings(), part.get_output_embeddings()
+            if embed is not None and unembed is not None:
+                return embed, unembed
+    raise _refusal(model, "it has no embedding of tokens, or no unembedding")
 
 
 def _stack(model: PreTrainedModel, embed: nn.Module, count: int) -> nn.Module | None:
@@ -134,6 +143,13 @@ def _parameters(module: nn.Module) -> set[str]:
     return {*inspect.signature(type(module).forward).parameters}
 
 
+def _needed(module: nn.Module) -> list[str]:
+    """What a module cannot be called without."""
+    given = inspect.signature(type(module).forward).parameters.values()
+    apart = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [each.name for each in given if each.default is each.empty and each.kind not in apart]
+
+
 def _norm(model: PreTrainedModel, stack: nn.Module, width: int) -> nn.Module:
     norms = [child for child in stack.children() if _is_norm(child, width)]
     if not norms:
@@ -142,6 +158,8 @@ def _norm(model: PreTrainedModel, stack: nn.Module, width: int) -> nn.Module:
 
 
 def _is_norm(module: nn.Module, width: int) -> bool:
+    if len(_needed(module)) > 2:  # itself and hidden states
+        return False
     weights = [tuple(each.shape) for each in module.parameters()]
     return all(each == (width,) for each in weights) if weights else _norms(module, width)
 

@@ -169,3 +169,44 @@ STREAMS: dict[str, Any] = {
 def test_several_streams_side_by_side_are_refused_by_their_shape():
     with pytest.raises(VLMError, match=r"hidden states of shape \[2, 1, \d+, 16\], where one str"):
         llava_around(STREAMS)
+
+
+class Holding(PreTrainedModel):
+    """A model whose unembedding is that of a whole language model, which is a part of it."""
+
+    _supports_sdpa = True
+
+    def __init__(self, model: PreTrainedModel):
+        super().__init__(model.config)
+        self.language_model = model
+
+    def get_input_embeddings(self) -> Any:
+        return self.language_model.get_input_embeddings()
+
+    def get_output_embeddings(self) -> None:
+        return None
+
+
+def test_the_unembedding_may_be_that_of_a_part():
+    model = tiny_vlm().model
+    found = decoder_of(Holding(model))
+    assert found.unembed is model.lm_head
+    assert found.stack is model.model.language_model
+
+
+class Mixing(nn.Module):
+    """Weights of a norm's shape, which mix two streams."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.query = nn.Parameter(torch.ones(width))
+
+    def forward(self, earlier, hidden_states):
+        return self.query * earlier + hidden_states
+
+
+def test_what_needs_more_than_hidden_states_is_no_final_norm():
+    model = tiny_vlm().model
+    stack: Any = model.model.language_model
+    stack.mixing = Mixing(16)
+    assert decoder_of(model).norm is stack.norm
