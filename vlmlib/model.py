@@ -83,7 +83,7 @@ class VLM:
             architecture.check_attention(self.decoder)
         self.model = model.eval().requires_grad_(False)
         with trying(model, "asking its processor for tokens and a prompt"):
-            self.processor = architecture.completed(processor, model.config)
+            self.processor = architecture.completed(processor, model)
             self.image_token = architecture.image_token_of(model, processor)
             self.prompt = prompt or architecture.prompt_of(model, processor, sight.noise())
             at_start = places_itself(processor, self.image_token, sight.noise())
@@ -519,8 +519,9 @@ class VLM:
         received = architecture.decoder_input(self.model, self.decoder, inputs)
         if received.get("inputs_embeds") is None:
             raise VLMError(
-                f"{type(self.model).__name__} gives its language model the picture itself, and "
-                f"none of its embeddings, so that they cannot be read. {architecture.USE}"
+                f"{type(self.model).__name__} has no image encoder, or gives its language model "
+                "the picture itself, and none of its embeddings, so that they cannot be read. "
+                f"{architecture.USE}"
             )
         embeddings = received["inputs_embeds"][0]
         if not bool(torch.isfinite(embeddings).all()):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from transformers import LlamaForCausalLM
 
-from tests.tiny import picture, tiny_processor, tiny_qwen, tiny_vlm
+from tests.tiny import picture, qwen_processor, tiny_processor, tiny_qwen, tiny_vlm
 from vlmlib import VLM, ImageError, VLMError
 
 QUESTION = "Is there a dog in this image?"
@@ -148,3 +149,19 @@ def test_embeddings_that_a_model_keeps_to_itself_are_told():
     with pytest.raises(VLMError, match="none of its embeddings, so that they cannot be read"):
         VLM(model, tiny_processor())
     hook.remove()
+
+
+def test_kinds_of_tokens_that_a_processor_gives_where_asked_are_asked_for():
+    """It names them as an input of the model, which cannot run without."""
+    processor = qwen_processor()
+    processor.return_mm_token_type_ids = False
+    assert "mm_token_type_ids" not in processor(text="Hi?", return_tensors="pt")
+    stimulus = VLM(tiny_qwen().model, processor).read(picture(), QUESTION)
+    kinds = stimulus.inputs["mm_token_type_ids"][0]
+    assert kinds.nonzero()[:, 0].tolist() == stimulus.visual.tolist()
+
+
+def test_a_language_model_alone_is_told():
+    config = tiny_vlm().model.config.get_text_config()
+    with pytest.raises(VLMError, match=r"LlamaForCausalLM has no image encoder, or gives its"):
+        VLM(LlamaForCausalLM(config), tiny_processor(), "<image>{question}")
