@@ -253,10 +253,12 @@ def grids_of(
         [(2, 4), (2, 4)]
     """
     count = len(visual)
-    if "image_grid_thw" in inputs and len(inputs["image_grid_thw"]) == 1:
-        frames, rows, cols = inputs["image_grid_thw"][0].tolist()
-        merged = getattr(image_processor, "merge_size", 1)
-        if frames == 1 and rows * cols == count * merged**2:
+    counted = inputs.get("image_grid_thw", inputs.get("image_grid_hw"))
+    if counted is not None and len(counted) == 1 and count:
+        *frames, rows, cols = counted[0].tolist()
+        merged = math.isqrt(rows * cols // count)
+        whole = rows % max(merged, 1) == cols % max(merged, 1) == 0
+        if frames in ([], [1]) and whole and rows * cols == count * merged**2:
             return [(rows // merged, cols // merged)]
     pixels = inputs.get("pixel_values")
     if pixels is None or pixels.ndim < 4:
