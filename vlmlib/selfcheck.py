@@ -93,9 +93,13 @@ def unshared(model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus) -> st
     reason = more_than_a_causal_stack(decoder, stimulus, seen)
     if reason is None:
         reason = more_than_unembedded(model, decoder, stimulus)
-    if reason is None:
+
+    def apart() -> str | None:
         able = replace(decoder, prefix_alone=prefix_alone(decoder, stimulus, seen))
-        reason = failure_of(lambda: _logits_apart(able, stimulus, arms, slow))
+        return _logits_apart(able, stimulus, arms, slow)
+
+    if reason is None:
+        reason = failure_of(apart)
     if reason is None:
         return ""
     warnings.warn(
@@ -474,6 +478,8 @@ def turns_at(decoder: Decoder, stimulus: Stimulus, ids: Tensor) -> dict[tuple[in
         },
     ).turns()
 
+    if not whole:
+        return True
 
 def close(one: Tensor, other: Tensor) -> bool:
     """Whether rotary values are the same but for rounding.
