@@ -222,7 +222,8 @@ def more_than_unembedded(
 
 
 def closed_layers(model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus) -> dict[int, str]:
-    """Layers that give something else once what enters them is put back, each with the reason.
+    """Layers that give something else once what enters them is put back, and those that are given
+    more of the sequence than that, each with the reason.
 
     !!! example
 
@@ -242,7 +243,43 @@ def closed_layers(model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus) 
                 found[layer] = f"putting back what enters it {told}"
 
     reason = failure_of(look)
-    return found if reason is None else dict.fromkeys(range(len(decoder.layers)), reason)
+    if reason is not None:
+        return dict.fromkeys(range(len(decoder.layers)), reason)
+    return _given_earlier_ones(model, decoder, stimulus) | found
+
+
+@torch.no_grad()
+def _given_earlier_ones(
+    model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus
+) -> dict[int, str]:
+    """Layers that are given, beside what enters them, what entered an earlier one: where it is
+    replaced, they still have that."""
+    entered: list[Tensor] = []
+    found: dict[int, str] = {}
+
+    def looking(layer: int) -> Edit:
+        def look(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+            hidden = hidden_in(args, kwargs)
+            rows = [
+                each.reshape(-1, each.shape[-1])
+                for each in (*args, *kwargs.values())
+                if isinstance(each, Tensor)
+                and each is not hidden
+                and each.shape[-1:] == hidden.shape[-1:]
+            ]
+            for at, row in enumerate(entered):
+                if any(bool((each == row.to(each)).all(-1).any()) for each in rows):
+                    found[layer] = f"it is given what entered layer {at}, too, and still has that"
+            entered.append(hidden[0, stimulus.visual[-1]].clone())
+            return args, kwargs
+
+        return look
+
+    with ExitStack() as hooks:
+        for layer, module in enumerate(decoder.layers):
+            hooks.enter_context(before(module, looking(layer)))
+        model(**stimulus.inputs, use_cache=False, logits_to_keep=1)
+    return found
 
 
 def _arms(decoder: Decoder, stimulus: Stimulus) -> list[Arm]:
@@ -441,6 +478,8 @@ def prefix_alone(decoder: Decoder, stimulus: Stimulus, seen: Given) -> bool:
         True
     """
     last, whole = stimulus.last, seen.turns()
+    if not whole:
+        return True
 
     def at(position: int, shift: int = 0) -> dict[tuple[int, int], Tensor]:
         ids = stimulus.position_ids[..., position : position + 1] + shift
@@ -478,8 +517,6 @@ def turns_at(decoder: Decoder, stimulus: Stimulus, ids: Tensor) -> dict[tuple[in
         },
     ).turns()
 
-    if not whole:
-        return True
 
 def close(one: Tensor, other: Tensor) -> bool:
     """Whether rotary values are the same but for rounding.

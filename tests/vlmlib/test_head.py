@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests import texts
-from tests.tiny import picture, tiny_qwen, tiny_vlm
+from tests.tiny import picture, tiny_processor, tiny_qwen, tiny_vlm
 from vlmlib import VLM, Ablate, VLMError, logit_lens
 from vlmlib.reach import Watching
 
@@ -152,3 +152,43 @@ def test_a_layer_whose_input_cannot_be_put_back_is_closed(at):
     stimulus = vlm.read(picture(), QUESTION)
     with pytest.raises(VLMError, match=rf"cannot replace what enters layer {at} .* moves what it"):
         vlm.next_token(stimulus, [[Ablate([3], torch.zeros(16), layer=at)]])
+
+
+@quiet
+def test_hidden_states_end_with_what_leaves_the_last_layer():
+    """What comes between it and the final norm is in no head, so that they cannot be decoded."""
+    model = tiny_vlm().model
+    stack: Any = model.model.language_model
+    inside: list[bool] = []
+    stack.register_forward_pre_hook(lambda *_: inside.append(True))
+    stack.norm.register_forward_pre_hook(lambda _module, args: (args[0] + len(inside),))
+    stack.register_forward_hook(lambda *_: inside.clear())
+    vlm = VLM(model, tiny_processor())
+    stimulus = vlm.read(picture(), QUESTION)
+    left: list[Any] = []
+    hook = stack.layers[-1].register_forward_hook(lambda *given: left.append(given[-1]))
+    model(**stimulus.inputs)
+    hook.remove()
+    [hidden] = vlm.hidden_states(stimulus, stimulus.last)[-1]
+    assert torch.equal(hidden, left[0][0, -1])
+    with pytest.raises(VLMError, match="its final norm and its head make of its last ones is not"):
+        logit_lens(vlm, stimulus, stimulus.last)
+
+
+def test_a_layer_that_is_given_earlier_hidden_states_too_is_closed():
+    """Replacing what enters it leaves it the picture that these have."""
+    model = tiny_vlm().model
+    first, second = model.model.language_model.layers
+    entered: list[torch.Tensor] = []
+    first.register_forward_pre_hook(lambda _module, args: entered.append(args[0]))
+    second.register_forward_pre_hook(
+        lambda _module, args, given: (args, {**given, "earlier": entered[-1][:, :, None]}),
+        with_kwargs=True,
+    )
+    vlm = VLM(model, tiny_processor())
+    assert vlm.decoder.closed == {1: "it is given what entered layer 0, too, and still has that"}
+    stimulus, value = vlm.read(picture(), QUESTION), torch.zeros(vlm.d_model)
+    clean, ablated = vlm.next_token(stimulus, [[], [Ablate(stimulus.visual, value)]])
+    assert not torch.equal(clean, ablated)
+    with pytest.raises(VLMError, match=r"what enters layer 1 .* given what entered layer 0"):
+        vlm.next_token(stimulus, [[Ablate(stimulus.visual, value, layer=1)]])
