@@ -17,7 +17,6 @@ from tests.families.building import (
     vision_of,
 )
 from tests.families.common import (
-    GLM,
     MLA,
     QWEN,
     ROPE,
@@ -169,7 +168,7 @@ def minimax_m3_vl() -> Built:
 
 
 def minimax_m3_vl_picking() -> Built:
-    """Attention that picks two blocks of four positions."""
+    """Attention to two blocks of four positions."""
     return _minimax(blocks=2)
 
 
@@ -196,7 +195,7 @@ def _minimax(blocks: int) -> Built:
             num_local_experts=4,
             num_experts_per_tok=2,
             mlp_layer_types=["dense", "sparse"] * 2,
-            layer_types=["full_attention", "minimax_m3_sparse"] * 2,
+            layer_types=["minimax_m3_sparse", "full_attention"] * 2,
             index_n_heads=1,
             index_head_dim=8,
             index_block_size=4,
@@ -316,7 +315,9 @@ def _muse(
         kind,
         processor,
         vision_config=vision_of(f"{kind}_vision", pos_emb_height=8, pos_emb_width=8),
-        text_config=text_of(f"{kind}_text", tokenizer, sliding_window=16, **(text or {})),
+        text_config=text_of(
+            f"{kind}_text", tokenizer, sliding_window=16, layer_types=WINDOWS, **(text or {})
+        ),
         out_hidden_size=64,
         projector_hidden_size=32,
         image_token_id=id_of(tokenizer, "<|patch|>"),
@@ -406,7 +407,7 @@ INKLING: dict[str, Any] = {
     "sliding_window_size": 16,
     "d_rel": 4,
     "rel_extent": 64,
-    "layer_types": ["hybrid_sliding", "hybrid"] * 2,
+    "layer_types": ["hybrid", "hybrid_sliding"] * 2,
     "moe_intermediate_size": 16,
     "n_routed_experts": 4,
     "num_experts_per_tok": 2,
@@ -456,7 +457,7 @@ def dots3_note() -> Built:
         **INDEXED,
         shared_experts_intermediate_size=16,
         sliding_window=16,
-        layer_types=["sliding_attention", "indexed_attention"] * 2,
+        layer_types=["indexed_attention", "sliding_attention"] * 2,
         **sliding,
         swa_num_attention_heads=2,
         swa_num_key_value_heads=2,
