@@ -4,6 +4,8 @@ Fails if a model is shown what it is to be trained on, if pictures arrive in ano
 model's weights, if what else a processor makes is lost, or if a picture of 16 bits turns white.
 """
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -153,7 +155,7 @@ def test_embeddings_that_a_model_keeps_to_itself_are_told():
 
 def test_kinds_of_tokens_that_a_processor_gives_where_asked_are_asked_for():
     """It names them as an input of the model, which cannot run without."""
-    processor = qwen_processor()
+    processor: Any = qwen_processor()
     processor.return_mm_token_type_ids = False
     assert "mm_token_type_ids" not in processor(text="Hi?", return_tensors="pt")
     stimulus = VLM(tiny_qwen().model, processor).read(picture(), QUESTION)
@@ -162,6 +164,6 @@ def test_kinds_of_tokens_that_a_processor_gives_where_asked_are_asked_for():
 
 
 def test_a_language_model_alone_is_told():
-    config = tiny_vlm().model.config.get_text_config()
+    config: Any = tiny_vlm().model.config.get_text_config()
     with pytest.raises(VLMError, match=r"LlamaForCausalLM has no image encoder, or gives its"):
         VLM(LlamaForCausalLM(config), tiny_processor(), "<image>{question}")
