@@ -194,6 +194,11 @@ def test_the_unembedding_may_be_that_of_a_part():
     assert found.stack is model.model.language_model
 
 
+def test_what_unembeds_nowhere_is_refused():
+    with pytest.raises(VLMError, match="it has no embedding of tokens, or no unembedding"):
+        decoder_of(tiny_vlm().model.model)
+
+
 class Mixing(nn.Module):
     """Weights of a norm's shape, which mix two streams."""
 
