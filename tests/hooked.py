@@ -57,11 +57,11 @@ class Hooked:
     def after(self, said: Sequence[int]) -> "Hooked":
         """The same model on the prompt and what was said after it, read as one."""
         words = torch.tensor([said], dtype=torch.long)
+        types = [name for name in self.inputs if name.endswith("token_type_ids")]
         grown = {
             "input_ids": words,
             "attention_mask": torch.ones_like(words),
-            "token_type_ids": torch.zeros_like(words),
-            "mm_token_type_ids": torch.zeros_like(words),
+            **dict.fromkeys(types, torch.zeros_like(words)),
         }
         inputs = {
             name: torch.cat([each, grown[name].to(each)], -1) if name in grown else each

@@ -6,6 +6,7 @@ and Qwen2-VL. Any other model with one language model that is fed by placeholder
 trial, see `vlmlib/selfcheck.py`.
 """
 
+import inspect
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ A_HUB_ID = "llava-hf/llava-1.5-7b-hf"
 VICUNA_PROMPT = "USER: <image>\n{question} ASSISTANT:"
 PHI3_PROMPT = "<|user|>\n<image>{question}<|end|>\n<|assistant|>\n"
 PHI3_TOKENS = ("<|user|>", "<|end|>", "<|assistant|>")
+KINDS = "mm_token_type_ids"  # of tokens: of text, of an image
 PARTS = ("tokenizer", "image_processor", "image_token")  # of a processor
 # What a model's own code raises where its inputs and its weights do not go together.
 DO_NOT_FIT = (IndexError, RuntimeError, TypeError, ValueError)
@@ -67,17 +69,19 @@ def half_of(model_type: Any) -> str:
     return "float16" if model_type == "llava" else "bfloat16"
 
 
-def completed(processor: Any, config: Any) -> Any:
-    """The processor, with what LLaVA's processors of some versions lack: how many visual tokens the
-    model makes of a picture, for each of which the prompt needs a placeholder.
+def completed(processor: Any, model: PreTrainedModel) -> Any:
+    """The processor, with what processors of some versions lack: LLaVA's how many visual tokens the
+    model makes of a picture, for each of which the prompt needs a placeholder; others the kinds of
+    tokens, which they say that they give, and which the model takes.
 
     **Raises:** `VLMError` for a processor that does not read images, or has no token for them.
 
     !!! example
 
-        >>> completed(vlm.processor, vlm.model.config).patch_size
+        >>> completed(vlm.processor, vlm.model).patch_size
         4
     """
+    config = model.config
     lacks = [part for part in PARTS if not hasattr(processor, part)]
     if lacks:
         raise VLMError(
@@ -94,6 +98,9 @@ def completed(processor: Any, config: Any) -> Any:
             processor.patch_size = config.vision_config.patch_size
         if processor.vision_feature_select_strategy is None:
             processor.vision_feature_select_strategy = config.vision_feature_select_strategy
+    takes = inspect.signature(type(model).forward).parameters
+    if KINDS in takes and KINDS in getattr(processor, "model_input_names", ()):
+        processor.return_mm_token_type_ids = True
     return processor
 
 
@@ -254,10 +261,12 @@ def grids_of(
         [(2, 4), (2, 4)]
     """
     count = len(visual)
-    if "image_grid_thw" in inputs and len(inputs["image_grid_thw"]) == 1:
-        frames, rows, cols = inputs["image_grid_thw"][0].tolist()
-        merged = getattr(image_processor, "merge_size", 1)
-        if frames == 1 and rows * cols == count * merged**2:
+    counted = inputs.get("image_grid_thw", inputs.get("image_grid_hw"))
+    if counted is not None and len(counted) == 1 and count:
+        *frames, rows, cols = counted[0].tolist()
+        merged = math.isqrt(rows * cols // count)
+        whole = rows % max(merged, 1) == cols % max(merged, 1) == 0
+        if frames in ([], [1]) and whole and rows * cols == count * merged**2:
             return [(rows // merged, cols // merged)]
     pixels = inputs.get("pixel_values")
     if pixels is None or pixels.ndim < 4:

@@ -83,7 +83,7 @@ class VLM:
             architecture.check_attention(self.decoder)
         self.model = model.eval().requires_grad_(False)
         with trying(model, "asking its processor for tokens and a prompt"):
-            self.processor = architecture.completed(processor, model.config)
+            self.processor = architecture.completed(processor, model)
             self.image_token = architecture.image_token_of(model, processor)
             self.prompt = prompt or architecture.prompt_of(model, processor, sight.noise())
             self._written = written_of(processor, self.image_token, sight.noise())
@@ -137,8 +137,9 @@ class VLM:
         if self.injects and not self.unshared:
             self.unshared = "more of the image enters after the embeddings"
         self.head = Head.of(model, self.decoder, stimulus)
-        whole = replace(stimulus, injected={})  # of which nothing is taken away
-        self.decoder = replace(self.decoder, closed=closed_layers(model, self.decoder, whole))
+        other = self.read(sight.noise(seed=1), "Hi?")
+        whole = [replace(each, injected={}) for each in (stimulus, other)]  # nothing is taken away
+        self.decoder = replace(self.decoder, closed=closed_layers(model, self.decoder, *whole))
         sides = Sides.of_model(model)
         self._sharing = Sharing(model, self.decoder, stimulus, sides, self._longer)
         self._sparse = Sparse(model, self.decoder, sides)
@@ -527,8 +528,9 @@ class VLM:
         received = architecture.decoder_input(self.model, self.decoder, inputs)
         if received.get("inputs_embeds") is None:
             raise VLMError(
-                f"{type(self.model).__name__} gives its language model the picture itself, and "
-                f"none of its embeddings, so that they cannot be read. {architecture.USE}"
+                f"{type(self.model).__name__} has no image encoder, or gives its language model "
+                "the picture itself, and none of its embeddings, so that they cannot be read. "
+                f"{architecture.USE}"
             )
         embeddings = received["inputs_embeds"][0]
         if not bool(torch.isfinite(embeddings).all()):

@@ -101,26 +101,31 @@ def describe(
 def hidden_states(
     model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus, tokens: Sequence[int], arm: Arm
 ) -> Float[Tensor, "layer token d_model"]:
-    """The embeddings at some positions, what enters each later decoder layer, and what the final
-    norm is given, under one arm.
+    """The embeddings at some positions, what enters each later decoder layer, and what leaves the
+    last one, under one arm.
 
     A stack may multiply its embeddings, or add to them, before its first layer: they are taken
     where `Ablate` puts them.
     """
     kept: dict[int, Tensor] = {}
 
-    def keeping(at: int) -> Edit:
-        def keep(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-            entering = hidden_in(args, kwargs)[0, list(tokens)]
-            kept[at] = entering.to(stimulus.embeddings.device)
+    def keep(at: int, hidden: Tensor) -> None:
+        kept[at] = hidden[0, list(tokens)].to(stimulus.embeddings.device)
+
+    def entering(at: int) -> Edit:
+        def edit(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+            keep(at, hidden_in(args, kwargs))
             return args, kwargs
 
-        return keep
+        return edit
+
+    def left(output: Any) -> None:
+        keep(len(decoder.layers), output if isinstance(output, Tensor) else output[0])
 
     with intervened(decoder, stimulus, arm), ExitStack() as hooks:
-        # the last time counts: a stack may norm its embeddings by its final norm, too
-        for at, module in enumerate((decoder.stack, *decoder.layers[1:], decoder.norm)):
-            hooks.enter_context(before(module, keeping(at)))
+        for at, module in enumerate((decoder.stack, *decoder.layers[1:])):
+            hooks.enter_context(before(module, entering(at)))
+        hooks.enter_context(after(decoder.layers[-1], left))
         model(**stimulus.inputs, use_cache=False, logits_to_keep=1)
     return torch.stack([kept[at] for at in sorted(kept)])
 

@@ -41,12 +41,7 @@ def decoder_of(model: PreTrainedModel) -> Decoder:
             "it reads pictures in an encoder and answers in a decoder, and has no single sequence"
         )
         raise _refusal(model, beside)
-    try:
-        embed, unembed = model.get_input_embeddings(), model.get_output_embeddings()
-    except NotImplementedError as error:
-        raise _refusal(model, _why_no_embedding(model)) from error
-    if unembed is None or embed is None:
-        raise _refusal(model, "it has no embedding of tokens, or no unembedding")
+    embed, unembed = _ends(model)
     stack = _stack(model, embed, text.num_hidden_layers)
     if stack is None:
         raise _refusal(model, _why_no_stack(model, embed, text.num_hidden_layers))
@@ -78,6 +73,22 @@ def _refusal(model: PreTrainedModel, reason: str) -> VLMError:
         f"{name} cannot be intervened on: {reason}. Use a model whose one language model reads "
         "visual tokens in its sequence."
     )
+
+
+def _ends(model: PreTrainedModel) -> tuple[nn.Module, nn.Module]:
+    """The embedding of tokens and the unembedding: a model's own, or those of its part that has
+    both, as one does that holds a whole language model."""
+    for part in model.modules():
+        if isinstance(part, PreTrainedModel):
+            try:
+                embed, unembed = part.get_input_embeddings(), part.get_output_embeddings()
+            except NotImplementedError as error:
+                if part is model:
+                    raise _refusal(model, _why_no_embedding(model)) from error
+            else:
+                if embed is not None and unembed is not None:
+                    return embed, unembed
+    raise _refusal(model, "it has no embedding of tokens, or no unembedding")
 
 
 def _why_no_embedding(model: PreTrainedModel) -> str:
@@ -168,6 +179,13 @@ def _parameters(module: nn.Module) -> set[str]:
     return {*inspect.signature(type(module).forward).parameters}
 
 
+def _needed(module: nn.Module) -> list[str]:
+    """What a module cannot be called without."""
+    given = inspect.signature(type(module).forward).parameters.values()
+    apart = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [each.name for each in given if each.default is each.empty and each.kind not in apart]
+
+
 def _norm(model: PreTrainedModel, stack: nn.Module, width: int) -> nn.Module:
     norms = [child for child in stack.children() if _is_norm(child, width)]
     if not norms:
@@ -176,6 +194,8 @@ def _norm(model: PreTrainedModel, stack: nn.Module, width: int) -> nn.Module:
 
 
 def _is_norm(module: nn.Module, width: int) -> bool:
+    if len(_needed(module)) > 2:  # itself and hidden states
+        return False
     weights = [tuple(each.shape) for each in module.parameters()]
     return all(each == (width,) for each in weights) if weights else _norms(module, width)
 

@@ -32,6 +32,11 @@ TOLERANCE = {
     torch.float16: 2e-2,
     torch.bfloat16: 1e-1,
 }
+# Layers from one that is replaced to the next, as one may be given what enters another before it.
+APART = 3
+# Why what enters a layer cannot be replaced.
+GIVEN_MORE = "it is given more of the picture than what enters it, which stays: it"
+NOT_BACK = "putting back what enters it"
 # A power of two, which rounds nothing.
 LOUDER = 16
 # What the engine hands to the language model, too.
@@ -95,9 +100,13 @@ def unshared(model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus) -> st
     reason = more_than_a_causal_stack(decoder, stimulus, seen)
     if reason is None:
         reason = more_than_unembedded(model, decoder, stimulus)
-    if reason is None:
+
+    def apart() -> str | None:
         able = replace(decoder, prefix_alone=prefix_alone(decoder, stimulus, seen))
-        reason = failure_of(lambda: _logits_apart(able, stimulus, arms, slow))
+        return _logits_apart(able, stimulus, arms, slow)
+
+    if reason is None:
+        reason = failure_of(apart)
     if reason is None:
         return ""
     warnings.warn(
@@ -219,28 +228,37 @@ def more_than_unembedded(
     return "its logits are not just unembedded hidden states"
 
 
-def closed_layers(model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus) -> dict[int, str]:
-    """Layers that give something else once what enters them is put back, each with the reason.
+def closed_layers(
+    model: PreTrainedModel, decoder: Decoder, stimulus: Stimulus, other: Stimulus
+) -> dict[int, str]:
+    """Layers that give something else once what enters them is put back, or that are given more of
+    a picture than what enters them, which replacing that leaves there; each with the reason.
+
+    **Arguments:** two stimuli of one layout, with other pictures.
 
     !!! example
 
-        >>> closed_layers(vlm.model, vlm.decoder, stimulus)
+        >>> closed_layers(vlm.model, vlm.decoder, stimulus, stimulus)
         {}
     """
-    tokens, found = range(len(stimulus.embeddings)), dict[int, str]()
+    tokens, layers = range(len(stimulus.embeddings)), range(len(decoder.layers))
+    apart = [range(first, len(layers), APART) for first in range(1, APART + 1)]
 
     def look() -> None:
-        hidden = oracle.hidden_states(model, decoder, stimulus, tokens, [])
-        back = [Ablate(tokens, hidden[layer], layer) for layer in range(len(decoder.layers))]
-        clean, again = (oracle.leaving(model, decoder, stimulus, arm) for arm in ([], back))
-        for layer, (one, other) in enumerate(zip(clean, again, strict=True)):
-            off = off_by(other, one)
-            if off > tolerance(decoder.dtype) / 5:
-                told = f"moves what it gives by {off:.1e} of its scale"
-                found[layer] = f"putting back what enters it {told}"
+        for donor, groups, told in ((other, apart, GIVEN_MORE), (stimulus, [layers], NOT_BACK)):
+            hidden = oracle.hidden_states(model, decoder, donor, tokens, [])
+            clean = oracle.leaving(model, decoder, donor, [])
+            for some in filter(len, groups):
+                arm = [Ablate(tokens, hidden[layer], layer) for layer in some]
+                again = oracle.leaving(model, decoder, stimulus, arm)
+                for layer in some:
+                    off = off_by(again[layer], clean[layer])
+                    if off > tolerance(decoder.dtype) / 5:
+                        found[layer] = f"{told} moves what it gives by {off:.1e} of its scale"
 
+    found: dict[int, str] = {}
     reason = failure_of(look)
-    return found if reason is None else dict.fromkeys(range(len(decoder.layers)), reason)
+    return found if reason is None else dict.fromkeys(layers, reason)
 
 
 def _arms(decoder: Decoder, stimulus: Stimulus) -> list[Arm]:
@@ -451,6 +469,8 @@ def prefix_alone(decoder: Decoder, stimulus: Stimulus, seen: Given) -> bool:
         True
     """
     last, whole = stimulus.last, seen.turns()
+    if not whole:
+        return True
 
     def at(position: int, shift: int = 0) -> dict[tuple[int, int], Tensor]:
         ids = stimulus.position_ids[..., position : position + 1] + shift

@@ -22,6 +22,7 @@ from vlmlib.decoding import Decoding, describe
 from vlmlib.errors import VLMWarning
 from vlmlib.interventions import GENERATED, Ablate, Arm, Block
 from vlmlib.selfcheck import (
+    Given,
     arms_apart,
     close,
     failure_of,
@@ -129,11 +130,16 @@ class Sharing:
         if reason is not None:
             return reason
         if side not in self._prefixes:
-            self._prefixes[side] = prefix_alone(self.decoder, stimulus, seen)
+            reason = failure_of(lambda: self._try_prefix(side, stimulus, seen))
+            if reason is not None:
+                return reason
         if side not in self._arms:
             able = replace(self.decoder, prefix_alone=self._prefixes[side])
             self._arms[side] = arms_apart(self.model, able, stimulus)
         return self._arms[side]
+
+    def _try_prefix(self, side: Side, stimulus: Stimulus, seen: Given) -> None:
+        self._prefixes[side] = prefix_alone(self.decoder, stimulus, seen)
 
     def _speaks(self, stimulus: Stimulus, decoding: Decoding) -> bool:
         side = self.sides.of(Extent.of(stimulus))

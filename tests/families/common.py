@@ -326,11 +326,11 @@ def qwen(
     )
 
 
-def qwen_images(cls: Any) -> Any:
+def qwen_images(cls: Any, temporal_patch_size: int = 2) -> Any:
     return cls(
         patch_size=PATCH,
         merge_size=2,
-        temporal_patch_size=2,
+        temporal_patch_size=temporal_patch_size,
         size={"shortest_edge": 16 * 16, "longest_edge": 48 * 48},
     )
 
@@ -852,11 +852,11 @@ GLM = (
 
 
 def glm4v() -> Built:
-    return _glm("glm4v", hf.Glm4vProcessor, hf.Glm4vImageProcessorPil, "Glm4vVideoProcessor")
+    return glm("glm4v", hf.Glm4vProcessor, hf.Glm4vImageProcessorPil, "Glm4vVideoProcessor")
 
 
 def glm4v_moe() -> Built:
-    return _glm(
+    return glm(
         "glm4v_moe",
         hf.Glm4vProcessor,
         hf.Glm4vImageProcessorPil,
@@ -872,14 +872,14 @@ def glm4v_moe() -> Built:
 
 
 def glm46v() -> Built:
-    return _glm("glm46v", hf.Glm46VProcessor, hf.Glm46VImageProcessorPil, "Glm46VVideoProcessor")
+    return glm("glm46v", hf.Glm46VProcessor, hf.Glm46VImageProcessorPil, "Glm46VVideoProcessor")
 
 
 def glm_ocr() -> Built:
-    return _glm("glm_ocr", hf.Glm46VProcessor, hf.Glm46VImageProcessorPil, "Glm46VVideoProcessor")
+    return glm("glm_ocr", hf.Glm46VProcessor, hf.Glm46VImageProcessorPil, "Glm46VVideoProcessor")
 
 
-def _glm(kind: str, processor: Any, images: Any, videos: str, **more: Any) -> Built:
+def glm(kind: str, processor: Any, images: Any, videos: str, **more: Any) -> Built:
     tokenizer = tokenizer_of(*GLM, image="<|image|>")
     assert isinstance(tokenizer.chat_template, str)
     tokenizer.chat_template = tokenizer.chat_template.replace(

@@ -197,6 +197,14 @@ def test_what_the_oracle_raises_is_no_crash_of_the_instrument(monkeypatch):
     assert said == "unjudged: the oracle raised IndexError: list index out of range"
 
 
+def test_whatever_kinds_of_tokens_there_are_grow_with_a_text():
+    plain = tiny_trial().plain
+    kinds = {"moe_mm_token_type_ids": torch.ones_like(plain.inputs["input_ids"])}
+    grown = replace(plain, inputs=plain.inputs | kinds).after([7, 8])
+    assert grown.inputs["input_ids"][0, -2:].tolist() == [7, 8]
+    assert grown.inputs["moe_mm_token_type_ids"][0, -3:].tolist() == [1, 0, 0]
+
+
 @pytest.mark.parametrize("name", ["LLaVA-NeXT", "Granite 4 Vision", "Idefics3", "Gemma 3"])
 def test_the_oracle_is_blind_and_reads_out_what_the_model_says(name):
     """On models that the instrument may refuse, so that nothing else tries the oracle on them."""

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from tests import texts
-from tests.tiny import picture, tiny_qwen, tiny_vlm
-from vlmlib import VLM, Ablate, VLMError, logit_lens
+from tests.tiny import picture, tiny_processor, tiny_qwen, tiny_vlm
+from vlmlib import VLM, Ablate, VLMError, logit_lens, oracle
 from vlmlib.reach import Watching
 
 QUESTION = "Is there a dog in this image?"
@@ -137,18 +137,80 @@ def test_embeddings_are_multiplied_after_they_are_replaced():
     assert torch.equal(entering[-1][0, stimulus.visual], torch.full((16, 16), 6.0))
 
 
-@quiet
 @pytest.mark.parametrize("at", [0, 1])
-def test_a_layer_whose_input_cannot_be_put_back_is_closed(at):
-    model = tiny_vlm().model
-    layer = model.model.language_model.layers[at]
-    own, generator = layer.forward, torch.Generator().manual_seed(0)
+def test_a_layer_whose_input_cannot_be_put_back_is_closed(at, monkeypatch):
+    own = oracle.hidden_states
 
-    def forward(hidden: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        return own(hidden + torch.randn(hidden.shape, generator=generator), *args, **kwargs)
+    def elsewhere(*given: Any) -> torch.Tensor:
+        """What enters one layer is read where it is not yet what it will be."""
+        hidden = own(*given).clone()
+        hidden[at] *= 2
+        return hidden
 
-    layer.forward = forward
-    vlm = VLM(model, tiny_vlm().processor)
+    monkeypatch.setattr(oracle, "hidden_states", elsewhere)
+    vlm = tiny_vlm()
     stimulus = vlm.read(picture(), QUESTION)
-    with pytest.raises(VLMError, match=rf"cannot replace what enters layer {at} .* moves what it"):
+    with pytest.raises(VLMError, match=rf"what enters layer {at} .* what enters it moves what it"):
         vlm.next_token(stimulus, [[Ablate([3], torch.zeros(16), layer=at)]])
+
+
+@quiet
+def test_hidden_states_end_with_what_leaves_the_last_layer():
+    """What comes between it and the final norm is in no head, so that they cannot be decoded."""
+    model = tiny_vlm().model
+    stack: Any = model.model.language_model
+    inside: list[bool] = []
+    stack.register_forward_pre_hook(lambda *_: inside.append(True))
+    stack.norm.register_forward_pre_hook(lambda _module, args: (args[0] + len(inside),))
+    stack.register_forward_hook(lambda *_: inside.clear())
+    vlm = VLM(model, tiny_processor())
+    stimulus = vlm.read(picture(), QUESTION)
+    left: list[Any] = []
+    hook = stack.layers[-1].register_forward_hook(lambda *given: left.append(given[-1]))
+    model(**stimulus.inputs)
+    hook.remove()
+    [hidden] = vlm.hidden_states(stimulus, stimulus.last)[-1]
+    assert torch.equal(hidden, left[0][0, -1])
+    with pytest.raises(VLMError, match="its final norm and its head make of its last ones is not"):
+        logit_lens(vlm, stimulus, stimulus.last)
+
+
+def entering(module: Any, name: str) -> list[torch.Tensor]:
+    """What a module is given by a name, or first; as it is once hooks have changed it."""
+    own, seen = module.forward, []
+
+    def forward(*args: Any, **given: Any) -> Any:
+        seen.append(given[name] if name in given else args[0])
+        return own(*args, **given)
+
+    module.forward = forward
+    return seen
+
+
+def earlier_states(stack: Any) -> None:
+    """The second layer is given what entered the first."""
+    first, second = stack.layers
+    seen = entering(first, "hidden_states")
+    second.register_forward_hook(lambda *given: given[-1] + 0.5 * seen[-1])
+
+
+def embeddings_in_every_layer(stack: Any) -> None:
+    """Each layer is given something that the stack makes of the embeddings."""
+    seen = entering(stack, "inputs_embeds")
+    for layer in stack.layers:
+        layer.register_forward_hook(lambda *given: given[-1] + seen[-1].tanh())
+
+
+@quiet
+@pytest.mark.parametrize("plant", [earlier_states, embeddings_in_every_layer])
+def test_a_layer_that_is_given_more_of_the_picture_is_closed(plant):
+    """Replacing what enters it leaves it the picture that this has."""
+    model = tiny_vlm().model
+    plant(model.model.language_model)
+    vlm = VLM(model, tiny_processor())
+    assert [*vlm.decoder.closed] == [1]
+    stimulus, value = vlm.read(picture(), QUESTION), torch.zeros(vlm.d_model)
+    clean, ablated = vlm.next_token(stimulus, [[], [Ablate(stimulus.visual, value)]])
+    assert not torch.equal(clean, ablated)
+    with pytest.raises(VLMError, match=r"what enters layer 1 .* more of the picture than what"):
+        vlm.next_token(stimulus, [[Ablate(stimulus.visual, value, layer=1)]])

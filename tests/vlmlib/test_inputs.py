@@ -4,13 +4,16 @@ Fails if a model is shown what it is to be trained on, if pictures arrive in ano
 model's weights, if what else a processor makes is lost, or if a picture of 16 bits turns white.
 """
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from transformers import LlamaForCausalLM
 
 from tests.families.early import shieldgemma2
-from tests.tiny import picture, tiny_processor, tiny_qwen, tiny_vlm
+from tests.tiny import picture, qwen_processor, tiny_processor, tiny_qwen, tiny_vlm
 from vlmlib import VLM, ImageError, VLMError
 
 QUESTION = "Is there a dog in this image?"
@@ -178,3 +181,19 @@ def test_prompts_that_a_processor_writes_itself_are_told():
     processor.policy_definitions = {"one": "No cats."}
     with pytest.raises(VLMError, match="no question reaches the model"):
         VLM(model, processor, prompt="<image>{question}")
+
+
+def test_kinds_of_tokens_that_a_processor_gives_where_asked_are_asked_for():
+    """It names them as an input of the model, which cannot run without."""
+    processor: Any = qwen_processor()
+    processor.return_mm_token_type_ids = False
+    assert "mm_token_type_ids" not in processor(text="Hi?", return_tensors="pt")
+    stimulus = VLM(tiny_qwen().model, processor).read(picture(), QUESTION)
+    kinds = stimulus.inputs["mm_token_type_ids"][0]
+    assert kinds.nonzero()[:, 0].tolist() == stimulus.visual.tolist()
+
+
+def test_a_language_model_alone_is_told():
+    config: Any = tiny_vlm().model.config.get_text_config()
+    with pytest.raises(VLMError, match=r"LlamaForCausalLM has no image encoder, or gives its"):
+        VLM(LlamaForCausalLM(config), tiny_processor(), "<image>{question}")

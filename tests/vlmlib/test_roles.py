@@ -210,3 +210,49 @@ def test_a_model_with_layers_between_its_own_that_cross_is_refused():
 
 def test_an_attention_that_nobody_hands_another_sequence_does_not_cross():
     assert len(decoder_of(kosmos2_5()[0]).attending) == 4
+
+
+class Holding(PreTrainedModel):
+    """A model whose unembedding is that of a whole language model, which is a part of it."""
+
+    _supports_sdpa = True
+
+    def __init__(self, model: PreTrainedModel):
+        super().__init__(model.config)
+        self.language_model = model
+
+    def get_input_embeddings(self) -> Any:
+        return self.language_model.get_input_embeddings()
+
+    def get_output_embeddings(self) -> None:
+        return None
+
+
+def test_the_unembedding_may_be_that_of_a_part():
+    model = tiny_vlm().model
+    found = decoder_of(Holding(model))
+    assert found.unembed is model.lm_head
+    assert found.stack is model.model.language_model
+
+
+def test_what_unembeds_nowhere_is_refused():
+    with pytest.raises(VLMError, match="it has no embedding of tokens, or no unembedding"):
+        decoder_of(tiny_vlm().model.model)
+
+
+class Mixing(nn.Module):
+    """Weights of a norm's shape, which mix two streams."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.query = nn.Parameter(torch.ones(width))
+
+    def forward(self, earlier, hidden_states):
+        return self.query * earlier + hidden_states
+
+
+def test_what_needs_more_than_hidden_states_is_no_final_norm():
+    model = tiny_vlm().model
+    stack: Any = model.model.language_model
+    stack.mixing = Mixing(16)
+    assert decoder_of(model).norm is stack.norm

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tests import texts
 from tests.texts import llava_around
-from tests.tiny import PLAIN_ROPE, picture, tiny_qwen, tiny_vlm
+from tests.tiny import PLAIN_ROPE, picture, tiny_processor, tiny_qwen, tiny_vlm
 from vlmlib import VLM, Ablate, Block, Stimulus, VLMError, engine, oracle
 from vlmlib.reach import reach
 from vlmlib.sharing import Extent
@@ -339,4 +339,31 @@ def test_texts_that_forget_what_was_said_are_generated(attention):
     assert (clean, blind == clean) == (generated(vlm, stimulus), False)
     assert vlm.describe_each([stimulus], NEW) == [clean]
     assert vlm.shares_on(stimulus)
+    assert_exact(vlm, stimulus)
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot share work:UserWarning")
+def test_a_model_that_runs_no_position_alone_shares_nothing():
+    """Its layers raise where a position id is larger than what they are given has positions."""
+    model = tiny_vlm().model
+
+    def look(_module, _args, given):
+        if int(given["position_ids"].max()) >= given["hidden_states"].shape[1]:
+            raise IndexError("no such key")
+
+    model.model.language_model.layers[0].register_forward_pre_hook(
+        lambda module, args, given: look(module, args, {"hidden_states": args[0], **given}),
+        with_kwargs=True,
+    )
+    vlm = VLM(model, tiny_processor())
+    assert vlm.unshared == "it raised IndexError: no such key"
+    stimulus = read(vlm)
+    own = model(**stimulus.inputs, logits_to_keep=1).logits[0, -1]
+    assert torch.equal(vlm.next_token(stimulus, [[]])[0], own)
+
+
+def test_a_prompt_may_fill_more_than_half_of_a_table_of_positions():
+    vlm = llava_around({"model_type": "opt", "max_position_embeddings": 100, "ffn_dim": 32})
+    stimulus = read(vlm, 5)
+    assert 50 < len(stimulus.embeddings) < 100
     assert_exact(vlm, stimulus)

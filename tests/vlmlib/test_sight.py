@@ -26,6 +26,7 @@ from vlmlib import (
     mean_embedding,
     select,
 )
+from vlmlib.architecture import grids_of
 from vlmlib.errors import LackingError
 from vlmlib.sight import SHAPES, _share_elsewhere, misplaced, moving, seen_past
 
@@ -289,3 +290,11 @@ def test_a_layout_is_tried_when_a_picture_first_has_it(monkeypatch):
         monkeypatch.setattr(vlm, "_layouts", {})
         with pytest.raises(VLMError, match="other visual tokens move"):
             _ = vlm.read(picture(), "Hi?").grid
+
+
+def test_patches_may_be_counted_by_rows_and_columns_alone():
+    """Four of them make a token; eight tokens of seven rows are no grid."""
+    visual = torch.arange(8)
+    assert grids_of({"image_grid_hw": torch.tensor([[4, 8]])}, visual, None) == [(2, 4)]
+    with pytest.raises(LackingError, match="8 visual tokens are no grids"):
+        grids_of({"image_grid_hw": torch.tensor([[7, 4]])}, visual, None)
