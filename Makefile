@@ -1,10 +1,12 @@
 # Two commands for a fresh clone: `make claims` and `make test`. Both set up .venv first.
+# `make slow` runs the tests that `make test` leaves out, the result tables among them.
 # `make own-repo` runs examples/own_repo against the built wheel, in an environment of its own;
 # `make families` tries every family of models, with the packages that some processors need;
 # `make test-oldest` runs the tests with the oldest transformers that must work; `make rehearsal`
 # runs the paper's own run in small; `make browser` opens a report in chromium. `make pictures` takes
 # the README's pictures from the report of `make claims`.
 
+QUICK := -m "not slow and not gpu and not browser"
 PYTHON ?= python3
 BIN := .venv/bin
 OWN := .venv/own_repo
@@ -15,7 +17,7 @@ REACHED += $(addprefix tests/vlmlib/study/test_,identity.py measure.py)
 REACHED += $(addprefix tests/neo2025/test_,architectures.py lens.py loads.py protocol.py runs.py)
 REACHED += $(addprefix tests/fixtures/test_,outcomes.py training.py)
 
-.PHONY: claims pictures test own-repo families test-oldest rehearsal browser
+.PHONY: claims pictures test slow own-repo families test-oldest rehearsal browser
 
 claims: .venv/stamp
 	$(BIN)/pytest claims/ --claims-report build/report --vlm-lens-page 4
@@ -23,14 +25,17 @@ claims: .venv/stamp
 pictures: .venv/stamp
 	$(BIN)/python -m benchmarks.pictures build/report
 
-# Checking every shape doubles the time: of the instrument by its own tests, and of the court by its
-# examples, which stand beside these.
+# Checking every shape doubles the time: of the instrument by its own quick tests, and of the court by
+# its examples, which stand beside these.
 test: .venv/stamp
-	VLM_CHECK_SHAPES=1 $(BIN)/pytest tests/vlmlib -n 2
-	$(BIN)/pytest tests/ --ignore tests/vlmlib -n 2
+	VLM_CHECK_SHAPES=1 $(BIN)/pytest tests/vlmlib -n 2 $(QUICK)
+	$(BIN)/pytest tests/ --ignore tests/vlmlib -n 2 $(QUICK)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+slow: .venv/stamp
+	$(BIN)/pytest tests/ -n 2 -m "slow and not gpu and not browser"
 
 own-repo: .venv/stamp
 	rm -rf build/bdist* build/lib build/wheel $(OWN)
@@ -46,7 +51,7 @@ families: .venv/stamp .venv/vision.stamp
 
 test-oldest: .venv/stamp .venv/oldest.stamp
 	VLM_OLDEST=1 PYTHONPATH=.venv/oldest $(BIN)/pytest -n 2 $(REACHED) \
-		-m "not gpu and not browser and not newer"
+		-m "not slow and not gpu and not browser and not newer"
 
 browser: .venv/stamp
 	$(BIN)/pytest tests/browser -m browser

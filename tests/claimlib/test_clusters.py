@@ -220,6 +220,7 @@ def test_equal_clustered_arms_are_told_apart_within_the_level():
     assert alone > rate
 
 
+@pytest.mark.slow
 def test_at_the_part_clustered_arms_are_minor_within_the_level():
     rng = np.random.default_rng(13)
     found = []

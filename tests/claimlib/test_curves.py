@@ -32,6 +32,7 @@ DRAWS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRAWS)
 @pytest.mark.parametrize("n", [25, 80])
 def test_a_means_interval_covers_the_truth(name, n):
@@ -131,6 +132,7 @@ def test_a_mean_is_found_inside_outside_and_on_the_edge():
     assert within(layers, 25.5, 25.9, bounds=(0, 32)).detectable == "too few images to show it"
 
 
+@pytest.mark.slow
 def test_means_at_the_end_of_the_range_err_within_the_level():
     rng = np.random.default_rng(2)
     samples = [DRAWS["mostly zero"][0](rng, 60) for _ in range(150)]
@@ -353,6 +355,7 @@ def test_a_rise_must_exceed_its_margin_and_less_refutes():
     assert outcomes == [SUPPORTED, UNDECIDED, REFUTED]
 
 
+@pytest.mark.slow
 def test_a_rise_of_just_the_margin_is_found_within_the_level():
     rng = np.random.default_rng(4)
     curves = (rng.random((80, 60, 1)) < np.array([0.3, 0.4, 0.5])).astype(float)
@@ -483,6 +486,7 @@ def test_a_flat_curve_has_no_peak():
         assert (verdict.outcome, verdict.why) == (UNDECIDED, "the curve is flat")
 
 
+@pytest.mark.slow
 def test_flat_curves_are_taken_for_peaks_within_the_level():
     rng = np.random.default_rng(1)
     found = [peaks(rng.normal(size=(25, 3)), range(3), 1, 2) for _ in range(150)]

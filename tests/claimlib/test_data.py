@@ -146,6 +146,7 @@ def test_every_claim_is_told_with_its_quotation_rule_and_bounds(claims):
     assert told["claims"][1]["supported_when"] == when
 
 
+@pytest.mark.slow
 def test_a_run_writes_verdicts_as_data_with_workers_too(foreign):
     foreign.write(claims_toml=paper(), test_coin=tossed(90))
     written, ids = [], set()

@@ -29,6 +29,7 @@ def test_the_plugin_loads_pytest_and_nothing_heavy():
     assert not loaded & {*HEAVY, *MODELS}
 
 
+@pytest.mark.slow
 def test_kinds_and_rules_load_no_model():
     loaded = loaded_by("import claimlib.kinds, claimlib.claims, claimlib.report, claimlib.controls")
     assert "numpy" in loaded

@@ -186,6 +186,7 @@ def test_clusters_of_one_value_each_are_hardly_more_than_their_means_are(size):
         assert most - least <= 1.15 * (high - low)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("icc", [0.0, 0.1])
 def test_a_mean_over_uneven_clusters_lies_where_it_should(icc):
     """One cluster has a fifth of all images, as one of COCO's categories has."""
@@ -213,6 +214,7 @@ def test_few_clusters_have_the_interval_of_as_many_images_of_any_spread():
     assert high > expected[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clusters", [12, 40])
 def test_a_mean_over_clusters_covers_the_truth(clusters):
     rng = np.random.default_rng(4)

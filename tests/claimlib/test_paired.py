@@ -133,6 +133,7 @@ def test_a_verdict_on_counts_never_contradicts_that_on_the_images(arms, data):
     assert (mirrored.p, mirrored.p_against) == (counts.p_against, counts.p)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [6, 11])
 def test_a_verdict_on_counts_is_what_every_pairing_agrees_on(n):
     for first in range(n + 1):
@@ -349,6 +350,7 @@ def test_a_part_of_counts_is_judged_whatever_images_they_share():
     assert minor(Totals(20, 90), region, part=0.5).outcome == UNDECIDED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rate", "n"), [(0.1, 90), (0.4, 90), (0.4, 39)])
 def test_just_a_part_is_taken_for_less_within_the_level(rate, n):
     """Half of what is lost to the region is lost to random tokens, of the same images."""
@@ -402,6 +404,7 @@ def test_counts_are_not_held_against_images_that_share_clusters():
         greater(effect, weighted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["bools", "numbers", "counts"])
 @pytest.mark.parametrize("n", [300, 1000])
 def test_where_a_control_leaves_no_room_nothing_is_said_of_more(n, form):

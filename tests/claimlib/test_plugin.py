@@ -255,6 +255,7 @@ def test_other_tests_keep_their_places(foreign):
 WORKERS = ["-p", "xdist", "-n", "2"]
 
 
+@pytest.mark.slow
 def test_workers_report_what_one_process_does(foreign):
     notes = "Subject('y', 10, note='Bent.', beside='x'), Subject('x', 90, note='Fair.')"
     foreign.package("coins", "dice")
@@ -355,6 +356,7 @@ def test_a_known_refutation_of_no_subject_is_a_warning(foreign):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [["--claims-strict"], ["-W", "error"], ["-W", "error", *WORKERS]]
 )
@@ -441,6 +443,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_told_at_its_test_without_a_traceback(foreign, mistake):
     files, message = MISTAKES[mistake]
@@ -556,6 +559,7 @@ def coin():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [("coin", "trial"), ("trial", "coin")])
 @pytest.mark.parametrize("lacking", [True, False])
 def test_a_claim_that_lacks_what_it_needs_is_left_out(foreign, lacking, order):
@@ -608,6 +612,7 @@ def pytest_unconfigure(config):
 """
 
 
+@pytest.mark.slow
 def test_a_run_without_claims_loads_no_rule(foreign):
     """In a process of its own: an entry point is imported in every run of an environment."""
     foreign.write(conftest=LOADED, test_other="def test_other(): assert True")

@@ -67,6 +67,7 @@ def test_on_the_bound_false_verdicts_stay_within_their_level(n, bound):
         assert rate(negligible, bound, bound, n, outcome) <= 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.99])
 def test_a_rule_decides_at_the_level_that_it_is_given(level):
     for count in range(0, 91, 6):

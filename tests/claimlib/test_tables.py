@@ -56,6 +56,7 @@ def test_an_engine_that_does_nothing_is_refuted():
     assert share_of(SUPPORTED, replicas(0 * TRUE, 20, seed=1)) <= 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_table_that_is_off_by_the_margin_is_seldom_found(seed):
     """Whatever cells it is off in."""

@@ -208,6 +208,7 @@ def test_claims_that_are_shown_are_claims(tmp_path):
     assert complaints(wrong_claims, tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", TALKING, ids=lambda page: page.name)
 def test_examples_print_what_the_page_says(page, root):
     assert list(wrong_examples(page)) == []
@@ -265,6 +266,7 @@ def test_what_pages_select_by_name_is_there(run):
     assert chosen
 
 
+@pytest.mark.slow
 def test_commands_print_what_the_page_shows_below_them(run):
     """Those of the paper as published, which needs no model; the lines that are shown."""
     shown = [(block.text, page.printed_after(block)) for page in PAGES for block in page.shells]
@@ -275,6 +277,7 @@ def test_commands_print_what_the_page_shows_below_them(run):
         assert [line for line in said.splitlines() if line not in run(*arguments).outlines] == []
 
 
+@pytest.mark.slow
 def test_the_second_paper_runs_as_it_is_told(pytester):
     """Its files, written as the page says; the shipped model on some images; one verdict."""
     told = page("docs/a-second-paper.md")

@@ -165,6 +165,7 @@ def test_an_arrow_the_right_way_is_free(file, code):
     assert against_the_arrows(file, code) == []
 
 
+@pytest.mark.slow
 def test_names_of_tests_are_short():
     """Under 70 characters; the sentence stands in the docstring."""
     long = [

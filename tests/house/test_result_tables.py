@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = ("images", "ablations", "knockouts", "lens", "flow", "routes", "verdicts")
 
 
+@pytest.mark.slow
 def test_the_shipped_model_gives_the_committed_tables(
     pytester: pytest.Pytester, tmp_path: Path, snapshot
 ):
@@ -87,6 +88,7 @@ def test_pages_of_two_machines_are_the_same():
     assert same_page(f"{PAGE}\n{HOW}\n\n| card | H100 |", f"{PAGE}\n{HOW}\n\n| card | A100 |")
 
 
+@pytest.mark.slow
 def test_updating_snapshots_with_several_workers_is_refused(pytester: pytest.Pytester, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     conftest = (ROOT / "tests" / "conftest.py").read_text()

@@ -503,6 +503,7 @@ def measured(request) -> tuple[VLM, Scene, Text]:
     return vlm, scene, PROTOCOLS[protocol]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cropped", [False, True], ids=["inside", "cropped"])
 @pytest.mark.parametrize("design", [ablations, knockouts])
 def test_every_arm_runs_and_changes_what_is_predicted(measured, design, cropped):

@@ -104,6 +104,7 @@ def test_every_claim_has_exactly_one_test_on_every_model_it_speaks_of(inner):
     }
 
 
+@pytest.mark.slow
 def test_table_2_is_held_against_other_images_or_repeated(inner, papers_questions):
     """Never both: on the paper's own images a second sample there is none."""
     only = ("-m", "", "-k", "table_2")

@@ -381,6 +381,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("damage", "told"), DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_image_falls_alone_and_is_told(folder: Folder, damage: Damage, told: str):
     damage(folder)

@@ -78,6 +78,7 @@ def one_by_one(vlm: VLM, example: Example, protocol, seed: int) -> list[Row]:
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", [TEXT, AUTHORS], ids=["text", "authors"])
 @pytest.mark.parametrize("parts", [planted.LOCAL, planted.BLIND, ()], ids=["local", "blind", "no"])
 def test_the_rows_are_those_of_asking_image_by_image(protocol, parts, folder):
@@ -89,6 +90,7 @@ def test_the_rows_are_those_of_asking_image_by_image(protocol, parts, folder):
     ]
 
 
+@pytest.mark.slow
 def test_only_what_is_named_is_painted_out(study_of):
     study, vlm = study_of(())  # a model that names nothing
     assert study.kept == []
@@ -98,6 +100,7 @@ def test_only_what_is_named_is_painted_out(study_of):
     assert vlm.each == [IMAGES, IMAGES]
 
 
+@pytest.mark.slow
 def test_a_clean_text_is_decoded_once(study_of):
     study, vlm = study_of()
     assert len(study.ablations.lost("generative", "object")) == IMAGES
@@ -106,6 +109,7 @@ def test_a_clean_text_is_decoded_once(study_of):
     assert len(vlm.arms) > 20 * IMAGES
 
 
+@pytest.mark.slow
 def test_the_clean_row_is_what_filter_2_read(study_of):
     study, _ = study_of()
     texts = {each.example: each.rows[0].answer for each in study.described}
@@ -131,6 +135,7 @@ def test_no_more_is_described_than_is_needed(folder, tmp_path, monkeypatch):
     assert TOGETHER == 64
 
 
+@pytest.mark.slow
 def test_a_run_that_needs_more_later_goes_on(study_of):
     few, vlm = study_of(most=2)
     assert len(few.ablations.lost("polling", "object")) == 2
@@ -146,6 +151,7 @@ def test_vqa_and_the_lens_take_as_many_at_most(study_of):
     assert len(study.lens_examples) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["clean", "painted out"])
 def test_a_picture_that_cannot_be_read_fails_alone(when, study_of, monkeypatch):
     study, _ = study_of()
@@ -166,6 +172,7 @@ def test_a_picture_that_cannot_be_read_fails_alone(when, study_of, monkeypatch):
     assert len(study.areas.values) == IMAGES - 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["clean", "painted out"])
 def test_a_picture_on_which_the_head_gives_no_numbers_fails_alone(when, study_of):
     study, vlm = study_of()
@@ -182,6 +189,7 @@ def test_a_picture_on_which_the_head_gives_no_numbers_fails_alone(when, study_of
         assert len(study.kept) == IMAGES - 1
 
 
+@pytest.mark.slow
 def test_a_page_says_what_was_left_out_and_what_rounding_may_decide(study_of, monkeypatch):
     study, _ = study_of()
     third, read = study.examples[2].id, Counting.read

@@ -68,6 +68,7 @@ def test_a_share_has_the_interval_by_which_claims_are_judged():
     assert mean.share == pytest.approx(several_draws.values.mean() / 2)
 
 
+@pytest.mark.slow
 def test_table_1_has_every_arm_under_every_task():
     """Arm number k loses k mod 9 of nine images, one more under VQA, and touches k tokens, of every
     other image one more."""
@@ -83,6 +84,7 @@ def test_table_1_has_every_arm_under_every_task():
             assert row["source"] == "measured"
 
 
+@pytest.mark.slow
 def test_arms_of_one_selector_are_one_line():
     rows = numbers(ablations.points(ABLATIONS, None))
     found = {each["arm"]: each["selector"] for each in rows}
@@ -93,6 +95,7 @@ def test_arms_of_one_selector_are_one_line():
     assert found["random = object"] == "random tokens, as many as a region has"
 
 
+@pytest.mark.slow
 def test_printed_cells_stand_apart_from_measured_ones():
     rows = numbers(ablations.points(ABLATIONS, PAPERS.ablations))
     printed = [each for each in rows if each["source"] == "as printed"]
@@ -181,6 +184,7 @@ def written(figure: Figure) -> list[str]:
     return re.findall(r"<!-- (.*?) -->", figure.svg, re.DOTALL)
 
 
+@pytest.mark.slow
 def test_each_measurement_that_was_made_has_its_figures():
     assert figures.figures_of(study("mine")) == {}
     assert figures.figures_of(PAPERS) == {}
@@ -193,6 +197,7 @@ def test_each_measurement_that_was_made_has_its_figures():
     assert len(cells) == len(numbers(found["mine, authors.table-2"]))
 
 
+@pytest.mark.slow
 def test_printed_figures_stand_beside_the_papers_models_alone():
     for name, is_printed in (("mine", False), ("llava-1.5-7b", True)):
         found = figures.figures_of(study(name, lens=LENS_RESULTS))
@@ -201,6 +206,7 @@ def test_printed_figures_stand_beside_the_papers_models_alone():
             assert ("what the paper prints" in figure.tells) == is_printed
 
 
+@pytest.mark.slow
 def test_the_same_rows_make_the_same_files_under_any_label():
     def drawn(label: str) -> list[tuple[str, str, str]]:
         made = study("llava-1.5-7b", label, ablations=ONE, lens=LENS_RESULTS)
@@ -210,6 +216,7 @@ def test_the_same_rows_make_the_same_files_under_any_label():
     assert drawn("llava-1.5-7b") == drawn("llava-1.5-7b, recorded")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("printed", [None, PAPERS])
 @pytest.mark.parametrize(
     ("table", "shown"),

@@ -53,6 +53,7 @@ def parts_of(study: Measured, asked=EVERY) -> dict[str, Part]:
     return {part.name: part for part in Forecast.of(study, asked).parts}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [1000, 3])
 @pytest.mark.parametrize("shard", [None, (0, 2)])
 @pytest.mark.parametrize("protocol", [QUICK, replace(PROTOCOLS["authors"], steps=2)])
@@ -77,6 +78,7 @@ def test_only_what_claims_ask_is_told(study_of):
     assert GRADIENTS in parts_of(study_of(), ["ablations"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shard", [None, (0, 2)])
 def test_pages_of_the_lens_are_told_and_timed(study_of, shard):
     study = study_of(shard=shard, pages=2)
@@ -117,6 +119,7 @@ def test_as_many_are_named_as_the_rehearsal_assumes(model, kept):
     )  # whole images are named
 
 
+@pytest.mark.slow
 def test_shards_are_parts_of_the_images_and_claims_have_all(study_of):
     whole, parts = Expected(study_of()), [Expected(study_of((part, 3))) for part in range(3)]
     for name in (LENS, "VQA"):
@@ -143,6 +146,7 @@ def test_it_is_told_once_more_when_filter_2_is_known(study_of):
     assert told == [len(study.kept)]
 
 
+@pytest.mark.slow
 def test_an_image_that_fails_is_not_missing(study_of, monkeypatch):
     study = study_of()
     monkeypatch.setattr("vlmlib.study.store.MOST_BAD", 1)
@@ -188,6 +192,7 @@ def test_which_claims_are_decided_is_as_drawn():
     assert decided(CLAIMS["sliding-peak"], "any", {"questions": 2000}) == 100  # LLaVA-Phi-3's
 
 
+@pytest.mark.slow
 def test_the_files_are_those_that_their_programs_write():
     assert POWER.read_text() == power.written(power.PAGE.read_text())
     model = "qwen2-vl-2b"

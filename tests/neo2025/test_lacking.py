@@ -151,6 +151,7 @@ def left_out(found: dict[str, str]) -> set[str]:
     return {claim for claim, told in found.items() if told == LEFT_OUT}
 
 
+@pytest.mark.slow
 def test_few_visual_tokens_leave_out_what_needs_more(on, few_tokens, all_count):
     """Of 16 there are 5 and 10, and not 20; what needs no more is measured on the same images."""
     result, pages = on(few_tokens)
@@ -167,6 +168,7 @@ def test_few_visual_tokens_leave_out_what_needs_more(on, few_tokens, all_count):
     assert "could not be asked" not in page
 
 
+@pytest.mark.slow
 def test_what_has_but_one_count_or_window_is_no_rise_and_no_peak(on, nine_tokens, all_count):
     """Of 9 tokens there are 5, and of one layer one window."""
     result, pages = on(nine_tokens)
@@ -175,12 +177,14 @@ def test_what_has_but_one_count_or_window_is_no_rise_and_no_peak(on, nine_tokens
     assert "sliding-peak: This model has too few layers for windows" in pages["verdicts.md"]
 
 
+@pytest.mark.slow
 def test_a_model_whose_arms_run_one_by_one_says_so_once(on, one_by_one, all_count):
     result, _ = on(one_by_one)
     check_nothing_broke(result)
     assert sum(ALONE in line for line in result.outlines) == 1
 
 
+@pytest.mark.slow
 def test_a_report_has_all_rows_as_data_measured_or_recorded(on, few_tokens, all_count, inner):
     """With how many images each step left; of recorded rows, as far as they tell."""
     on(few_tokens)
@@ -202,6 +206,7 @@ def test_a_report_has_all_rows_as_data_measured_or_recorded(on, few_tokens, all_
     assert any(of.startswith("Tables 1 and 2") for of, _ in left)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("refuses", "expected"), [(True, GRADED), (False, COUNTED)])
 def test_without_gradients_the_claims_about_them_are_left_out(
     on, few_tokens, all_count, monkeypatch, refuses, expected
@@ -222,6 +227,7 @@ def test_without_gradients_the_claims_about_them_are_left_out(
     assert (f"- VQA, gradient 5: left out on all 3: {why}" in page) is refuses
 
 
+@pytest.mark.slow
 def test_without_places_every_claim_about_regions_is_left_out(
     on, few_tokens, all_count, monkeypatch, inner, mean_file
 ):

@@ -427,6 +427,7 @@ def test_other_tokens_are_free_ones_as_many_as_there_are(taken, count):
     assert {*drawn} <= {token for at, token in enumerate(visual) if at not in taken}
 
 
+@pytest.mark.slow
 def test_which_other_tokens_are_drawn_hangs_on_the_image():
     drawn = [tuple(lens._others(scene_of((0, at)), [0, 1], 5).tolist()) for at in range(9)]
     assert len({*drawn}) > 4

@@ -31,6 +31,7 @@ def loads(inner, monkeypatch) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_each_model_is_loaded_once_and_never_where_all_rows_are_there(inner, loads):
     options = ("-m", "gpu", *inner.on_scenes)
     first = inner.run(inner.claims, *options).parseoutcomes()

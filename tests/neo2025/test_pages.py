@@ -240,6 +240,7 @@ def test_the_heads_of_table_2_name_the_layers_of_its_windows():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["llava-1.5-7b", "llava-phi-3"])
 def test_beside_each_cell_that_the_paper_prints_stands_its_count(model):
     printed = Published(model)
@@ -302,6 +303,7 @@ def all_lose(share: float) -> MeasuredTable:
     return with_yields(Table.of("VQA", found))
 
 
+@pytest.mark.slow
 def test_a_page_says_how_far_both_it_and_doing_nothing_are_off():
     """Root mean square over all printed cells."""
     printed = Published("llava-1.5-7b").knockouts
@@ -502,6 +504,7 @@ def test_studies_that_one_claim_compares_are_told_together():
 NASTY = "<i>a|b</i> `c` [d](e)\n# f"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("measurement", TITLES)
 def test_a_name_breaks_no_page(measurement):
     made = study(NASTY, ablations=ABLATIONS, knockouts=KNOCKOUTS, lens=LENS_RESULTS, data=NASTY)
@@ -512,6 +515,7 @@ def test_a_name_breaks_no_page(measurement):
     assert rest == page(plain, measurement).splitlines()[1:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["llava-1.5-7b", "qwen2-vl-2b", SHIPPED, "mine"])
 def test_printed_figures_stand_on_pages_of_the_papers_models_alone(name):
     """And the stand-in is called one."""
@@ -533,6 +537,7 @@ def test_printed_figures_stand_on_pages_of_the_papers_models_alone(name):
         assert [line for line in text.splitlines() if line.startswith("- ")] == said
 
 
+@pytest.mark.slow
 def test_each_measurement_that_was_made_has_its_page():
     assert pages_of(study("mine")) == {}
     one = study("mine", "mine, authors", ablations=ABLATIONS)

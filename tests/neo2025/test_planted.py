@@ -131,6 +131,7 @@ def test_every_claim_is_planted():
     assert {CLAIMS[claim].kind for claim in IN_WORLDS} == set(KINDS) - {"agrees"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("claim", IN_WORLDS)
 def test_a_claim_is_supported_where_the_paper_is_right(claim):
     """And refuted where the opposite is true. Two claims the paper's own figures leave open."""
@@ -141,6 +142,7 @@ def test_a_claim_is_supported_where_the_paper_is_right(claim):
     assert (len(verdicts[0].parts) or 1) == int(expected["parts"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("claim", IN_WORLDS)
 def test_a_claim_is_not_supported_where_nothing_is_there(claim, without_controls):
     """Or where its control does as much."""
@@ -238,6 +240,7 @@ def subject_of(tmp_path_factory):
     store.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "claim", "expected"),
     [(name, claim, row[name]) for name in MODELS for claim, row in ON_MODELS.items() if row[name]],

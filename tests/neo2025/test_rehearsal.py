@@ -216,6 +216,7 @@ def test_the_whole_is_printed_and_measured_small(capsys, monkeypatch):
     assert "Disk: weights 14.1 GB" in printed
 
 
+@pytest.mark.slow
 def test_the_shipped_model_takes_fewer_steps_in_a_batch():
     found = describing.counts(images=4, rows=4)
     single, joint, both, whole = found.values()

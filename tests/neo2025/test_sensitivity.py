@@ -153,6 +153,7 @@ def test_three_draws_are_the_texts_own_and_two_more():
     assert len({str(own[f"{draw}random 5"]) for draw in ("", "draw 2 of ", "draw 3 of ")}) == 3
 
 
+@pytest.mark.slow
 @given(rights=st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=5))
 def test_of_an_arms_draws_the_mean_counts(rights):
     names = ["random 5", "draw 2 of random 5", "draw 3 of random 5"]

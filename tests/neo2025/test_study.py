@@ -98,6 +98,7 @@ def test_no_image_counts_that_a_model_gets_right_without_the_object(study_of):
     assert study.knockouts.yields == vqa
 
 
+@pytest.mark.slow
 def test_what_filter_2_hides_is_seen_without_it(study_of):
     """On a model that says yes whatever it sees nothing is ever lost, and all images count; where
     the object is read, all pass it, and both tables are the same."""
@@ -419,6 +420,7 @@ def recorded(both, monkeypatch) -> Recorded:
     return Recorded(recording, subject)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ablations", "ablations_unfiltered", "knockouts"])
 def test_recorded_tables_are_the_measured_ones(name, both, recorded):
     table, again = getattr(both[0], name).rows, getattr(recorded, name).rows
@@ -489,6 +491,7 @@ def test_what_was_not_recorded_is_refused_and_has_no_page(both, asked):
     assert study.made == []
 
 
+@pytest.mark.slow
 def test_what_was_measured_on_no_image_is_recorded_as_such(study_of):
     study = study_of(planted.BLIND, protocol=QUICK)
     tables = ("ablations", "ablations_unfiltered", "knockouts")

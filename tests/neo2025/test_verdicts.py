@@ -63,6 +63,7 @@ def test_a_dead_lens_supports_no_claim_about_it(name):
     assert "supported" not in found.values()
 
 
+@pytest.mark.slow
 def test_the_papers_world_supports_most_claims():
     world = paper_worlds()["paper, llava-1.5-7b, 1000"]
     found = draw(world, [id_ for id_ in of_interest(world.model) if id_ not in NOT_ASKED], (0,))
@@ -84,6 +85,7 @@ def test_the_mean_doubt_is_that_of_many_images(arm):
     assert drawn.doubts("VQA", [arm])[0].values.mean() == pytest.approx(mean_doubt(share), abs=3e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("icc", BOUND_GROUPS.values())
 def test_at_their_bounds_claims_are_hardly_ever_decided(icc):
     """Of 47 draws at 2.5 or 5 % one or two are decided by chance; 8 come up once in 1,000."""

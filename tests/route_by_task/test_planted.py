@@ -79,6 +79,7 @@ def test_both_papers_may_be_right(claim):
     assert outcome_of(claim, BOTH_RIGHT) == IN_BOTH_RIGHT.get(claim, SUPPORTED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_each_may_be_wrong_of_its_own_questions(claim):
     expected = {**IN_REVERSED, "two-ways-are-all": REFUTED}.get(claim, REFUTED)
@@ -93,6 +94,7 @@ def test_the_same_ways_are_no_interaction_however_much_an_image_gives(claim):
     assert outcome_of(claim, SAME_PARTS) == IN_SAME_PARTS[claim]
 
 
+@pytest.mark.slow
 def test_a_way_may_be_spare_or_a_third():
     assert outcome_of("no-spare-way", SPARE) == REFUTED
     assert outcome_of("two-ways-are-all", SPARE) == SUPPORTED
@@ -120,6 +122,7 @@ def test_a_leaning_to_no_is_no_loss_though_every_yes_is():
     assert outcome_of("polling-goes-through-the-question", LEANING) == REFUTED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_where_arms_do_nothing_no_way_is_shown(claim):
     """Though they ran, and blocking all text takes all away."""
@@ -131,6 +134,7 @@ def test_where_not_even_blocking_all_text_does_anything_all_is_open(claim):
     assert outcome_of(claim, NOTHING) == UNDECIDED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_what_never_reached_its_targets_is_undecided(claim):
     """Whatever the margins say, as here that both papers are right."""
@@ -185,6 +189,7 @@ def test_what_is_lost_is_the_ratio_of_means():
     assert lost.values.std() / IMAGES**0.5 == pytest.approx((parts / wholes).std(), rel=0.2)
 
 
+@pytest.mark.slow
 def test_the_page_and_the_figure_tell_the_planted_numbers():
     routes = planted(BOTH_RIGHT)
     page = pages.page(routes)
@@ -204,6 +209,7 @@ def test_the_page_and_the_figure_tell_the_planted_numbers():
     assert abs(whole[NAMING, arms.QUESTION]) < 0.05
 
 
+@pytest.mark.slow
 def test_a_way_that_no_prompt_has_leaves_out_its_lines_alone():
     lacking = {
         arms.knockout(arms.OTHER, each): (NAMING, SHOWN, ABSENT)

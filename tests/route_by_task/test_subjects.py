@@ -24,6 +24,7 @@ def test_without_data_a_run_says_what_is_missing(inner, told, shard, errors):
     assert "needs a data set. Pass --vlm-coco DIR" in told(result)
 
 
+@pytest.mark.slow
 def test_a_model_that_is_never_right_is_asked_and_then_left_out(inner, told, tmp_path):
     result = inner.run(str(FOLDER), *inner.without_mean, f"--claims-report={tmp_path}")
     result.assert_outcomes()
@@ -44,6 +45,7 @@ def test_a_model_that_is_never_right_is_asked_and_then_left_out(inner, told, tmp
     assert "naming 0 of 3" in told(again)
 
 
+@pytest.mark.slow
 def test_shards_are_measured_apart_and_judged_together(inner, told):
     for part in ("1/2", "2/2"):
         result = inner.run(str(FOLDER), *inner.without_mean, f"--vlm-shard={part}")

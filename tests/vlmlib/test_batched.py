@@ -73,6 +73,7 @@ def logits_of(vlm: VLM, stimuli: list[Stimulus], rows: int) -> set[bytes]:
     return set(seen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("each", EVERY, ids=str)
 @pytest.mark.parametrize("rows", [1, 2, 5, 16])
 def test_every_text_is_the_one_alone(each, rows):
@@ -86,6 +87,7 @@ def test_prompts_are_of_several_lengths():
     assert len({len(stimulus.embeddings) for stimulus in STIMULI["qwen2-vl", "sdpa"]}) > 2
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_rows_end_at_different_steps_and_others_enter(data):
@@ -107,6 +109,7 @@ def _after(vlm: VLM, stimulus: Stimulus, stop: int):
     return lambda text: text.startswith(begun)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("each", EVERY, ids=str)
 @pytest.mark.parametrize("rows", [1, 3, 8])
 def test_no_bit_depends_on_the_neighbours(each, rows):

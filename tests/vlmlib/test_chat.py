@@ -57,6 +57,7 @@ BEGINNINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("added", "written", "first", "later"), BEGINNINGS.values(), ids=BEGINNINGS
 )
@@ -135,6 +136,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("special", "template", "asked", "prompt"), KINDS.values(), ids=KINDS)
 def test_the_authors_prompts_are_for_templates_of_their_kind(special, template, asked, prompt):
     processor = processor_of("$A", template and template.replace("{{ question }}", asked))

@@ -72,6 +72,7 @@ def copied(hub, tmp_path) -> Callable[[str], Path]:
     return lambda name: Path(shutil.copytree(hub[name][0], tmp_path / name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_a_folder_of_the_hub_loads_with_all_its_weights(hub, name):
     folder, model = hub[name]
@@ -130,6 +131,7 @@ LLAVA_LAYOUTS: dict[str, Change] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", LLAVA_LAYOUTS.values(), ids=LLAVA_LAYOUTS)
 def test_a_llava_of_every_generation_is_read_alike(hub, copied, change):
     folder = copied("llava-1.5")
@@ -210,6 +212,7 @@ QWEN_LAYOUTS: dict[str, Change] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", QWEN_LAYOUTS.values(), ids=QWEN_LAYOUTS)
 def test_a_qwen2_vl_of_every_generation_is_read_alike(hub, copied, change):
     """And needs no library for videos."""
@@ -223,6 +226,7 @@ def test_a_qwen2_vl_of_every_generation_is_read_alike(hub, copied, change):
     same_logits(loaded, VLM.load(hub["qwen2-vl"][0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [tiny_vlm, tiny_qwen], ids=["llava", "qwen2-vl"])
 def test_what_todays_transformers_saves_loads_with_the_same_logits(tmp_path, make):
     vlm = make()
@@ -573,6 +577,7 @@ WRONG_WEIGHTS: dict[str, tuple[Change, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("change", "message"), WRONG_WEIGHTS.values(), ids=WRONG_WEIGHTS)
 def test_weights_that_are_not_the_models_are_refused(copied, change, message):
     folder = copied("llava-1.5")
@@ -757,6 +762,7 @@ WRONG_SETTINGS: dict[str, tuple[str, Change, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "change", "message"), WRONG_SETTINGS.values(), ids=WRONG_SETTINGS)
 def test_settings_that_mean_nothing_are_refused(copied, name, change, message):
     folder = copied(name)

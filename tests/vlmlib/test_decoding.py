@@ -91,6 +91,7 @@ def test_a_clean_description_is_generates_token_for_token(each):
     assert identical >= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("each", EVERY, ids=str)
 @pytest.mark.parametrize("max_tokens", [10**5, 150, 1])
 def test_every_arm_says_what_it_says_alone_and_hooked(each, max_tokens):
@@ -109,6 +110,7 @@ def test_every_arm_says_what_it_says_alone_and_hooked(each, max_tokens):
     assert len({tuple(text) for text in texts}) > 2
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_ending_early_leaves_out_what_follows_the_wanted_text(data):

@@ -94,6 +94,7 @@ def is_strong(vlm: VLM, stimulus: Stimulus, arm: list[Ablate | Block]) -> bool:
     return bool(arm) and all((full - row).abs().max() >= 1e-3 * full.abs().max() for row in without)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "attention"), EVERY)
 @settings(max_examples=30, deadline=None)
 @given(data=st.data(), size=st.integers(0, 2), max_tokens=st.sampled_from([1, 60, 16384]))
@@ -179,6 +180,7 @@ def test_no_hook_stays_and_no_gradient_is_kept(vlm, stimulus):
     assert not any(module._forward_pre_hooks for module in vlm.model.modules())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_agrees_to_its_own_tolerance(dtype):
     vlm = tiny_vlm()

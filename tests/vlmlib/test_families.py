@@ -67,6 +67,7 @@ def plain() -> Report:
     return report
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HELD)
 def test_the_row_of_a_family_on_the_page_of_models_is_current(name):
     on_the_page = models.rows_in(models.PAGE.read_text())

@@ -119,6 +119,7 @@ def arms_for(vlm: VLM, stimulus: Stimulus) -> list[list[Ablate | Block]]:
     ]
 
 
+@pytest.mark.slow
 @quiet
 @pytest.mark.parametrize(("name", "attention"), EVERY)
 def test_arms_say_what_reading_all_again_says(name, attention):
@@ -131,6 +132,7 @@ def test_arms_say_what_reading_all_again_says(name, attention):
     assert len({tuple(ids) for ids in texts_of_arms}) > 3
 
 
+@pytest.mark.slow
 @quiet
 @pytest.mark.parametrize(
     "name",
@@ -144,6 +146,7 @@ def test_other_families_say_what_reading_all_again_says(name):
         assert parted(vlm, stimulus, arm, ids) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "attention"), [("llava", "sdpa"), ("sliding", "eager")])
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
@@ -161,6 +164,7 @@ def test_any_sources_layers_and_heads(name, attention, data):
         assert not is_empty(arm) or [ids] == said(vlm, stimulus, [[]])
 
 
+@pytest.mark.slow
 @quiet
 @pytest.mark.parametrize(("name", "attention"), EVERY)
 def test_the_slow_oracle_gives_the_logits_of_reading_all_again(name, attention):
@@ -180,6 +184,7 @@ def test_the_slow_oracle_gives_the_logits_of_reading_all_again(name, attention):
             torch.testing.assert_close(logits[step], again, rtol=0, atol=bound)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "attention"), EVERY[:6])
 def test_rows_end_apart_and_the_others_go_on_as_before(name, attention):
     vlm, stimulus = read(name, attention)
@@ -193,6 +198,7 @@ def test_rows_end_apart_and_the_others_go_on_as_before(name, attention):
         assert len({len(ids) for ids in found}) > 1
 
 
+@pytest.mark.slow
 @quiet
 @pytest.mark.parametrize(("name", "attention"), EVERY)
 def test_an_arm_without_such_a_block_says_the_same_beside_one(name, attention):

@@ -90,6 +90,7 @@ def shown(vlm: VLM, side: int, length: int, other: int, begin: int, end: int) ->
     return min(start + end * scale, side) - max(start + begin * scale, 0)
 
 
+@pytest.mark.slow
 @every_layout
 @settings(max_examples=100, deadline=None)
 @given(data=st.data(), width=st.integers(6, 60), height=st.integers(6, 60))
@@ -217,6 +218,7 @@ def in_patches(by_row: bool, side: int = 2):
     return InPatches()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_row", [True, False])
 @pytest.mark.parametrize("side", [1, 2, 3])
 @pytest.mark.parametrize("size", [(48, 48), (20, 56), (48, 12), (12, 48), (4, 41)])

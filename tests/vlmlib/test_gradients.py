@@ -85,6 +85,7 @@ def close(seen: torch.Tensor, expected: torch.Tensor, tolerance: float = 1e-4) -
     )
 
 
+@pytest.mark.slow
 def test_contributions_sum_to_the_change_of_the_logit_under_mean_ablation(vlm, stimulus, mean):
     clean, ablated = vlm.next_token(stimulus, [[], [Ablate(stimulus.visual, mean)]])[:, TOKEN]
     explained = integrated_gradients(vlm, stimulus, TOKEN, mean, steps=200)
@@ -132,6 +133,7 @@ def test_captum_agrees(vlm, stimulus, mean):
     close(ours.absolute, theirs.abs().sum(-1).float())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "steps"), [("midpoint", 1), ("midpoint", 7), ("ends", 2), ("ends", 7)]
 )
@@ -146,6 +148,7 @@ def test_on_a_linear_model_they_are_weight_times_difference(rule, steps):
     assert explained.gap < 1e-5
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(steps=st.integers(2, 60))
 def test_on_a_cubic_model_the_gap_is_the_quadrature_error_of_the_rule(steps):
@@ -227,6 +230,7 @@ def test_half_precision_agrees_roughly():
     close(signed[1], signed[0], 0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -268,6 +272,7 @@ def text_alone(vlm: VLM, stimulus: Stimulus, rows: torch.Tensor) -> torch.Tensor
     return torch.stack(found)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*cannot share work:UserWarning")
 @pytest.mark.parametrize("make", [tiny_gemma3, tiny_paligemma2])
 @pytest.mark.parametrize(("rule", "steps"), [("midpoint", 20), ("ends", 3)])
@@ -295,6 +300,7 @@ def test_a_model_whose_tokens_see_later_ones_agrees_with_captum(make, rule, step
         close(ours.signed, theirs.sum(-1).float())
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*cannot share work:UserWarning")
 @pytest.mark.parametrize("make", [tiny_gemma3, tiny_paligemma2])
 def test_where_arms_run_alone_steps_close_the_gap_and_cost_a_pass_each(make):
@@ -327,6 +333,7 @@ def read_without_gradients() -> tuple[VLM, Stimulus]:
     return vlm, vlm.read(picture(), "Hi?")
 
 
+@pytest.mark.slow
 def test_what_inference_mode_made_says_so(vlm, stimulus, mean):
     """Instead of torch's error from the middle of the way back."""
     frozen, asked = read_without_gradients()

@@ -124,6 +124,7 @@ def test_no_setting_is_in_two_places():
     assert not (set(NEUTRAL) | set(HARMLESS)) & NOT_TRIED
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # transformers warns of settings that do nothing
 @pytest.mark.parametrize("name", HARMLESS)
 def test_a_harmless_setting_leaves_the_greedy_text_as_it_is(name):
@@ -136,6 +137,7 @@ def test_a_harmless_setting_leaves_the_greedy_text_as_it_is(name):
     assert hooked(vlm) == hooked(VLM_)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NEUTRAL)
 def test_a_setting_that_changes_a_text_is_refused_by_name(name):
     vlm = tiny_vlm(seed=SEED)

@@ -43,6 +43,7 @@ def named(monkeypatch):
     return lambda kind: monkeypatch.setattr(halves, "processor_class_from_name", lambda _: kind)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Qwen2VLProcessor, Qwen2_5_VLProcessor, Qwen3VLProcessor])
 def test_a_processor_with_a_video_half_is_read_without_it(folder, named, kind):
     named(kind)

@@ -29,6 +29,7 @@ MAKE = {
 }
 
 
+@pytest.mark.slow
 @quiet
 @pytest.mark.parametrize("name", MAKE)
 def test_the_last_layer_of_the_lens_is_the_models_own_softmax(name):
@@ -56,6 +57,7 @@ def test_a_soft_cap_is_in_every_layer_and_not_unembedding_alone():
     assert (seen - plain.softmax(-1).topk(3).values[0]).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 @quiet
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_the_lens_is_capped_in_half_precision(dtype):
@@ -107,6 +109,7 @@ def test_a_lens_that_cannot_be_right_is_refused(planted):
     torch.testing.assert_close(vlm.next_token(stimulus, [[]])[0], logits)
 
 
+@pytest.mark.slow
 @quiet
 @pytest.mark.parametrize("name", MAKE)
 def test_putting_back_what_enters_a_layer_changes_nothing(name):

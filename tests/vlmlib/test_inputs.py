@@ -69,6 +69,7 @@ def test_what_else_a_processor_makes_reaches_the_model():
     assert torch.equal(seen[0], torch.zeros_like(stimulus.inputs["input_ids"]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [tiny_vlm, tiny_qwen])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_pictures_arrive_in_the_models_type_and_tokens_as_whole_numbers(make, dtype):

@@ -38,6 +38,7 @@ def test_the_length_that_the_strategies_assume():
     assert all(len(stimulus.input_ids) == LENGTH for stimulus in STIMULI.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attention", VLMS)
 @settings(max_examples=60, deadline=None)
 @given(drawn=drawn_arms())

@@ -59,6 +59,7 @@ def close(seen: torch.Tensor, expected: torch.Tensor) -> None:
     torch.testing.assert_close(seen, expected, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_the_last_layer_is_the_models_own_prediction_at_every_position(vlm, stimulus):
     own = vlm.model(**stimulus.inputs).logits[0]
     whole, probabilities = everything(vlm, stimulus)
@@ -141,6 +142,7 @@ def test_an_arms_last_layer_is_its_next_token(vlm, stimulus):
     close(everything(vlm, stimulus, arm)[1][-1, -1], vlm.next_token(stimulus, [arm])[0].softmax(-1))
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(rows=st.integers(1, 90))
 def test_no_more_logits_than_the_bound_exist_at_a_time(rows):
@@ -180,6 +182,7 @@ def test_probabilities_are_float32_in_a_model_of_half_precision():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [

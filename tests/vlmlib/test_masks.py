@@ -68,6 +68,7 @@ def made(case: dict, additive: torch.dtype | None = None) -> Masks:
     return Masks(layout, arms, case["windows"], HEADS, additive)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(drawn())
 def test_every_edge_is_as_defined(case):

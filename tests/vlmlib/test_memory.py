@@ -43,6 +43,7 @@ def test_other_errors_are_not_memorys():
         Memory().within(run, 1000, "plain")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ask", ["next_token", "describe", "describe_each", "gradients"])
 def test_a_model_that_runs_out_says_the_same_in_smaller_passes(ask):
     """The device is planted: a pass of more than 60 positions runs out."""

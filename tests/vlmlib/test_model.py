@@ -183,6 +183,7 @@ STEPS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("broken", "step"), STEPS.items(), ids=STEPS.values())
 def test_what_is_raised_while_a_model_is_tried_names_the_step(monkeypatch, broken, step):
     """A model that nobody knows, or a slip of ours: never a traceback alone."""

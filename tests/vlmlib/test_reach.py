@@ -65,6 +65,7 @@ def hooks(vlm: VLM) -> int:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "attention"), EVERY)
 @settings(max_examples=15, deadline=None)
 @given(data=st.data(), size=st.integers(0, 2))
@@ -193,6 +194,7 @@ def test_an_engine_that_ignores_blocks_reaches_nothing(vlm, stimulus, monkeypatc
     assert [each.attention for each in dead] == [each.attention for each in alive]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_knows_its_own_rounding(dtype, monkeypatch):
     vlm = VLM(tiny_vlm().model.to(dtype), tiny_vlm().processor)

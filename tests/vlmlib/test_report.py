@@ -33,6 +33,7 @@ def outcomes(vlm: VLM) -> dict[str, str]:
     return {each.what: each.outcome for each in findings(vlm) if each.outcome != "found"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [tiny_vlm, tiny_qwen])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_nothing_is_refused_on_a_plain_model(make, attention):
@@ -220,6 +221,7 @@ def test_anything_else_is_no_finding(monkeypatch):
         vlm.report()
 
 
+@pytest.mark.slow
 def test_the_command_reports_on_the_shipped_model(capsys):
     assert main([EMOJI_LLAVA]) == 0
     printed = capsys.readouterr().out

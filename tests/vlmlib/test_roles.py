@@ -81,6 +81,7 @@ def test_a_layer_without_attention_can_be_everything_but_blocked():
     assert len(hybrid.hidden_states(stimulus, stimulus.visual)) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["olmo", "nanochat"])
 def test_a_final_norm_may_have_no_weights(kind):
     """The second norms its embeddings by it, too."""

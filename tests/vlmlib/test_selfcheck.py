@@ -115,6 +115,7 @@ def test_a_prefix_language_model_runs_one_arm_at_a_time_and_exactly(prefix_vlm):
     assert (clean - blocked).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("seed", range(4))
 def test_a_prefix_language_model_is_known_by_its_masks(dtype, seed):
@@ -178,6 +179,7 @@ def test_logits_that_are_scaled_after_the_unembedding_do_not_share_work():
         assert not VLM(model, tiny_processor()).shares
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cap", [30.0, 64.0])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_a_soft_cap_of_less_than_a_rounding_is_seen(dtype, cap):
@@ -198,6 +200,7 @@ def _capped(logits: torch.Tensor, cap: float) -> torch.Tensor:
     return cap * torch.tanh(logits / cap)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("make", [tiny_vlm, tiny_qwen])
 def test_models_in_half_precision_share_work_and_just_unembed(make, dtype):
@@ -221,6 +224,7 @@ def test_a_model_whose_attention_ignores_masks_is_refused(monkeypatch):
         VLM(model, tiny_processor())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [tiny_vlm, tiny_qwen])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_a_model_whose_visual_tokens_ignore_masks_is_refused(make, attention, monkeypatch):

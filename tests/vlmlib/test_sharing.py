@@ -89,6 +89,7 @@ def passes_of(vlm: VLM, run: Callable[[], object]) -> int:
     return len(calls)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize(
     "text", [texts.LONGROPE, texts.WINDOWED, texts.COMPRESSED, texts.MULTIPLIED], ids=str
@@ -148,6 +149,7 @@ def test_descriptions_are_generates_across_a_largest_position_id():
     assert vlm.describe_each(stimuli, NEW) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_past_a_chunk_arms_run_one_by_one_and_it_is_said_once(attention):
     vlm = llava_around(texts.CHUNKED, attention)
@@ -180,6 +182,7 @@ def picking(vlm: VLM, most: int) -> None:
         layer.self_attn.forward = forward  # pyright: ignore
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("most", "shares"), [(40, False), (400, True)])
 def test_what_attention_picks_past_a_number_of_the_configuration(most, shares):
     vlm = tiny_vlm()
@@ -208,6 +211,7 @@ def test_attention_to_the_best_positions_runs_one_arm_at_a_time():
     assert vlm.describe(read(vlm, 1), [[]], 4) == [generated(vlm, read(vlm, 1), 4)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.filterwarnings("ignore:.*cannot share work:UserWarning")
 def test_a_later_source_is_refused_where_no_position_sees_it(attention):
@@ -248,6 +252,7 @@ def test_a_new_length_costs_one_pass_and_a_known_one_none():
     assert passes_of(vlm, lambda: vlm.next_token(stimulus, [[]])) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize(
     "text",

@@ -42,6 +42,7 @@ def projecting(model, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
         handle.remove()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [tiny_vlm, tiny_qwen])
 def test_what_is_right_is_believed(make):
     vlm = make()
@@ -50,6 +51,7 @@ def test_what_is_right_is_believed(make):
     assert (vlm.seen_past, vlm.injects, vlm.has_still) == ("", [], False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -85,6 +87,7 @@ def test_visual_tokens_that_are_elsewhere_have_no_places(change):
 TILES = torch.tensor([3, 2, 1, 0, 4])  # of two by two and the whole picture, the other way round
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -106,6 +109,7 @@ def test_tiles_of_four_tokens_have_places_where_they_are_right(change):
         assert "(in " in misplaced(vlm, size)
 
 
+@pytest.mark.slow
 def test_tokens_of_a_pixel_are_tried_on_a_larger_picture(monkeypatch):
     monkeypatch.setattr(common, "TILE", 96)
     monkeypatch.setattr(building, "TILE", 96)
@@ -266,6 +270,7 @@ def test_what_a_picture_adds_later_has_a_mean_of_its_own(adding):
     assert not torch.allclose(ablated, clean, rtol=1e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("wide", "layer"), [(48, 0), (32, 1), (15, 0)])
 def test_a_value_is_as_wide_as_what_it_replaces(adding, wide, layer):
     with pytest.raises(VLMError, match=f"given a value of width {wide}"):

@@ -79,6 +79,7 @@ def picking_at(layer: int, attention: str = "sdpa", score: Callable = by_length)
     return model
 
 
+@pytest.mark.slow
 @quiet
 @pytest.mark.parametrize(
     ("attention", "dtype"),
@@ -103,6 +104,7 @@ def test_blocks_are_refused_where_others_are_let_in(attention, dtype):
     assert torch.equal(vlm.next_token(stimulus, [ablate])[0], expected)
 
 
+@pytest.mark.slow
 @quiet
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("layer", [0, 1])
@@ -129,6 +131,7 @@ def test_picks_are_seen_where_the_last_position_is_let_in(attention):
     assert [*vlm.sparse_on(vlm.read(picture(), QUESTION))] == [0]
 
 
+@pytest.mark.slow
 @quiet
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("name", DENSE)
@@ -136,6 +139,7 @@ def test_blocks_are_taken_where_they_remove_edges_alone(name, attention):
     assert_taken(DENSE[name](attention))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("scale", [1, 60])
 def test_weights_that_round_to_zero_are_not_taken_for_unpicked(scale, dtype):

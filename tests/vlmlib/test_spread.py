@@ -135,6 +135,7 @@ def cards() -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=[pytest.mark.newer] * (name == "granite-4")) for name in MAKE],
@@ -149,6 +150,7 @@ def test_a_model_over_two_cards_says_what_it_says_on_one_device(cards, name):
     assert {each.device for each in tensors_in([*found.values()])} == {vlm.device} == {FIRST}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [tiny_vlm, tiny_qwen])
 def test_a_language_model_apart_from_its_encoder_is_where_all_is(cards, make):
     """Also what the model makes of its inputs beside the embeddings, on the first card."""
@@ -162,6 +164,7 @@ def test_a_language_model_apart_from_its_encoder_is_where_all_is(cards, make):
     assert torch.equal(logits.cpu(), expected)
 
 
+@pytest.mark.slow
 def test_a_model_of_many_parts_on_one_device_says_the_same_bits():
     """The hooks that move things, where there is nothing to move."""
     plain = tiny_vlm()
@@ -175,6 +178,7 @@ def test_a_model_of_many_parts_on_one_device_says_the_same_bits():
     assert (apart(expected, found), vlm.devices) == ([], [torch.device("cpu")])
 
 
+@pytest.mark.slow
 def test_a_report_of_a_model_over_two_cards_is_that_of_one_device(cards):
     plain = tiny_vlm()
     expected, found = plain.report(), over_two_cards(plain).report()
@@ -194,6 +198,7 @@ def test_what_differs_between_two_models_is_seen():
     }
 
 
+@pytest.mark.slow
 def test_keys_values_and_masks_are_where_their_layers_are(cards, monkeypatch):
     vlm = over_two_cards(tiny_vlm())
     stimulus = vlm.read(picture(), QUESTION)
@@ -213,6 +218,7 @@ def test_keys_values_and_masks_are_where_their_layers_are(cards, monkeypatch):
     assert made == {0: FIRST, 1: SECOND}
 
 
+@pytest.mark.slow
 @pytest.mark.newer
 def test_features_that_enter_later_are_where_the_model_begins(cards):
     vlm = over_two_cards(family("Granite 4 Vision"))
@@ -248,6 +254,7 @@ def mask_there(masks: Masks, index: int, device: Any = None, own: Any = Masks.la
 MET = "at least two devices, lazy:0 and lazy:1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("where", "name", "fault"),
     [
@@ -332,6 +339,7 @@ def with_two_gpus(monkeypatch: pytest.MonkeyPatch, found: dict[str, str]) -> lis
     return asked
 
 
+@pytest.mark.slow
 def test_auto_is_handed_to_transformers_where_there_are_several_gpus(tmp_path, monkeypatch):
     folder = saved(tiny_vlm(), tmp_path)
     asked = with_two_gpus(monkeypatch, {"": "cpu"})
@@ -342,6 +350,7 @@ def test_auto_is_handed_to_transformers_where_there_are_several_gpus(tmp_path, m
     assert torch.equal(vlm.next_token(stimulus, [[]]), own)
 
 
+@pytest.mark.slow
 def test_auto_is_the_processor_where_there_is_no_gpu(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: None)
     assert VLM.load(saved(tiny_vlm(), tmp_path), device="auto").devices == [torch.device("cpu")]
@@ -350,6 +359,7 @@ def test_auto_is_the_processor_where_there_is_no_gpu(tmp_path, monkeypatch):
 # By which name rows are known.
 
 
+@pytest.mark.slow
 def test_rows_of_a_model_over_several_cards_name_them_all(cards, tmp_path, monkeypatch):
     assert loaded(over_two_cards(tiny_vlm())).device == "auto: lazy:0, lazy:1"
     with_two_gpus(monkeypatch, {})

@@ -69,6 +69,7 @@ def test_every_task_is_asked_in_the_familys_prompt_and_the_papers_words(family, 
 TEMPLATES = {"none": None, "with a line end": "{turn}\n", "without one": "{turn}"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
 @pytest.mark.parametrize(
     ("swallowing", "pieces"),
@@ -308,6 +309,7 @@ def test_half_a_letter_does_not_end_a_word():
     assert not task.correct([whole]).item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("match", ["verbatim", "word"])
 def test_a_description_that_ends_early_is_judged_like_the_whole_one(vlm, match):
     """The random model's own words serve as categories."""

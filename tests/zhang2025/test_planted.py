@@ -27,11 +27,13 @@ def test_every_claim_has_exactly_one_test():
     assert sorted(TESTS) == sorted(CLAIMS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_what_the_paper_tells_is_supported(claim):
     assert outcome_of(claim, THE_PAPERS) == SUPPORTED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_the_opposite_is_refuted(claim):
     assert outcome_of(claim, REVERSED) == REFUTED
@@ -40,6 +42,7 @@ def test_the_opposite_is_refuted(claim):
 COMPARED = ["question-before-image", "indirect-beats-direct", "question-first", "two-dips"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("claim", [*COMPARED, "other-patches-early", "related-patches-second"])
 def test_what_varies_more_costs_no_more(claim):
     assert outcome_of(claim, NOISY) != SUPPORTED
@@ -51,6 +54,7 @@ def test_the_lowest_layers_must_cost_more_than_the_last_one():
     assert outcome_of("same-layers", flat) != SUPPORTED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_an_instrument_that_does_nothing_supports_nothing(claim):
     assert outcome_of(claim, NOTHING) != SUPPORTED
@@ -59,6 +63,7 @@ def test_an_instrument_that_does_nothing_supports_nothing(claim):
 OF_ROUTES = [claim for claim in CLAIMS if claim not in ("answer-rises-late", "lower-case-first")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("claim", OF_ROUTES)
 def test_what_never_reached_its_targets_is_undecided(claim):
     """Whatever the probabilities say, as here that the paper is right."""

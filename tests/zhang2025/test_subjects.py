@@ -28,6 +28,7 @@ def test_without_questions_all_claims_are_left_out(inner, told):
     assert NONE_GIVEN in told(result)
 
 
+@pytest.mark.slow
 def test_a_model_that_can_do_no_task_is_asked_and_then_left_out(inner, told, tmp_path):
     written(tmp_path, "QueryAttr", ONE_OBJECT)
     written(tmp_path, "LogicalObj", TWO_OBJECTS)
@@ -50,6 +51,7 @@ def test_a_model_that_can_do_no_task_is_asked_and_then_left_out(inner, told, tmp
     assert "QueryAttr 0%" in told(again)
 
 
+@pytest.mark.slow
 def test_rows_of_another_paper_leave_nothing_to_judge(inner):
     inner.run(inner.claims, *inner.own, "-k", "test_filter or polling")
     result = inner.run(str(FOLDER), f"--vlm-rows={inner.store / 'rows.sqlite'}")
@@ -57,6 +59,7 @@ def test_rows_of_another_paper_leave_nothing_to_judge(inner):
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
+@pytest.mark.slow
 def test_shards_are_measured_apart_and_judged_together(inner, told, tmp_path):
     rows = [ONE_OBJECT | {"question_id": f"{at}", "img_id": f"{at}"} for at in range(1, 9)]
     written(tmp_path, "QueryAttr", *rows)

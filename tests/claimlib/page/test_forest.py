@@ -53,6 +53,7 @@ def drawn(**more) -> tuple[float, float, float, float]:
 POINTS = "difference of shares"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "expected"),
     [

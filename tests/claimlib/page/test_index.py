@@ -462,6 +462,7 @@ def test_without_a_picture_that_may_be_shown_the_answers_stand_alone(coins, pict
     assert loads(page) == []
 
 
+@pytest.mark.slow
 def test_a_page_of_large_pictures_stays_small_and_says_so(coins):
     """Evenly: each claim and subject keeps as many."""
     cases = [case(str(at), picture=each) for at, each in enumerate(pictures(12, 500_000))]
@@ -477,6 +478,7 @@ def test_a_page_of_large_pictures_stays_small_and_says_so(coins):
     assert [each.text.count("Is there a dog?") for each in views] == [9, 9]
 
 
+@pytest.mark.slow
 def test_pictures_that_no_page_can_hold_are_left_out(coins):
     cases = [case(picture=each) for each in pictures(1, 11_000_000)]
     page = index(*told(coins, ("bent", HERE, tossed(90)), cases=cases))

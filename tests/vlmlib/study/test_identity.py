@@ -35,6 +35,7 @@ families = pytest.mark.parametrize("make", FAMILIES.values(), ids=FAMILIES)
 # The model.
 
 
+@pytest.mark.slow
 @families
 def test_a_model_built_or_used_again_has_the_same_key(make):
     vlm = make()
@@ -112,6 +113,7 @@ def with_prompt(make) -> VLM:
     return VLM(vlm.model, vlm.processor, vlm.prompt + " ")
 
 
+@pytest.mark.slow
 @families
 @pytest.mark.parametrize(
     "other",
@@ -181,6 +183,7 @@ def test_where_a_description_ends_is_in_the_key():
     assert model_key(plain) != model_key(changed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value"), [("repetition_penalty", 1.2), ("num_beams", 2), ("stop_strings", ["dog"])]
 )

@@ -78,6 +78,7 @@ def dog(size: tuple[int, int]) -> Object:
     return Object("dog", np.ones(shape, bool), shape)
 
 
+@pytest.mark.slow
 def test_an_image_lacks_the_arm_that_it_cannot_have_and_no_other(store):
     """With the reason, whatever its place in the design; the others answer as without it."""
     vlm, asked = tiny_qwen(), examples(SMALL, LARGE, SMALL)
@@ -98,6 +99,7 @@ def test_an_image_lacks_the_arm_that_it_cannot_have_and_no_other(store):
         )
 
 
+@pytest.mark.slow
 def test_what_no_image_has_is_refused_with_the_reason(store):
     """Not so where no image counts at all."""
     vlm, asked = tiny_qwen(), examples(SMALL, LARGE)
@@ -132,6 +134,7 @@ def test_tables_of_several_tasks_keep_what_each_lacks():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrong",
     [

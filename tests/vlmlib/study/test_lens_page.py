@@ -60,6 +60,7 @@ def data_of(page: str) -> dict:
     return json.loads(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*PLACED, "BLIP-2"])
 def test_what_is_kept_is_what_the_lens_reads(name):
     vlm, stimulus, _ = read(name)
@@ -118,6 +119,7 @@ def test_packing_keeps_three_digits_and_makes_nothing_zero(p):
     assert unpacked(packed(np.zeros(1))) == [0.0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", [*PLACED, "BLIP-2"])
 def test_every_token_has_one_place(name, size):
@@ -146,6 +148,7 @@ def pixels(shown: LensShown, view: lens_shown.View, cell: int) -> np.ndarray:
     return mask
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", PLACED)
 def test_a_cell_lies_where_the_model_sees_it(name, size):

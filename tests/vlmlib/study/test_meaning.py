@@ -204,6 +204,7 @@ def closing_over(model):
     return design
 
 
+@pytest.mark.slow
 def test_a_model_in_a_closure_counts_by_its_weights_and_prompt():
     vlm = tiny_vlm()
     assert key(closing_over(vlm)) == key(closing_over(tiny_vlm()))
@@ -334,6 +335,7 @@ def test_the_instrument_is_all_that_measures_and_nothing_that_keeps():
     assert {module.split(".")[0] for module in found} == {"vlmlib"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["model.py", "mean.py", "study/run.py", "study/row.py"])
 def test_code_that_measures_changes_the_instruments_key_and_words_do_not(tree, file):
     before, source = key_of_instrument(), (tree / file).read_text()
@@ -357,6 +359,7 @@ def test_a_new_module_is_in_the_key_of_what_imports_it(tree):
     assert len({before, imported, key_of_instrument()}) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", sorted(KEEPING))
 def test_code_that_keeps_or_shows_rows_is_in_no_key(tree, module):
     before = key_of_instrument(), key(polling), key(is_right)
@@ -411,6 +414,7 @@ def measurements(folder: Path) -> dict[str, str]:
     return written.keys(folder) | {str(at): key(part) for at, part in enumerate(parts)}
 
 
+@pytest.mark.slow
 def test_keys_are_the_same_in_other_processes(tmp_path):
     """With another order of sets, and with every function of vlmlib and claimlib wrapped."""
     settings = [{"PYTHONHASHSEED": "1", "VLM_CHECK_SHAPES": ""}]

@@ -438,6 +438,7 @@ def test_random_draws_come_from_the_seed_the_example_and_the_arm(vlm, store):
 # Measured once.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", FAMILIES.values(), ids=FAMILIES)
 def test_what_is_asked_twice_loads_and_runs_no_model(make, store):
     tables, counts = [], []
@@ -561,6 +562,7 @@ def measured(store, vlm) -> Measured:
     return Measured(store, vlm)
 
 
+@pytest.mark.slow
 def test_what_is_asked_otherwise_is_measured_anew(measured):
     others: list[dict[str, Any]] = [
         {"design": regions},
@@ -634,6 +636,7 @@ def test_torchvision_is_known_where_it_makes_pictures_smaller(there, monkeypatch
     assert libraries.get("torchvision") == ("torchvision 9" if there else None)
 
 
+@pytest.mark.slow
 def test_an_example_of_which_anything_is_another_is_measured_anew(measured, tmp_path):
     first, second = examples(1, 2)
     file = tmp_path / "picture.png"

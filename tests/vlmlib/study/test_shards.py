@@ -63,6 +63,7 @@ def contents(store: Store) -> list[list[Any]]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 3, 16, 100])
 def test_every_example_is_in_one_shard_and_in_its_place(opened, count):
     found = [collect(of_shard(opened, number, count)) for number in range(count)]

@@ -778,6 +778,7 @@ for n in count(1):
 # --- several processes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -848,6 +849,7 @@ def test_what_another_finishes_meanwhile_is_not_computed_again(store):
     assert list(found) == ["1", "2", "3", "4"]
 
 
+@pytest.mark.slow
 def test_processes_can_create_the_same_store_at_once(tmp_path):
     process = child(
         tmp_path,
