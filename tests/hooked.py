@@ -287,16 +287,19 @@ def each_alone() -> Iterator[None]:
             weight.index_fill_(axis, outside, 0.0)
         return CONVOLVE(maps, weight, **given)
 
-    def nearest(maps: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def resized(maps: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Each place of a larger map has what is nearest; of a smaller, the mean of its own part."""
         sized = {**dict(zip(("size", "scale_factor"), args, strict=False)), **kwargs}
         told = {name: sized[name] for name in ("size", "scale_factor") if sized.get(name)}
-        return INTERPOLATE(maps, **told, mode="nearest")
+        nearest = INTERPOLATE(maps, **told, mode="nearest")
+        smaller = nearest.shape[-1] < maps.shape[-1]
+        return INTERPOLATE(maps, **told, mode="area") if smaller else nearest
 
     with (
         patch.object(functional, "scaled_dot_product_attention", itself),
         patch.object(functional, "softmax", identity),
         patch.object(functional, "conv2d", tiled),
-        patch.object(functional, "interpolate", nearest),
+        patch.object(functional, "interpolate", resized),
     ):
         yield
 

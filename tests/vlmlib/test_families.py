@@ -96,6 +96,14 @@ def test_where_each_is_alone_no_pixel_reaches_its_neighbours_cell(smear):
     assert not alone[..., half:].any()
 
 
+def test_where_each_is_alone_a_smaller_map_shows_all_of_its_own_part():
+    spot = torch.zeros(1, 1, 8, 8)
+    spot[..., 1, 3] = 1.0
+    with each_alone():
+        alone = functional.interpolate(spot, scale_factor=0.5, mode="bilinear")
+    assert alone.nonzero()[:, 2:].tolist() == [[0, 1]]
+
+
 def tiny_trial(shape: str = "wide") -> Trial:
     vlm, image = tiny_vlm(), noise(0, SHAPES[shape])
     return Trial(TINY, vlm, image, vlm.read(image, "Is it a dog?"))

@@ -383,7 +383,7 @@ def test_a_watched_description_tells_of_such_an_arm(vlm, stimulus):
 @quiet
 @pytest.mark.newer
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_blocks_are_refused_where_the_model_keeps_keys_in_places_of_its_own(attention):
+def test_blocks_are_refused_where_a_model_keeps_keys_its_own_way(attention):
     """Those of the prompt stay first, whatever of what was said is let go."""
     vlm = texts.of_pages(attention, window=3)
     stimulus = vlm.read(picture(), "Describe")

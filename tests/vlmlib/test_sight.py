@@ -153,7 +153,7 @@ def test_placeholders_that_no_picture_moves_are_no_visual_tokens():
             assert stimulus.views
 
 
-def test_tokens_of_a_codebook_that_two_pictures_share_by_chance_are_visual():
+def test_tokens_that_two_pictures_share_by_chance_are_visual():
     model, processor = tiny_vlm().model, tiny_processor()
 
     def coded(tokens: Tensor) -> Tensor:
