@@ -288,7 +288,7 @@ def each_alone() -> Iterator[None]:
         return CONVOLVE(maps, weight, **given)
 
     def resized(maps: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """Each place of a larger map has what is nearest; of a smaller, the mean of its own part."""
+        """Each place of a larger map has what is nearest, of a smaller one the mean of its part."""
         sized = {**dict(zip(("size", "scale_factor"), args, strict=False)), **kwargs}
         told = {name: sized[name] for name in ("size", "scale_factor") if sized.get(name)}
         nearest = INTERPOLATE(maps, **told, mode="nearest")
