@@ -174,7 +174,7 @@ def check_runs(model: PreTrainedModel, decoder: Decoder, inputs: Mapping[str, Te
         shapes.append(tuple(hidden_in(args, kwargs).shape))
         return args, kwargs
 
-    with _fitting(model), torch.no_grad(), before(decoder.layers[0], look):
+    with fitting(model), torch.no_grad(), before(decoder.layers[0], look):
         rows = model(**inputs, use_cache=False, logits_to_keep=1).logits.shape[-2]
     one_each = (*inputs["input_ids"].shape, decoder.d_model)
     if shapes[0] != one_each:
@@ -322,7 +322,7 @@ def decoder_input(
         raise _Reached
 
     try:
-        with _fitting(model), torch.no_grad(), before(decoder.stack, keep):
+        with fitting(model), torch.no_grad(), before(decoder.stack, keep):
             model(**inputs, use_cache=False, logits_to_keep=1)
     except _Reached:
         return arguments
@@ -333,9 +333,15 @@ def decoder_input(
 
 
 @contextmanager
-def _fitting(model: PreTrainedModel) -> Iterator[None]:
-    """What a model raises on inputs that do not fit it, as one message; that memory ran out stays
-    an error of its own, which smaller passes may mend."""
+def fitting(model: PreTrainedModel) -> Iterator[None]:
+    """While the context lasts, what a model raises on inputs that do not fit it is a `VLMError`;
+    that memory ran out stays an error of its own, which smaller passes may mend.
+
+    !!! example
+
+        >>> with fitting(vlm.model):
+        ...     logits = vlm.model(**stimulus.inputs).logits
+    """
     try:
         yield
     except torch.OutOfMemoryError:
@@ -345,8 +351,9 @@ def _fitting(model: PreTrainedModel) -> Iterator[None]:
         raise VLMError(
             f"{type(model).__name__} cannot run on what its processor made of a picture and a "
             f"prompt ({type(error).__name__}: {reason}). Take the processor that was saved with "
-            "this model (its settings say how many tokens a picture has), and keep all of the "
-            "model in one type, on one device or where accelerate spread it."
+            "this model (its settings say how many tokens a picture has), keep all of the model "
+            "in one type, on one device or where accelerate spread it, and ask with a prompt that "
+            "it has positions for."
         ) from error
 
 

@@ -15,6 +15,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 
 from vlmlib import oracle
+from vlmlib.architecture import fitting
 from vlmlib.batched import describe_each
 from vlmlib.cache import kept_otherwise
 from vlmlib.decoder import Decoder
@@ -125,7 +126,8 @@ class Sharing:
     def _reason(self, stimulus: Stimulus) -> str | None:
         """Why arms cannot share work on a stimulus, if so."""
         side = self.sides.of(Extent.of(stimulus))
-        seen = given(self.decoder, self.model, {**stimulus.inputs, "logits_to_keep": 1})
+        with fitting(self.model):
+            seen = given(self.decoder, self.model, {**stimulus.inputs, "logits_to_keep": 1})
         reason = more_than_a_causal_stack(self.decoder, stimulus, seen)
         if reason is not None:
             return reason

@@ -372,3 +372,11 @@ def test_a_prompt_may_fill_more_than_half_of_a_table_of_positions():
     stimulus = read(vlm, 5)
     assert 50 < len(stimulus.embeddings) < 100
     assert_exact(vlm, stimulus)
+
+
+def test_a_prompt_that_a_table_of_positions_does_not_hold_is_told():
+    vlm = llava_around({"model_type": "opt", "max_position_embeddings": 100, "ffn_dim": 32})
+    stimulus = read(vlm, 12)
+    assert len(stimulus.embeddings) > 100
+    with pytest.raises(VLMError, match=r"cannot run .*IndexError.* a prompt that it has positions"):
+        vlm.next_token(stimulus, [[]])
