@@ -17,8 +17,9 @@ LOOKS = {
 TELLS = (
     "The relative change of the right answer's probability beside the other one's, p / (p + q), "
     "when the image is blocked from a part of the text in a window of layers, and at the side in "
-    "all of them; bands and bars are intervals of 95 %, categories as clusters. What an answer "
-    "falls to without an image differs between panels (dotted): compare the lines within one."
+    "all of them; bands and bars are intervals, categories as clusters, of which all of a line "
+    "hold at once with 95 %. What an answer falls to without an image differs between panels "
+    "(dotted): compare the lines within one."
 )
 
 

@@ -128,8 +128,10 @@ def _cell(routes: Routes, kind: str, arm: str) -> str:
     return f"{100 * mean:z.0f} [{100 * low:z.0f}, {100 * high:z.0f}]"
 
 
-def _interval(found: Clustered, bounds: tuple[float, float]) -> tuple[float, float, float]:
-    low, high = of_mean(found, bounds).interval(0.95)
+def _interval(
+    found: Clustered, bounds: tuple[float, float], level: float = 0.95
+) -> tuple[float, float, float]:
+    low, high = of_mean(found, bounds).interval(level)
     return float(found.values.mean()), low, high
 
 
@@ -150,14 +152,16 @@ def figures(routes: Routes) -> dict[str, Figure]:
     if not find_spec("matplotlib") or routes.counting.empty:
         return {}
     from claims.route_by_task.figure import draw
+    from fixtures.curves import level_of_each
 
+    level = level_of_each(len(routes.windows) + 1)
     rows = [
         {"task": task, "route": route, "layer": layer, "change": mean, "low": low, "high": high}
         for task in TASKS
         for route in arms.WINDOWED
         for layer, window in [*enumerate(routes.windows), (None, arms.ALL)]
         for change in _changes(routes, task, arms.knockout(route, window))
-        for mean, low, high in [_interval(change, (-1.0, 1.0))]
+        for mean, low, high in [_interval(change, (-1.0, 1.0), level)]
     ]
     return {f"{routes.label}.routes": draw(pd.DataFrame(rows), routes.label)}
 

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from claimlib import Outcome
+from claimlib.intervals import of_mean
 from claims.route_by_task import arms, pages, test_routes
 from claims.route_by_task.asked import ABSENT, NAMING, POLLING, SHOWN
 from fixtures.reports import rows_of
@@ -207,6 +208,18 @@ def test_the_page_and_the_figure_tell_the_planted_numbers():
     assert whole[NAMING, arms.LAST] < -0.5
     assert whole[SHOWN, arms.QUESTION] < -0.5
     assert abs(whole[NAMING, arms.QUESTION]) < 0.05
+
+
+@pytest.mark.slow
+def test_the_bands_of_a_line_hold_at_once():
+    routes = planted(BOTH_RIGHT)
+    [figure] = pages.figures(routes).values()
+    rows = csv.DictReader(StringIO(figure.csv))
+    drawn = {(row["task"], row["route"], row["layer"]): row for row in rows}
+    row = drawn[NAMING, arms.LAST, "0.0"]
+    change = routes.probability(NAMING, arms.knockout(arms.LAST, arms.window(0)))
+    low, high = of_mean(change, (-1.0, 1.0)).interval(1 - 0.05 / (LAYERS + 1))
+    assert (float(row["low"]), float(row["high"])) == pytest.approx((low, high))
 
 
 @pytest.mark.slow

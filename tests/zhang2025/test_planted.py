@@ -4,12 +4,15 @@ and an instrument that does nothing supports nothing.
 Fails if a claim comes out otherwise, or has no test.
 """
 
+import csv
 from dataclasses import replace
+from io import StringIO
 
 import pytest
 
 from claimlib import Outcome
-from claims.zhang2025 import arms, test_flow
+from claimlib.intervals import of_mean
+from claims.zhang2025 import arms, pages, test_flow
 from tests import outcomes
 from tests.outcomes import by_claim
 from tests.zhang2025 import CLAIMS
@@ -68,3 +71,15 @@ OF_ROUTES = [claim for claim in CLAIMS if claim not in ("answer-rises-late", "lo
 def test_what_never_reached_its_targets_is_undecided(claim):
     """Whatever the probabilities say, as here that the paper is right."""
     assert outcome_of(claim, replace(THE_PAPERS, reached=False)) == UNDECIDED
+
+
+@pytest.mark.slow
+def test_the_bands_of_a_line_hold_at_once():
+    flow = Planted(THE_PAPERS)
+    [figure] = pages.figures(flow).values()
+    rows = csv.DictReader(StringIO(figure.csv))
+    drawn = {(row["task"], row["route"], row["layer"]): row for row in rows}
+    row = drawn[flow.tasks[0], arms.IMAGE, "3.0"]
+    [change] = flow.change(flow.tasks[0], (arms.IMAGE, [arms.window(3)]))
+    low, high = of_mean(change.mean(), (-1.0, 1.0)).interval(1 - 0.05 / (flow.layers + 1))
+    assert (float(row["low"]), float(row["high"])) == pytest.approx((low, high))
