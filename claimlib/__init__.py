@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         beside_positive_control,
         where_alive,
     )
-    from claimlib.curves import above_another, increases, near, peaks, within, within_factor
+    from claimlib.curves import above_another, band, increases, near, peaks, within, within_factor
     from claimlib.errors import ClaimError, ClaimRefuted, ClaimUndecided, ClaimWarning
     from claimlib.figures import Figure
     from claimlib.kinds import KINDS, Kind
@@ -46,7 +46,7 @@ _MODULES = {
         "beside_positive_control",
         "where_alive",
     ),
-    "curves": ("above_another", "increases", "near", "peaks", "within", "within_factor"),
+    "curves": ("above_another", "band", "increases", "near", "peaks", "within", "within_factor"),
     "errors": ("ClaimError", "ClaimRefuted", "ClaimUndecided", "ClaimWarning"),
     "figures": ("Figure",),
     "kinds": ("KINDS", "Kind"),
@@ -84,6 +84,7 @@ __all__ = [
     "Verdict",
     "above_another",
     "agrees",
+    "band",
     "beside_another",
     "beside_negative_control",
     "beside_positive_control",

@@ -152,6 +152,30 @@ def resampled(sums: Sums) -> Float[np.ndarray, "*point resample"]:
     return means.T.reshape(*sums.values.shape[1:], RESAMPLES)
 
 
+def studentised(sums: Sums) -> Float[np.ndarray, "point resample"]:
+    """How far each mean of `resampled` lies from that of the sample, in the standard error that the
+    clusters of that resample tell; infinite where they are all alike, and zero where so is the
+    mean.
+
+    !!! example
+
+        >>> studentised(Sums.of(Clustered(np.eye(30), range(30)))).shape
+        (30, 9999)
+    """
+    drawn, weights = _draws(len(sums.weights)), sums.weights[:, None]
+    whole, means = drawn @ weights, resampled(sums).T
+    # of what each cluster adds beside as much of the resample's mean
+    squares = drawn @ sums.values**2 - 2 * means * (drawn @ (sums.values * weights))
+    squares += means**2 * (drawn @ weights**2)
+    count = len(weights)
+    errors = np.sqrt(squares.clip(0) * count / (count - 1)) / whole
+    moved = means - sums.mean
+    alike = errors <= 1e-12 * np.abs(sums.values).max()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        far = np.where(alike, np.copysign(np.inf, moved), moved / errors)
+    return np.where(alike & (moved == 0), 0.0, far).T
+
+
 @lru_cache(maxsize=8)
 def _draws(count: int) -> Shaped[np.ndarray, "resample cluster"]:
     """How often each cluster is drawn."""

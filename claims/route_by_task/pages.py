@@ -1,7 +1,7 @@
 """Tables and figures of the report: what each way costs each task, and what outcomes would mean."""
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from claimlib import Clustered, Figure
+from claimlib import Clustered, Figure, band
 from claimlib.intervals import of_mean
 from claimlib.markdown import text
 from claims.route_by_task import arms
@@ -128,10 +128,8 @@ def _cell(routes: Routes, kind: str, arm: str) -> str:
     return f"{100 * mean:z.0f} [{100 * low:z.0f}, {100 * high:z.0f}]"
 
 
-def _interval(
-    found: Clustered, bounds: tuple[float, float], level: float = 0.95
-) -> tuple[float, float, float]:
-    low, high = of_mean(found, bounds).interval(level)
+def _interval(found: Clustered, bounds: tuple[float, float]) -> tuple[float, float, float]:
+    low, high = of_mean(found, bounds).interval(0.95)
     return float(found.values.mean()), low, high
 
 
@@ -152,23 +150,26 @@ def figures(routes: Routes) -> dict[str, Figure]:
     if not find_spec("matplotlib") or routes.counting.empty:
         return {}
     from claims.route_by_task.figure import draw
-    from fixtures.curves import level_of_each
 
-    level = level_of_each(len(routes.windows) + 1)
+    windows = [*routes.windows, arms.ALL]
     rows = [
         {"task": task, "route": route, "layer": layer, "change": mean, "low": low, "high": high}
         for task in TASKS
         for route in arms.WINDOWED
-        for layer, window in [*enumerate(routes.windows), (None, arms.ALL)]
-        for change in _changes(routes, task, arms.knockout(route, window))
-        for mean, low, high in [_interval(change, (-1.0, 1.0), level)]
+        for curve in _curves(routes, task, [arms.knockout(route, each) for each in windows])
+        for layer, mean, low, high in zip(
+            [*range(len(routes.windows)), None],
+            curve.values.mean(axis=0),
+            *band(curve, (-1.0, 1.0)),
+            strict=True,
+        )
     ]
     return {f"{routes.label}.routes": draw(pd.DataFrame(rows), routes.label)}
 
 
-def _changes(routes: Routes, task: str, arm: str) -> list[Clustered]:
-    """The change of the probability under an arm; none where no image has it."""
+def _curves(routes: Routes, task: str, named: Sequence[str]) -> list[Clustered]:
+    """The change of the probability under some arms; none where no image has them."""
     try:
-        return [routes.probability(task, arm)]
+        return [routes.probability(task, *named)]
     except LackingError:
         return []

@@ -167,12 +167,12 @@ class Routes:
         kept = self._arm("probability", task, arm).clip(LEAST, 1 - LEAST)
         return pd.Series(SCALE * logit(kept.to_numpy()), kept.index)
 
-    def probability(self, task: str, arm: str) -> Clustered:
-        """The relative change of the right answer's probability beside the other one's; a rise to
-        more than twice counts as twice."""
-        clean, left = (expit(self.margin(task, each)) for each in ("clean", arm))
-        [found] = self._together([(left / clean - 1).clip(-1, 1)])
-        return found
+    def probability(self, task: str, *named: str) -> Clustered:
+        """The relative change of the right answer's probability beside the other one's under some
+        arms, a point for each; a rise to more than twice counts as twice."""
+        clean, *left = (expit(self.margin(task, each)) for each in ("clean", *named))
+        found = self._together([(each / clean - 1).clip(-1, 1) for each in left])
+        return Clustered(np.stack([each.values for each in found], axis=1), found[0].clusters)
 
     def reached(self, *asked: tuple[str, str]) -> Clustered:
         """On which images every one of these arms changed hidden states where it acts."""

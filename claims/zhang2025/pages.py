@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from claimlib import Figure
+from claimlib import Figure, band
 from claimlib.intervals import of_mean
 from claimlib.markdown import text
 from claims.zhang2025 import arms
@@ -92,11 +92,9 @@ def _cell(flow: Flow, task: str, route: str, window: str) -> str:
     return f"{100 * mean:z.0f} [{100 * low:z.0f}, {100 * high:z.0f}]"
 
 
-def _change(
-    flow: Flow, task: str, route: str, window: str, level: float = 0.95
-) -> tuple[float, float, float]:
+def _change(flow: Flow, task: str, route: str, window: str) -> tuple[float, float, float]:
     [change] = (each.point(0) for each in flow.change(task, (route, [window])))
-    low, high = of_mean(change, (-1.0, 1.0)).interval(level)
+    low, high = of_mean(change, (-1.0, 1.0)).interval(0.95)
     return float(change.values.mean()), low, high
 
 
@@ -106,14 +104,18 @@ def figures(flow: Flow) -> dict[str, Figure]:
     if not find_spec("matplotlib") or not flow.able:
         return {}
     from claims.zhang2025.figure import draw
-    from fixtures.curves import level_of_each
 
-    level = level_of_each(len(flow.windows) + 1)
+    windows = [*flow.windows, arms.ALL]
     rows = [
         {"task": task, "route": route, "layer": layer, "change": mean, "low": low, "high": high}
         for task in flow.able
         for route in (arms.QUESTION, arms.IMAGE, arms.INTO_QUESTION, arms.LAST)
-        for layer, window in [*enumerate(flow.windows), (None, arms.ALL)]
-        for mean, low, high in [_change(flow, task, route, window, level)]
+        for [curve] in [flow.change(task, (route, windows))]
+        for layer, mean, low, high in zip(
+            [*range(flow.layers), None],
+            curve.values.mean(axis=0),
+            *band(curve, (-1.0, 1.0)),
+            strict=True,
+        )
     ]
     return {f"{flow.label}.flow": draw(pd.DataFrame(rows), flow.label)}

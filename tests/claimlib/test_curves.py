@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 from scipy.stats import binom, bootstrap, multinomial, norm
 
-from claimlib.curves import above_another, increases, near, peaks, within, within_factor
+from claimlib.curves import above_another, band, increases, near, peaks, within, within_factor
 from claimlib.errors import ClaimError
 from claimlib.intervals import FEWEST, of_any_mean, of_mean, of_sum, widened
 from claimlib.samples import Clustered, Mean, Totals
@@ -42,6 +42,46 @@ def test_a_means_interval_covers_the_truth(name, n):
     below, above = (ends[:, 1] < truth).mean(), (ends[:, 0] > truth).mean()
     assert below + above <= 0.05 + 0.035  # two and a half standard errors
     assert max(below, above) <= 0.025 + 0.035
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DRAWS)
+@pytest.mark.parametrize("n", [25, 80])
+def test_a_band_covers_a_whole_curve(name, n):
+    draw, truth = DRAWS[name]
+    rng, missed = np.random.default_rng(0), 0
+    for _ in range(200):
+        curves = draw(rng, n * 10).reshape(n, 10)
+        low, high = band(Clustered(curves, range(n)), SHARES)
+        missed += bool((low > truth).any() or (high < truth).any())
+    assert missed / 200 <= 0.05 + 0.04  # two and a half standard errors
+
+
+def test_a_band_is_wider_the_more_points_and_no_wider_for_the_same_ones():
+    rng = np.random.default_rng(0)
+    one = rng.beta(2, 2, (60, 1))
+    ends = {
+        name: [each[0] for each in band(Clustered(curves, range(60)), SHARES)]
+        for name, curves in {
+            "one": one,
+            "same": np.repeat(one, 20, axis=1),
+            "more": np.concatenate([one, rng.beta(2, 2, (60, 19))], axis=1),
+        }.items()
+    }
+    assert ends["same"] == pytest.approx(ends["one"])
+    assert ends["more"][0] < ends["one"][0] < ends["one"][1] < ends["more"][1]
+    assert ends["one"] == pytest.approx(of_mean(one[:, 0], SHARES).interval(0.95), abs=0.02)
+
+
+def test_a_band_of_what_does_not_vary_or_of_few_clusters_promises_little():
+    constant = np.stack([np.zeros(40), np.linspace(0, 1, 40)], axis=1)
+    low, high = band(Clustered(constant, range(40)), SHARES)
+    assert (low[0], high[0]) == of_mean(np.zeros(40), SHARES).interval(0.975)
+    few = Clustered(constant, np.arange(40) % 5)
+    assert band(few, SHARES)[1][1] == of_mean(few.point(1), SHARES).interval(0.975)[1]
+    rare = np.zeros((40, 2))
+    rare[0] = 1.0
+    assert band(Clustered(rare, range(40)), SHARES)[1][0] == 1.0
 
 
 @pytest.mark.parametrize("name", DRAWS)
