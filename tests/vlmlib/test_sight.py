@@ -120,6 +120,14 @@ def test_tokens_of_a_pixel_are_tried_on_a_larger_picture(monkeypatch):
         assert "in 100% of the parts" in misplaced(vlm, (32, 32))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(8, 8), (16, 3)])
+def test_a_picture_that_keeps_its_layout_up_to_a_size_is_tried_at_that(size):
+    """Four times as wide it is cut into other tiles, and as it is its tokens are of two pixels."""
+    vlm = VLM(*common.llava_next())
+    assert vlm.read(picture(0, size), "Hi?").unplaced == ""
+
+
 def test_tokens_that_always_move_far_hide_none():
     """Of trained encoders some do, and how far varies more than all that others move."""
     rng = np.random.default_rng(0)
