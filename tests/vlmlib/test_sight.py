@@ -306,8 +306,9 @@ def test_a_layout_is_tried_when_a_picture_first_has_it(monkeypatch):
 
 
 def test_patches_may_be_counted_by_rows_and_columns_alone():
-    """Four of them make a token; eight tokens of seven rows are no grid."""
+    """Four of them make a token; eight tokens of seven rows are no grid, nor of one row."""
     visual = torch.arange(8)
     assert grids_of({"image_grid_hw": torch.tensor([[4, 8]])}, visual, None) == [(2, 4)]
-    with pytest.raises(LackingError, match="8 visual tokens are no grids"):
-        grids_of({"image_grid_hw": torch.tensor([[7, 4]])}, visual, None)
+    for sides in ([7, 4], [1, 32]):
+        with pytest.raises(LackingError, match="8 visual tokens are no grids"):
+            grids_of({"image_grid_hw": torch.tensor([sides])}, visual, None)
