@@ -33,6 +33,7 @@ VICUNA_PROMPT = "USER: <image>\n{question} ASSISTANT:"
 PHI3_PROMPT = "<|user|>\n<image>{question}<|end|>\n<|assistant|>\n"
 PHI3_TOKENS = ("<|user|>", "<|end|>", "<|assistant|>")
 KINDS = "mm_token_type_ids"  # of tokens: of text, of an image
+KEPT = "logits_to_keep"  # positions of which a model is asked for logits
 PARTS = ("tokenizer", "image_processor", "image_token")  # of a processor
 # What a model's own code raises where its inputs and its weights do not go together.
 DO_NOT_FIT = (IndexError, RuntimeError, TypeError, ValueError)
@@ -156,6 +157,23 @@ def check_image_token(processor: Any, expected: int, count: int) -> None:
         "config.json), which stands nowhere in a prompt with a picture. Take the tokenizer and the "
         "processor that were saved with this model."
     )
+
+
+def run_all_positions(decoder: Decoder) -> None:
+    """Let every layer run on every position from now on: a stack may leave out of its last layers
+    those of which no logits are asked (Gemma 4's, which take keys of earlier layers), where nothing
+    could be read or replaced.
+
+    !!! example
+
+        >>> run_all_positions(vlm.decoder)
+    """
+    if KEPT in inspect.signature(type(decoder.stack).forward).parameters:
+        decoder.stack.register_forward_pre_hook(_keep_all, with_kwargs=True)
+
+
+def _keep_all(_stack: Any, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+    return args, {name: each for name, each in kwargs.items() if name != KEPT}
 
 
 def check_runs(model: PreTrainedModel, decoder: Decoder, inputs: Mapping[str, Tensor]) -> None:

@@ -81,6 +81,7 @@ class VLM:
         with trying(model, "finding its language model"):
             self.decoder = decoder_of(model)
             architecture.check_attention(self.decoder)
+            architecture.run_all_positions(self.decoder)
         self.model = model.eval().requires_grad_(False)
         with trying(model, "asking its processor for tokens and a prompt"):
             self.processor = architecture.completed(processor, model)

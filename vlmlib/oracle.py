@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel, StoppingCriteriaList
-from transformers.cache_utils import Cache
+from transformers.cache_utils import Cache, CacheLayerMixin
 
 from vlmlib.cache import kept_otherwise
 from vlmlib.decoder import Decoder
@@ -300,8 +300,9 @@ def _keys(decoder: Decoder, cache: Any, layer: int) -> tuple[int, int]:
     if not isinstance(cache, Cache):
         raise _unknown(decoder, type(cache).__name__)
     window = decoder.windows[layer]
-    own = [at for at in range(layer + 1) if decoder.windows[at] == window]
-    count, first = cache.get_mask_sizes(1, max(at for at in own if at < len(cache.layers)))
+    kept = enumerate(cache.layers[: layer + 1])  # of none that takes the keys of an earlier one
+    own = [at for at, each in kept if isinstance(each, CacheLayerMixin)]
+    count, first = cache.get_mask_sizes(1, max(at for at in own if decoder.windows[at] == window))
     if first and (kinds := kept_otherwise(cache)):
         raise _unknown(decoder, kinds)
     return count, first

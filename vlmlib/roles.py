@@ -126,11 +126,18 @@ def _stack(model: PreTrainedModel, embed: nn.Module, count: int) -> nn.Module | 
 
 
 def _why_no_stack(model: PreTrainedModel, embed: nn.Module, count: int) -> str:
-    lists = [each for module in _holding(model, embed) for each in _lists(module)]
+    holding = _holding(model, embed)
+    lists = [each for module in holding for each in _lists(module)]
     if any(len(each) == count for each in lists):
         return (
             f"none of its {count} layers has an attention that is known as one: a part with "
             "is_causal that takes an attention_mask"
+        )
+    # not beside the embedding, but in a part of the model that holds both
+    if any(_cross(each, []) for module in holding[1:] for each in module.modules()):
+        return (
+            "its layers read the image through cross-attention, so that its sequence has no visual "
+            "tokens"
         )
     found = ", ".join(map(str, sorted({len(each) for each in lists}))) or "none"
     return (

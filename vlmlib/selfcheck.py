@@ -1,6 +1,7 @@
 """What is tried on a model before it is trusted: do interventions reach it, and may arms share
 work?"""
 
+import itertools
 import math
 import traceback
 import warnings
@@ -32,8 +33,6 @@ TOLERANCE = {
     torch.float16: 2e-2,
     torch.bfloat16: 1e-1,
 }
-# Layers from one that is replaced to the next, as one may be given what enters another before it.
-APART = 3
 # Why what enters a layer cannot be replaced.
 GIVEN_MORE = "it is given more of the picture than what enters it, which stays: it"
 NOT_BACK = "putting back what enters it"
@@ -242,23 +241,36 @@ def closed_layers(
         {}
     """
     tokens, layers = range(len(stimulus.embeddings)), range(len(decoder.layers))
-    apart = [range(first, len(layers), APART) for first in range(1, APART + 1)]
 
     def look() -> None:
-        for donor, groups, told in ((other, apart, GIVEN_MORE), (stimulus, [layers], NOT_BACK)):
-            hidden = oracle.hidden_states(model, decoder, donor, tokens, [])
-            clean = oracle.leaving(model, decoder, donor, [])
-            for some in filter(len, groups):
-                arm = [Ablate(tokens, hidden[layer], layer) for layer in some]
-                again = oracle.leaving(model, decoder, stimulus, arm)
-                for layer in some:
-                    off = off_by(again[layer], clean[layer])
-                    if off > tolerance(decoder.dtype) / 5:
-                        found[layer] = f"{told} moves what it gives by {off:.1e} of its scale"
+        theirs, own = (
+            oracle.hidden_states(model, decoder, each, tokens, []) for each in (other, stimulus)
+        )
+        expected, clean = (oracle.leaving(model, decoder, each, []) for each in (other, stimulus))
+        for some in _groups(layers[1:]):
+            entering = {layer: (theirs if layer in some else own)[layer] for layer in layers}
+            hold(entering, {layer: expected[layer] for layer in some}, GIVEN_MORE)
+        hold(dict(zip(layers, own, strict=False)), dict(enumerate(clean)), NOT_BACK)
+
+    def hold(entering: Mapping[int, Tensor], expected: Mapping[int, Tensor], told: str) -> None:
+        arm = [Ablate(tokens, each, layer) for layer, each in entering.items()]
+        again = oracle.leaving(model, decoder, stimulus, arm)
+        for layer, each in expected.items():
+            if (off := off_by(again[layer], each)) > tolerance(decoder.dtype) / 5:
+                found[layer] = f"{told} moves what it gives by {off:.1e} of its scale"
 
     found: dict[int, str] = {}
     reason = failure_of(look)
     return found if reason is None else dict.fromkeys(layers, reason)
+
+
+def _groups(layers: Sequence[int]) -> list[set[int]]:
+    """A few groups of layers, such that of any two each is in one of them without the other, which
+    may be what it is given more of: of as many groups each layer is in another half."""
+    count = next(k for k in itertools.count(1) if math.comb(k, (k + 1) // 2) >= len(layers))
+    halves = itertools.combinations(range(count), (count + 1) // 2)
+    inside = dict(zip(layers, halves, strict=False))
+    return [{layer for layer in inside if group in inside[layer]} for group in range(count)]
 
 
 def _arms(decoder: Decoder, stimulus: Stimulus) -> list[Arm]:

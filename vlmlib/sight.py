@@ -155,11 +155,12 @@ def _stray(vlm: "VLM", size: tuple[int, int], seed: int = 0) -> list[float]:
     if before.unplaced:  # the other way round it may have no such layout
         return []
     parts = _parts(before)
-    if (times := math.ceil(FINE / _smallest(parts, size))) > 1:
+    for times in range(math.ceil(FINE / _smallest(parts, size)), 1, -1):
         larger = noise((times * size[0], times * size[1]), seed)
         again = vlm.read(larger, "Hi?")
         if again.grids == before.grids:
             picture, before, parts = larger, again, _parts(again)
+            break
     ends = np.cumsum([len(each) for each in parts])
     found = []
     for view, end in zip(parts, ends, strict=True):

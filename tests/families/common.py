@@ -948,7 +948,7 @@ def gemma4_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
     }
 
 
-def gemma4() -> Built:
+def gemma4(**more: Any) -> Built:
     tokenizer = gemma4_tokenizer()
     settings = {"patch_size": PATCH, "max_soft_tokens": 70, "pooling_kernel_size": 3}
     processor = hf.Gemma4Processor(
@@ -977,11 +977,11 @@ def gemma4() -> Built:
             "gemma4_text",
             tokenizer,
             sliding_window=16,
-            layer_types=WINDOWS,
             global_head_dim=8,
             vocab_size_per_layer_input=len(tokenizer),
             hidden_size_per_layer_input=4,
             use_bidirectional_attention="vision",
+            **{"layer_types": WINDOWS} | more,
         ),
         **gemma4_ids(tokenizer),
     )

@@ -7,12 +7,13 @@ where it does, or taken out of the middle; and if a text is asked that is read o
 
 import pytest
 import torch
-from tokenizers import processors
+from tokenizers import models, pre_tokenizers, processors
 
 from fixtures.emoji_llava.architecture import Sizes, llava
 from tests.tiny import picture, tiny_processor, tiny_qwen, tiny_vlm
 from vlmlib import VLM, VLMError
 from vlmlib.architecture import PHI3_PROMPT, PHI3_TOKENS, VICUNA_PROMPT
+from vlmlib.prompts import written_after
 
 QUESTION = "Is there a dog in this image?"
 BODY = "user <image>{{ messages[0].content[1].text }} bot "
@@ -156,3 +157,16 @@ def test_a_conversation_that_cannot_be_read_names_the_step(monkeypatch):
     monkeypatch.setattr(type(processor), "apply_chat_template", text_alone)
     with pytest.raises(VLMError, match=r"for tokens and a prompt failed .*tokenize.* prompt="):
         VLM(MODEL, processor)
+
+
+def test_what_is_written_after_texts_is_found_by_texts_that_a_tokenizer_tells_apart():
+    """Where it knows neither, their prompts are one, though the processor leaves out no text."""
+    processor = tiny_processor()
+    assert written_after(processor, picture(), "<image> Hi?") == ""
+    ended = processor_of("<s> $A </s>", BODY)
+    assert written_after(ended, picture(), "<image> Hi?") == "</s>"
+    tokenizer = processor.tokenizer
+    vocabulary = {"<s>": 0, "<unk>": 1, "<image>": 2, "Hi?": 3}
+    tokenizer.backend_tokenizer.model = models.WordLevel(vocabulary, unk_token="<unk>")
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    assert written_after(processor, picture(), "<image> Hi? ") == ""

@@ -4,6 +4,7 @@ where the comparison that should find this finds nothing."""
 import os
 from dataclasses import replace
 from functools import cache, reduce
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from benchmarks import models
 from benchmarks.families import SHAPES, Trial, cell, noise, row_of, rows_of, summary, table
 from tests.families import FAMILIES
 from tests.families.building import Family
+from tests.families.common import gemma4
 from tests.hooked import Cut, Hooked, Replaced, each_alone, written_out
 from tests.tiny import plain_logits, tiny_vlm
 from vlmlib import VLM, Block, Stimulus, VLMError, select
@@ -256,3 +258,20 @@ def test_layers_that_attend_are_found():
     assert Hooked(model, stack, dict(inputs)).attending() == [0, 1, 2, 3]
     cut = [Cut([2, 3], trial.last, layer=1)]
     assert not torch.allclose(trial.plain.logits(cut)[-1], trial.clean[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.newer
+def test_layers_that_take_the_keys_of_earlier_ones_run_on_all_positions():
+    """Their stack would leave out all of which no logits are asked, and their cache is empty."""
+    pytest.importorskip("torchvision")
+    shared: dict[str, Any] = {
+        "num_hidden_layers": 4,
+        "num_kv_shared_layers": 2,
+        "layer_types": ["sliding_attention", "full_attention"] * 2,
+    }
+    for row in rows_of(Family("Gemma 4 E2B", lambda: gemma4(**shared))):
+        assert row.faults == {}
+        assert {row.cells[each] for each in ("clean", "hidden states", "block generated")} == {
+            "right"
+        }

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests import texts
-from tests.tiny import picture, tiny_processor, tiny_qwen, tiny_vlm
+from tests.tiny import deep_vlm, picture, tiny_processor, tiny_qwen, tiny_vlm
 from vlmlib import VLM, Ablate, VLMError, logit_lens, oracle
 from vlmlib.reach import Watching
 
@@ -217,3 +217,14 @@ def test_a_layer_that_is_given_more_of_the_picture_is_closed(plant):
     assert not torch.equal(clean, ablated)
     with pytest.raises(VLMError, match=r"what enters layer 1 .* more of the picture than what"):
         vlm.next_token(stimulus, [[Ablate(stimulus.visual, value, layer=1)]])
+
+
+@quiet
+@pytest.mark.parametrize(("given", "to"), [(1, 2), (2, 4), (2, 5), (3, 4), (4, 5)])
+def test_a_layer_that_is_given_what_entered_any_layer_before_it_is_closed(given, to):
+    """However far back, and when what entered another one between them is replaced as well."""
+    model = deep_vlm(6).model
+    layers: Any = model.model.language_model.layers
+    seen = entering(layers[given], "hidden_states")
+    layers[to].register_forward_hook(lambda *made: made[-1] + 0.5 * seen[-1])
+    assert [*VLM(model, tiny_processor()).decoder.closed] == [to]

@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    PreTrainedModel,
+)
 
 from tests.families.early import idefics, kosmos2_5
 from tests.texts import llava_around
@@ -207,6 +212,17 @@ def test_an_encoder_beside_a_decoder_is_told_before_anything_is_asked(monkeypatc
 def test_a_model_with_layers_between_its_own_that_cross_is_refused():
     with pytest.raises(VLMError, match=r"gated_cross_attn_layers.* through cross-attention"):
         decoder_of(idefics()[0])
+
+
+def test_what_cross_attends_apart_from_its_embedding_is_refused():
+    """BLIP's layers are not beside its embedding, of which nothing would tell."""
+    part: dict[str, Any] = {"num_hidden_layers": 2, "hidden_size": 16, "intermediate_size": 32}
+    text = {**part, "vocab_size": 64, "num_attention_heads": 2, "encoder_hidden_size": 16}
+    config = AutoConfig.for_model(
+        "blip", text_config=text, vision_config={**part, "num_attention_heads": 2, "image_size": 16}
+    )
+    with pytest.raises(VLMError, match=r"\(model type 'blip'\) .* through cross-attention"):
+        decoder_of(AutoModelForImageTextToText.from_config(config))
 
 
 def test_an_attention_that_nobody_hands_another_sequence_does_not_cross():

@@ -347,23 +347,39 @@ def test_texts_that_forget_what_was_said_are_generated(attention):
     assert_exact(vlm, stimulus)
 
 
-@pytest.mark.filterwarnings("ignore:.*cannot share work:UserWarning")
-def test_a_model_that_runs_no_position_alone_shares_nothing():
-    """Its layers raise where a position id is larger than what they are given has positions."""
+def running_no_position_alone(past: int = 0) -> VLM:
+    """Layers raise where a position id, past a number of the configuration, is larger than what
+    they are given has positions."""
     model = tiny_vlm().model
+    model.config.text_config.most_alone = past
 
     def look(_module, _args, given):
-        if int(given["position_ids"].max()) >= given["hidden_states"].shape[1]:
+        if int(given["position_ids"].max()) >= max(past, given["hidden_states"].shape[1]):
             raise IndexError("no such key")
 
     model.model.language_model.layers[0].register_forward_pre_hook(
         lambda module, args, given: look(module, args, {"hidden_states": args[0], **given}),
         with_kwargs=True,
     )
-    vlm = VLM(model, tiny_processor())
+    return VLM(model, tiny_processor())
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot share work:UserWarning")
+def test_a_model_that_runs_no_position_alone_in_a_long_prompt_shares_nothing_there():
+    vlm = running_no_position_alone(past=80)
+    assert vlm.shares_on(read(vlm, 1))
+    stimulus = read(vlm, 8)
+    assert vlm.unshared_on(stimulus) == "it raised IndexError: no such key"
+    own = vlm.model(**stimulus.inputs, logits_to_keep=1).logits[0, -1]
+    assert torch.equal(vlm.next_token(stimulus, [[]])[0], own)
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot share work:UserWarning")
+def test_a_model_that_runs_no_position_alone_shares_nothing():
+    vlm = running_no_position_alone()
     assert vlm.unshared == "it raised IndexError: no such key"
     stimulus = read(vlm)
-    own = model(**stimulus.inputs, logits_to_keep=1).logits[0, -1]
+    own = vlm.model(**stimulus.inputs, logits_to_keep=1).logits[0, -1]
     assert torch.equal(vlm.next_token(stimulus, [[]])[0], own)
 
 
@@ -371,6 +387,7 @@ def test_a_prompt_may_fill_more_than_half_of_a_table_of_positions():
     vlm = llava_around({"model_type": "opt", "max_position_embeddings": 100, "ffn_dim": 32})
     stimulus = read(vlm, 5)
     assert 50 < len(stimulus.embeddings) < 100
+    assert vlm.shares_on(stimulus)
     assert_exact(vlm, stimulus)
 
 

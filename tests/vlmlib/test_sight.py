@@ -120,6 +120,14 @@ def test_tokens_of_a_pixel_are_tried_on_a_larger_picture(monkeypatch):
         assert "in 100% of the parts" in misplaced(vlm, (32, 32))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(8, 8), (16, 3)])
+def test_a_picture_that_keeps_its_layout_up_to_a_size_is_tried_at_that(size):
+    """Four times as wide it is cut into other tiles, and as it is its tokens are of two pixels."""
+    vlm = VLM(*common.llava_next())
+    assert vlm.read(picture(0, size), "Hi?").unplaced == ""
+
+
 def test_tokens_that_always_move_far_hide_none():
     """Of trained encoders some do, and how far varies more than all that others move."""
     rng = np.random.default_rng(0)
@@ -298,8 +306,9 @@ def test_a_layout_is_tried_when_a_picture_first_has_it(monkeypatch):
 
 
 def test_patches_may_be_counted_by_rows_and_columns_alone():
-    """Four of them make a token; eight tokens of seven rows are no grid."""
+    """Four of them make a token; eight tokens of seven rows are no grid, nor of one row."""
     visual = torch.arange(8)
     assert grids_of({"image_grid_hw": torch.tensor([[4, 8]])}, visual, None) == [(2, 4)]
-    with pytest.raises(LackingError, match="8 visual tokens are no grids"):
-        grids_of({"image_grid_hw": torch.tensor([[7, 4]])}, visual, None)
+    for sides in ([7, 4], [1, 32]):
+        with pytest.raises(LackingError, match="8 visual tokens are no grids"):
+            grids_of({"image_grid_hw": torch.tensor([sides])}, visual, None)
