@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from vlmlib import oracle
-from vlmlib.errors import LackingError
+from vlmlib.errors import ImageError, LackingError
 from vlmlib.geometry import rectangles
 from vlmlib.interventions import Ablate
 from vlmlib.selfcheck import off_by
@@ -91,10 +91,15 @@ def misplaced(vlm: "VLM", size: tuple[int, int]) -> str:
         stray = _stray(vlm, size)
         if len(stray) == 1:  # several views may be others, the other way round
             stray += _stray(vlm, (height, width), seed=1)
-    except LackingError as error:
+    except (ImageError, LackingError) as error:
         return str(error)
     known = [each for each in stray if not math.isnan(each)]
-    share = max(known, default=1.0)
+    if not known:
+        return (
+            f"{type(vlm.model).__name__}: no visual token is taken to show a part of the picture, "
+            "so that regions of the image cannot be found among them."
+        )
+    share = max(known)
     if share <= STRAY:
         return ""
     return (

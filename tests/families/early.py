@@ -262,6 +262,21 @@ def git() -> Built:
     )
 
 
+def blip() -> Built:
+    """Its layers read the picture through cross-attention."""
+    tokenizer = tokenizer_of()
+    settings = text_of("blip_text_model", tokenizer, num_attention_heads=2)
+    return built(
+        "blip",
+        hf.BlipProcessor(square(hf.BlipImageProcessorPil), tokenizer),
+        prompt="<image>{question}",
+        attention="eager",
+        text_config=settings,
+        vision_config=vision_of("blip_vision_model"),
+        projection_dim=16,
+    )
+
+
 def shieldgemma2() -> Built:
     """Its processor writes its prompts itself, one for each of its policies."""
     model, processor, _ = gemma3("shieldgemma2")
@@ -310,6 +325,7 @@ FAMILIES = [
     Family("KOSMOS-2", kosmos2, refused=True),
     Family("KOSMOS-2.5", kosmos2_5, refused=True),
     Family("GIT", git, refused=True),
+    Family("BLIP", blip, refused=True),
     Family("ShieldGemma 2", shieldgemma2, refused=True),
     Family("PI0", pi0, refused=True),
 ]

@@ -20,11 +20,13 @@ from vlmlib import (
     VLM,
     Ablate,
     Block,
+    ImageError,
     Stimulus,
     VLMError,
     integrated_gradients,
     mean_embedding,
     select,
+    sight,
 )
 from vlmlib.architecture import grids_of
 from vlmlib.errors import LackingError
@@ -126,6 +128,23 @@ def test_a_picture_that_keeps_its_layout_up_to_a_size_is_tried_at_that(size):
     """Four times as wide it is cut into other tiles, and as it is its tokens are of two pixels."""
     vlm = VLM(*common.llava_next())
     assert vlm.read(picture(0, size), "Hi?").unplaced == ""
+
+
+def raising(*_: object, **__: object) -> list[float]:
+    raise ImageError("no such picture")
+
+
+@pytest.mark.parametrize(
+    ("stray", "said"),
+    [
+        (lambda *_, **__: [float("nan")], "no visual token is taken to show"),
+        (raising, "no such picture"),
+    ],
+)
+def test_where_nothing_could_be_tried_there_are_no_places(monkeypatch, stray, said):
+    vlm = tiny_vlm()
+    monkeypatch.setattr(sight, "_stray", stray)
+    assert said in misplaced(vlm, (60, 40))
 
 
 def test_tokens_that_always_move_far_hide_none():
