@@ -555,7 +555,11 @@ class VLM:
         kind = tuple(found) if len(found) > 1 else ()
         if kind not in self._layouts:
             self._layouts[kind] = ""  # while it is tried, by pictures that are read here, too
-            self._layouts[kind] = sight.misplaced(self, size)
+            try:
+                self._layouts[kind] = sight.misplaced(self, size)
+            except (ImageError, LackingError) as error:  # of this picture; others may tell
+                del self._layouts[kind]
+                return found, str(error)
         return found, self._layouts[kind]
 
     def check(self, stimulus: Stimulus, arms: Sequence[Arm], max_tokens: int = 1) -> None:

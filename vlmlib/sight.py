@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from vlmlib import oracle
-from vlmlib.errors import ImageError, LackingError
+from vlmlib.errors import LackingError
 from vlmlib.geometry import rectangles
 from vlmlib.interventions import Ablate
 from vlmlib.selfcheck import off_by
@@ -81,18 +81,18 @@ def misplaced(vlm: "VLM", size: tuple[int, int]) -> str:
     Of a noise picture what some tokens of each view show is inverted, and the tokens whose
     embeddings move are looked at: each of them is to be the one that moves most.
 
+    **Raises:** `LackingError` where that cannot be tried on a picture of this size, `ImageError`
+    where none of it can be read.
+
     !!! example
 
         >>> misplaced(vlm, (60, 40))
         ''
     """
     width, height = size
-    try:
-        stray = _stray(vlm, size)
-        if len(stray) == 1:  # several views may be others, the other way round
-            stray += _stray(vlm, (height, width), seed=1)
-    except (ImageError, LackingError) as error:
-        return str(error)
+    stray = _stray(vlm, size)
+    if len(stray) == 1:  # several views may be others, the other way round
+        stray += _stray(vlm, (height, width), seed=1)
     known = [each for each in stray if not math.isnan(each)]
     if not known:
         return (
@@ -174,6 +174,12 @@ def _stray(vlm: "VLM", size: tuple[int, int], seed: int = 0) -> list[float]:
         moved = [_moved(vlm, picture, before, view[each]) for each in chosen]
         felt = [each[end - len(view) : end][shown] for each in moved]
         found.append(_share_elsewhere(np.array(felt), np.searchsorted(shown, chosen)))
+    small = _smallest(parts, picture.size) < FINE
+    if small and any(each > STRAY for each in found):
+        raise LackingError(
+            f"In a picture of {size[0]} x {size[1]} pixels visual tokens show so few of them that "
+            "it cannot be tried whether they are where they are taken to be. Take a larger one."
+        )
     return found
 
 

@@ -130,21 +130,34 @@ def test_a_picture_that_keeps_its_layout_up_to_a_size_is_tried_at_that(size):
     assert vlm.read(picture(0, size), "Hi?").unplaced == ""
 
 
-def raising(*_: object, **__: object) -> list[float]:
-    raise ImageError("no such picture")
-
-
-@pytest.mark.parametrize(
-    ("stray", "said"),
-    [
-        (lambda *_, **__: [float("nan")], "no visual token is taken to show"),
-        (raising, "no such picture"),
-    ],
-)
-def test_where_nothing_could_be_tried_there_are_no_places(monkeypatch, stray, said):
+def test_where_no_token_shows_a_part_there_are_no_places(monkeypatch):
     vlm = tiny_vlm()
-    monkeypatch.setattr(sight, "_stray", stray)
-    assert said in misplaced(vlm, (60, 40))
+    monkeypatch.setattr(sight, "_stray", lambda *_, **__: [float("nan")])
+    assert "no visual token is taken to show a part" in misplaced(vlm, (60, 40))
+
+
+@pytest.mark.parametrize("error", [ImageError, LackingError])
+def test_a_picture_that_cannot_be_tried_settles_nothing_for_others(monkeypatch, error):
+    vlm = tiny_vlm()
+    monkeypatch.setattr(vlm, "_layouts", {})
+
+    def fail(*_: object, **__: object) -> None:
+        raise error("too small to tell")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(sight, "_stray", fail)
+        with pytest.raises(LackingError, match="too small to tell"):
+            _ = vlm.read(picture(), "Hi?").grid
+    assert vlm.read(picture(), "Hi?").grid == (4, 4)
+
+
+@pytest.mark.slow
+def test_tokens_of_few_pixels_that_cannot_be_enlarged_settle_nothing():
+    vlm = VLM(*common.llava_next())
+    vlm._layouts = {}
+    with pytest.raises(LackingError, match=r"11 x 13 pixels .* so few of them"):
+        _ = vlm.read(picture(0, (11, 13)), "Hi?").views
+    assert not any(vlm._layouts.values())
 
 
 def test_tokens_that_always_move_far_hide_none():
