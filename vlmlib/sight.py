@@ -183,13 +183,13 @@ def _stray(vlm: "VLM", size: tuple[int, int], seed: int = 0) -> list[float]:
     return found
 
 
-def _parts(stimulus: Stimulus) -> list[Float[np.ndarray, "token side"]]:
+def _parts(stimulus: Stimulus) -> list[Float[np.ndarray, "_ side"]]:
     """View by view, which part of the picture each token is taken to show."""
     found = rectangles(stimulus.image_processor, stimulus.image_size, stimulus.grids)
     return [each.reshape(-1, 4) for each in found]
 
 
-def _smallest(parts: Sequence[Float[np.ndarray, "token side"]], size: tuple[int, int]) -> float:
+def _smallest(parts: Sequence[Float[np.ndarray, "_ side"]], size: tuple[int, int]) -> float:
     """How many pixels the smallest part is wide or high; at least one."""
     sides = [(each[:, 2:] - each[:, :2]) * size for each in parts]
     return max(1.0, float(np.nanmin(np.concatenate(sides), initial=FINE)))

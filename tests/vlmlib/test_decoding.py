@@ -164,6 +164,7 @@ def test_a_stop_token_ends_a_text_and_is_not_in_it():
 def test_rows_are_bounded_by_the_token_budget():
     vlm, stimulus, rows = VLMS["llava", "sdpa"], STIMULI["llava", "sdpa"][0], []
     room = len(stimulus.input_ids) + NEW
+    vlm.describe(stimulus, [[]], NEW)  # for the first time, which tries more
     hook = vlm.decoder.layers[0].register_forward_pre_hook(
         lambda _module, args: rows.append(args[0].shape[0])
     )
