@@ -47,7 +47,7 @@ own-repo: .venv/stamp
 	cd examples/own_repo && ../../$(OWN)/bin/pytest
 
 families: .venv/stamp .venv/vision.stamp
-	VLM_ALL_FAMILIES=1 PYTHONPATH=.venv/vision $(BIN)/pytest tests/vlmlib/test_families.py tests/vlmlib/test_tasks.py -n 2
+	VLM_ALL_FAMILIES=1 PYTHONPATH=.venv/vision $(BIN)/pytest tests/vlmlib/test_families.py -n 2
 
 test-oldest: .venv/stamp .venv/oldest.stamp
 	VLM_OLDEST=1 PYTHONPATH=.venv/oldest $(BIN)/pytest -n 2 $(REACHED) \

@@ -987,6 +987,12 @@ def gemma4(**more: Any) -> Built:
     )
 
 
+def gemma4_shared() -> Built:
+    """Its last layers take the keys of earlier ones, and run no position but the last."""
+    kinds = ["sliding_attention", "full_attention"] * 2
+    return gemma4(num_hidden_layers=4, num_kv_shared_layers=2, layer_types=kinds)
+
+
 def molmo2() -> Built:
     special = ("<im_start>", "<im_end>", "<im_patch>", "<im_col>", "<low_res_im_start>")
     tokenizer = tokenizer_of(
@@ -1419,6 +1425,7 @@ FAMILIES = [
     Family("GLM-4.6V", glm46v, VIDEO),
     Family("GLM-OCR", glm_ocr, VIDEO),
     Family("Gemma 4", gemma4, VIDEO),
+    Family("Gemma 4 with shared keys", gemma4_shared, VIDEO),
     Family("Molmo2", molmo2, VIDEO),
     Family("MiniCPM-V 4.6", minicpmv, VIDEO),
     Family("Perception LM", perception_lm, (*VIDEO, "timm")),

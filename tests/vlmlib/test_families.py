@@ -4,7 +4,6 @@ where the comparison that should find this finds nothing."""
 import os
 from dataclasses import replace
 from functools import cache, reduce
-from typing import Any
 
 import pytest
 import torch
@@ -15,10 +14,10 @@ from benchmarks import models
 from benchmarks.families import SHAPES, Trial, cell, noise, row_of, rows_of, summary, table
 from tests.families import FAMILIES
 from tests.families.building import Family
-from tests.families.common import gemma4
 from tests.hooked import Cut, Hooked, Replaced, each_alone, written_out
-from tests.tiny import plain_logits, tiny_vlm
+from tests.tiny import picture, plain_logits, tiny_vlm
 from vlmlib import VLM, Block, Stimulus, VLMError, select
+from vlmlib.errors import LackingError
 from vlmlib.report import Report
 
 BY_NAME = {family.name: family for family in FAMILIES}
@@ -260,18 +259,18 @@ def test_layers_that_attend_are_found():
     assert not torch.allclose(trial.plain.logits(cut)[-1], trial.clean[-1])
 
 
-@pytest.mark.slow
-@pytest.mark.newer
-def test_layers_that_take_the_keys_of_earlier_ones_run_on_all_positions():
-    """Their stack would leave out all of which no logits are asked, and their cache is empty."""
-    pytest.importorskip("torchvision")
-    shared: dict[str, Any] = {
-        "num_hidden_layers": 4,
-        "num_kv_shared_layers": 2,
-        "layer_types": ["sliding_attention", "full_attention"] * 2,
-    }
-    for row in rows_of(Family("Gemma 4 E2B", lambda: gemma4(**shared))):
-        assert row.faults == {}
-        assert {row.cells[each] for each in ("clean", "hidden states", "block generated")} == {
-            "right"
-        }
+ENDINGS = {"PaliGemma 2": "\n", "Fuyu": "<0x04>"}  # what their processors write after every text
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot share work:UserWarning")
+@pytest.mark.parametrize("name", [each for each in ENDINGS if each in HELD])
+def test_an_answer_begins_after_all_that_a_processor_writes(name):
+    """And nothing can be put between."""
+    vlm, ending = VLM(*BY_NAME[name].build()), ENDINGS[name]
+    stimulus, tokenizer = vlm.read(picture(), "Is it a dog?"), vlm.processor.tokenizer
+    assert tokenizer.decode(stimulus.input_ids).endswith(f"Is it a dog?{ending}")
+    first = vlm.first_token(stimulus, "dog")
+    answer = "dog" if ending.isspace() else " dog"
+    assert first == tokenizer(answer, add_special_tokens=False)["input_ids"][0]
+    with pytest.raises(LackingError, match="after the prefill 'It is a'"):
+        vlm.read(picture(), "Is it a dog?", prefill="It is a")

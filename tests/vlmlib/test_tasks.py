@@ -7,7 +7,6 @@ the text into words and counts.
 """
 
 import re
-import warnings
 
 import pytest
 import torch
@@ -15,11 +14,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import AddedToken
 
-from tests.families.common import paligemma
-from tests.families.early import fuyu
 from tests.tiny import byte_level_tokenizer, picture, tiny_processor, tiny_qwen, tiny_vlm
 from vlmlib import VLM, VQA, Polling, VLMError
-from vlmlib.errors import LackingError
 from vlmlib.tasks import Description
 
 
@@ -330,19 +326,3 @@ def test_a_description_that_ends_early_is_judged_like_the_whole_one(vlm, match):
 def test_another_way_to_match_is_refused():
     with pytest.raises(VLMError, match=r'match \'stem\'\. Ask for "verbatim" or "word"'):
         Description("dog", match="stem")
-
-
-@pytest.mark.parametrize(("build", "ending"), [(paligemma, "\n"), (fuyu, "<0x04>")])
-def test_an_answer_begins_after_all_that_a_processor_writes(build, ending):
-    """And nothing can be put between."""
-    pytest.importorskip("torchvision")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it may be slow
-        vlm = VLM(*build())
-    stimulus, tokenizer = vlm.read(picture(), "Is it a dog?"), vlm.processor.tokenizer
-    assert tokenizer.decode(stimulus.input_ids).endswith(f"Is it a dog?{ending}")
-    first = vlm.first_token(stimulus, "dog")
-    answer = "dog" if ending.isspace() else " dog"
-    assert first == tokenizer(answer, add_special_tokens=False)["input_ids"][0]
-    with pytest.raises(LackingError, match="after the prefill 'It is a'"):
-        vlm.read(picture(), "Is it a dog?", prefill="It is a")
