@@ -202,7 +202,6 @@ def samples_for(kind: str) -> tuple[list, dict]:
     }[kind]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", NUMBERS)
 @pytest.mark.parametrize("level", [0.90, 0.97])
 def test_the_rule_of_a_claim_is_its_kinds_with_its_own_level_and_bounds(

@@ -186,7 +186,6 @@ def test_at_the_margin_a_clustered_share_is_negligible_within_the_level():
     assert alone > max(rate, 2.2 * 0.05)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("margin", [0.05, 0.15])
 def test_at_the_margin_clustered_arms_differ_within_the_level(margin):
     """The second arm does nothing, so that all that the first one does is the difference."""
@@ -210,7 +209,6 @@ def split(sample: Clustered, rng: np.random.Generator) -> tuple[Clustered, Clust
     )
 
 
-@pytest.mark.slow
 def test_equal_clustered_arms_are_told_apart_within_the_level():
     rng = np.random.default_rng(12)
     found = [
@@ -236,7 +234,6 @@ def test_at_the_part_clustered_arms_are_minor_within_the_level():
     assert alone >= rate
 
 
-@pytest.mark.slow
 def test_a_large_clustered_effect_is_still_found():
     rng = np.random.default_rng(14)
     found = []

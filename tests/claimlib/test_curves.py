@@ -251,7 +251,6 @@ def test_a_lens_that_decodes_nothing_is_within_no_factor():
     assert few.outcome == REFUTED
 
 
-@pytest.mark.slow
 def test_a_mean_just_a_factor_away_is_found_within_the_level():
     rng = np.random.default_rng(7)
     samples = rng.beta(1, 9, (150, 60))  # 10 %
@@ -378,7 +377,6 @@ def test_the_estimate_is_the_fitted_change_from_first_to_last(change, points):
     assert increases(counts, list(axis)).estimate == pytest.approx(change, abs=2e-3)
 
 
-@pytest.mark.slow
 def test_flat_curves_rise_or_fall_in_about_five_per_cent_of_samples():
     rng = np.random.default_rng(3)
     found = [increases(rng.random((30, 3)), AXIS).outcome for _ in range(120)]
@@ -433,7 +431,6 @@ def test_the_order_of_points_is_tried_for_a_whole_category():
     assert two.p >= 1 / 36 - 0.01
 
 
-@pytest.mark.slow
 def test_points_of_one_category_that_rise_alike_err_within_the_level():
     """Six points of each image and 20 categories, whose images all have the same curve."""
     rng = np.random.default_rng(6)
@@ -537,7 +534,6 @@ def test_flat_curves_are_taken_for_peaks_within_the_level():
     assert np.mean([verdict.outcome != UNDECIDED for verdict in found]) <= 0.05
 
 
-@pytest.mark.slow
 def test_a_peak_on_either_side_alike_is_placed_within_the_level():
     rng = np.random.default_rng(2)
     found = [

@@ -192,7 +192,6 @@ def test_a_jobs_summary_gets_the_table(foreign, monkeypatch):
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
 
-@pytest.mark.slow
 def test_refutations_of_a_subject_of_ones_own_are_known(foreign):
     foreign.write(claims_toml=paper(), test_coin=tossed(10))
     (foreign.path / "mine.toml").write_text('[coin]\nhere = "It is bent."\n')

@@ -31,7 +31,6 @@ def arms(only_effect: int, only_control: int, n: int, both: int = 0) -> Arms:
     ) | common
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("n", [8, 18])
 def test_equal_arms_are_told_apart_in_at_most_five_per_cent_of_samples(n):
     tables = [(b, c) for b in range(n + 1) for c in range(n + 1 - b)]
@@ -52,7 +51,6 @@ def test_a_planted_difference_is_found_either_way_and_a_null_is_not():
     assert greater(*arms(0, 0, 60, both=30)).outcome == UNDECIDED
 
 
-@pytest.mark.slow
 def test_the_exact_test_is_the_stricter_of_the_two_and_both_must_agree():
     for n in (10, 40):
         for b in range(1, 12):
@@ -113,7 +111,6 @@ COUNTS = st.integers(1, 40).flatmap(
 )
 
 
-@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(COUNTS, st.data())
 def test_a_verdict_on_counts_never_contradicts_that_on_the_images(arms, data):
@@ -186,14 +183,12 @@ def test_probabilities_are_compared_by_their_mean_difference():
     assert greater(effect, control).control == f"control {control.mean():.1%} on average"
 
 
-@pytest.mark.slow
 def test_equal_probabilities_are_told_apart_within_the_level():
     rng = np.random.default_rng(1)
     outcomes = [greater(*rng.uniform(0, 1, (2, 30))).outcome for _ in range(200)]
     assert np.mean([outcome != UNDECIDED for outcome in outcomes]) <= 0.05 + 0.035
 
 
-@pytest.mark.slow
 def test_skewed_differences_are_told_apart_within_the_level():
     """One image in ten changes a lot, either way: what a bootstrap alone takes for a finding."""
     rng = np.random.default_rng(2)

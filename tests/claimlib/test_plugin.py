@@ -469,7 +469,6 @@ def test_a_method_of_unittest_cannot_test_a_claim(foreign):
     )
 
 
-@pytest.mark.slow
 def test_a_test_without_a_claims_file_above_it_says_so(foreign):
     foreign.write(test_coin=tossed(90))
     result = foreign.run()
@@ -503,7 +502,6 @@ def test_a_test_that_swallows_its_verdict_passes_no_claim(foreign, heads, outcom
     assert f"1 {outcome}" in result.stdout.str()
 
 
-@pytest.mark.slow
 def test_a_claim_is_not_run_on_a_subject_that_it_does_not_apply_to(foreign):
     reason = '{ euro = "Its edge is too thick." }'
     subjects = "from claimlib import Subject\n\ndef pytest_claim_subjects(config, claim):\n"

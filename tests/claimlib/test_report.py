@@ -342,7 +342,6 @@ def test_what_was_measured_in_several_ways_is_said(on_coins):
     assert ["torch", "2.13"] in cells(section)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "nothing", [{}, {"mine": []}, {"mine": [{"table": "a", "images": 1, "facts": {}, "aside": {}}]}]
 )
@@ -374,7 +373,6 @@ def contents(folder: Path) -> dict[str, str]:
     return {file.name: file.read_text() for file in folder.iterdir() if file.is_file()}
 
 
-@pytest.mark.slow
 def test_a_report_takes_the_place_of_the_last_one(written, on_coins):
     write(written, [on_coins("bent", "mine", "refuted")], showing(**{"mine.lens": "new"}))
     assert contents(written).keys() == {
@@ -397,7 +395,6 @@ FAULTS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("step", "error"), FAULTS.values(), ids=FAULTS)
 def test_a_report_that_cannot_be_written_leaves_the_last_one_whole(
     written, on_coins, monkeypatch, step, error
@@ -457,7 +454,6 @@ DRAWING = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("svg", "step", "told"), DRAWING.values(), ids=DRAWING)
 def test_what_cannot_be_drawn_costs_no_data(written, on_coins, monkeypatch, svg, step, told):
     if step:

@@ -164,7 +164,6 @@ def test_what_is_no_share_or_count_is_refused():
         Totals(40, 39)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("ours", "theirs"), [(39, 53)])
 def test_agreement_on_the_margin_errs_in_at_most_six_per_cent(ours, theirs):
     """Newcombe's interval aims at five per cent and is not exact."""
@@ -183,7 +182,6 @@ def test_agreement_on_the_margin_errs_in_at_most_six_per_cent(ours, theirs):
     assert 0.045 < worst <= 0.06
 
 
-@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 300), st.integers(1, 300), st.data())
 def test_agreement_is_what_its_interval_and_p_values_say(ours, theirs, data):

@@ -88,7 +88,6 @@ def test_the_direction_of_most_variance_is_least_favourable():
     assert np.mean(close) < 0.04
 
 
-@pytest.mark.slow
 def test_the_interval_holds_the_true_distance():
     """Of tables whose images are no sample of anything else, at three distances."""
     rng = np.random.default_rng(6)

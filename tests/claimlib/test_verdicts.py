@@ -221,7 +221,6 @@ def test_a_true_value_so_much_further_is_shown_in_four_of_five():
         assert power == pytest.approx(0.8)
 
 
-@pytest.mark.slow
 def test_many_settings_err_no_more_often_than_one():
     """A claim about many settings is falsely refuted, or supported, as rarely as about one."""
     rng, settings = np.random.default_rng(0), 5

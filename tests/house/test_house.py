@@ -179,13 +179,11 @@ def test_names_of_tests_are_short():
     assert long == []
 
 
-@pytest.mark.slow
 def test_modules_open_with_what_they_are():
     without = [named(file) for file in FILES if not ast.get_docstring(ast.parse(file.read_text()))]
     assert without == []
 
 
-@pytest.mark.slow
 def test_one_module_names_architectures():
     """Families, their modules, settings, tokens and prompts stand in vlmlib/architecture.py."""
     offenders = [
@@ -198,7 +196,6 @@ def test_one_module_names_architectures():
     assert offenders == []
 
 
-@pytest.mark.slow
 def test_who_builds_a_model_alone_knows_its_modules_beside_it():
     """Claims and fixtures may name the models that they are about, and reach into none of them."""
     builds = {"claims/neo2025/architectures.py", "fixtures/emoji_llava/architecture.py"}
@@ -343,7 +340,6 @@ def loads_without_saying(code: str) -> list[str]:
     ]
 
 
-@pytest.mark.slow
 def test_every_load_says_that_no_code_may_run():
     """Else transformers asks whoever sits at the terminal."""
     assert [each for file in FILES for each in loads_without_saying(file.read_text())] == []

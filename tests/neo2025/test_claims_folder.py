@@ -118,7 +118,6 @@ def test_table_2_is_held_against_other_images_or_repeated(inner, papers_question
     }
 
 
-@pytest.mark.slow
 def test_images_are_not_counted_where_some_are_left_out(inner):
     chosen = ("-m", "", "-k", "images_are_left")
     assert set(labels(inner.items(inner.claims, *chosen))) == {"images-left"}
@@ -159,7 +158,6 @@ def test_a_model_of_ones_own_is_held_against_what_means_something_on_it(inner):
     }
 
 
-@pytest.mark.slow
 def test_the_paper_as_published_comes_out_as_it_did(inner):
     reports = inner.reports(inner.claims, "-k", "published")
     ended = [each for each in reports if each.when == "teardown"]

@@ -118,7 +118,6 @@ def test_the_clean_row_is_what_filter_2_read(study_of):
     assert dict(zip(clean["example"], clean["answer"], strict=True)) == texts
 
 
-@pytest.mark.slow
 def test_no_more_is_described_than_is_needed(folder, tmp_path, monkeypatch):
     """All images pass: a run that needs two asks about two, where a batch may hold one."""
     monkeypatch.setattr("claims.neo2025.study.TOGETHER", 1)

@@ -29,7 +29,6 @@ def drawn():
     plt.close(figure)
 
 
-@pytest.mark.slow
 def test_each_token_is_drawn_in_its_cell_in_its_first_colour(drawn):
     _, seen = drawn.axes
     cells = [each for each in seen.patches if isinstance(each, Rectangle)]
@@ -39,7 +38,6 @@ def test_each_token_is_drawn_in_its_cell_in_its_first_colour(drawn):
     assert len(cells) == 4
 
 
-@pytest.mark.slow
 def test_titles_and_legend_say_what_is_shown(drawn):
     original, seen = drawn.axes
     assert original.get_title() == "original, 22 x 16"
@@ -52,7 +50,6 @@ def test_titles_and_legend_say_what_is_shown(drawn):
     ]
 
 
-@pytest.mark.slow
 def test_the_model_sees_pixels_between_0_and_1(drawn):
     [shown] = drawn.axes[1].images
     pixels = torch.tensor(shown.get_array())

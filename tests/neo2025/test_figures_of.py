@@ -104,7 +104,6 @@ def test_printed_cells_stand_apart_from_measured_ones():
     assert (one["share"], one["tokens"], one["images"]) == (pytest.approx(20 / 39), 33.4, 39)
 
 
-@pytest.mark.slow
 def test_table_2_has_the_layers_of_its_windows_and_what_is_printed():
     found = numbers(knockouts.windows(KNOCKOUTS, LAYERS, PAPERS.knockouts))
     by_cell = {(each["row"], each["window"]): each for each in found}

@@ -72,7 +72,6 @@ def test_a_run_is_of_as_many_images_as_is_told(study_of, protocol, shard, most):
         assert part.told.endswith(", all in the store")
 
 
-@pytest.mark.slow
 def test_only_what_claims_ask_is_told(study_of):
     assert [*parts_of(study_of(), ["lens"])] == [MEAN, LENS]
     assert GRADIENTS not in parts_of(study_of(), ["knockouts", "flips"])
@@ -98,7 +97,6 @@ def test_what_filter_2_is_not_asked_yet_passes_it_as_in_the_paper(study_of):
     assert expected.passed == pytest.approx(1)
 
 
-@pytest.mark.slow
 def test_a_run_that_has_enough_asks_no_more(study_of):
     study = study_of(most=2)
     assert study.described
@@ -133,7 +131,6 @@ def test_shards_are_parts_of_the_images_and_claims_have_all(study_of):
     assert any("of the lens in all shards" in line for line in told)
 
 
-@pytest.mark.slow
 def test_filter_2_is_asked_in_groups(study_of, monkeypatch):
     monkeypatch.setattr("claims.neo2025.forecast.TOGETHER", 4)
     assert Expected(study_of(most=1)).of(FILTER_2) == 4  # 3.8 are needed
@@ -141,7 +138,6 @@ def test_filter_2_is_asked_in_groups(study_of, monkeypatch):
     assert Expected(study_of(most=1)).of(FILTER_2) == 6
 
 
-@pytest.mark.slow
 def test_it_is_told_once_more_when_filter_2_is_known(study_of):
     told: list[float] = []
     study = study_of()
@@ -223,7 +219,6 @@ def test_what_a_measurement_takes_is_the_sum_of_what_it_does():
     assert again == speed(launch=0.5).seconds("any", name)
 
 
-@pytest.mark.slow
 def test_speed_is_measured_on_the_model(study_of):
     study = study_of()
     vlm = planted.planted(*planted.LOCAL)

@@ -353,7 +353,6 @@ def test_the_vocabulary_is_read_without_spaces_and_case(vlm):
     assert {texts[words[word]] for word in ("yes", spaced)} == {"yes"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("protocol", BOTH.values(), ids=BOTH)
 def test_ablating_numbers_is_described_and_read_beside_others(protocol):
     """Beside as many others as are free, and beside the object."""

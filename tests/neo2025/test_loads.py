@@ -60,7 +60,6 @@ def test_both(trial, subjects):
 """
 
 
-@pytest.mark.slow
 def test_a_claim_over_two_models_alone_loads_each_once(inner, loads):
     run = inner.code(BOTH, "-m", "gpu", *inner.on_scenes)
     assert run.parseoutcomes() == {"passed": 1, "deselected": 1}

@@ -270,7 +270,6 @@ def test_beside_each_cell_that_the_paper_prints_stands_its_count(model):
     assert not any("paper" in cell for row in others for cell in row.values())
 
 
-@pytest.mark.slow
 def test_a_printed_cell_with_which_doing_nothing_agrees_bears_a_sign():
     """To within ten points; one of a few images, or of many answers, does not."""
     printed = Published("llava-1.5-7b")
@@ -319,7 +318,6 @@ def test_a_page_says_how_far_both_it_and_doing_nothing_are_off():
     assert off(knockout_page(KNOCKOUTS, LAYERS, Published("llava-phi-3").knockouts)) == []
 
 
-@pytest.mark.slow
 def test_a_page_says_no_distance_where_a_printed_row_is_missing():
     """Such as that of 250 tokens of a small image."""
     printed = Published("llava-1.5-7b").ablations
@@ -422,7 +420,6 @@ def test_blocked_edges_are_dead_where_their_targets_did_not_change():
     assert told == ["- VQA, O -> LTP, all: did nothing on 1 of 3"]
 
 
-@pytest.mark.slow
 def test_where_every_arm_did_something_there_is_no_list():
     assert idle(ablation_page(ABLATIONS, ALL_ABLATIONS, None)) == []
     assert idle(knockout_page(KNOCKOUTS, LAYERS, None)) == []

@@ -411,7 +411,6 @@ def test_attributions_that_nobody_computed_are_asked_for_by_their_name():
         attributions_of(example(NOTHING))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("protocol", BOTH.values(), ids=BOTH)
 @pytest.mark.parametrize("task", TASKS)
 def test_identification_asks_what_its_protocol_asks(vlm, protocol, task):

@@ -44,7 +44,6 @@ def decoder_passes(found: Counted) -> list[tuple[int, int, int]]:
     return [(each.rows, each.positions, each.keys) for each in decoder]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("model", [LLAVA, QWEN])
 def test_filter_2_takes_at_most_a_tenth_of_the_decode_steps(model):
     options = parsed(["--together", "24"])
@@ -97,7 +96,6 @@ def test_integrated_gradients_compute_every_position_of_every_step():
     assert found.pictures == images
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["integrated gradients", "filter 2"])
 def test_a_deeper_stand_in_takes_the_same_passes(name):
     deep = vlm_like(LLAVA, layers=4)
@@ -204,7 +202,6 @@ def test_a_step_is_scaled_to_the_papers_images_and_to_those_that_are_kept():
     assert made.positions == 10 * (1 + 20)
 
 
-@pytest.mark.slow
 def test_the_whole_is_printed_and_measured_small(capsys, monkeypatch):
     monkeypatch.setattr(rehearsal, "vlm_like", lambda *_, **__: SHALLOW[LLAVA])
     options = ["--models", LLAVA, "--images", "1", "--together", "2", "--measure", "--length", "12"]

@@ -235,7 +235,6 @@ annotated = st.tuples(
 )
 
 
-@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(
     objects=st.lists(annotated, max_size=16),

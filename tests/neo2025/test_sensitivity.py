@@ -93,7 +93,6 @@ def test_all_protocols_go_by_their_names():
     assert (PROTOCOLS["text"], PROTOCOLS["authors"]) == (TEXT, AUTHORS)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_protocol_changes_its_own_thing_and_nothing_else(name):
     texts, own = answers(TEXT), answers(BY_NAME[name])

@@ -74,7 +74,6 @@ def object_and_background(scene):
     }
 
 
-@pytest.mark.slow
 def test_where_the_object_is_read_its_ablation_alone_takes_answers_away(study_of):
     """Every one of them, under every task."""
     study = study_of(planted.LOCAL)
@@ -88,7 +87,6 @@ def test_where_the_object_is_read_its_ablation_alone_takes_answers_away(study_of
         assert (table.tokens("nothing").tolist(), table.empty(task, "nothing")) == ([], IMAGES)
 
 
-@pytest.mark.slow
 def test_no_image_counts_that_a_model_gets_right_without_the_object(study_of):
     study = study_of(planted.BLIND, protocol=QUICK)
     table = study.measure("polling", object_and_background)
@@ -118,7 +116,6 @@ def test_what_filter_2_hides_is_seen_without_it(study_of):
     assert local.ablations.lost("polling", "object").values.all()
 
 
-@pytest.mark.slow
 def test_both_tables_are_of_the_same_rows_each_measured_once(study_of):
     study = study_of(planted.LOCAL, protocol=QUICK, limit=4, most=2)
     kept = study.ablations.rows
@@ -133,7 +130,6 @@ def test_both_tables_are_of_the_same_rows_each_measured_once(study_of):
     pd.testing.assert_frame_equal(of_kept.reset_index(drop=True), mine.reset_index(drop=True))
 
 
-@pytest.mark.slow
 def test_images_without_a_question_are_not_asked_one(study_of, tmp_path):
     questions = tmp_path / "questions.json"
     questions.write_text(json.dumps({"1": ["What is on the plate?"], "4": ["What is it?"]}))
@@ -155,7 +151,6 @@ def test_two_questions_about_an_image_are_two_examples_of_one_cluster(study_of, 
     assert table.tokens("O -> LTP, all").tolist() == [9.0, 9.0]
 
 
-@pytest.mark.slow
 def test_an_image_that_is_answered_wrong_does_not_count(study_of):
     """And is asked nothing else."""
     study = study_of(planted.LOCAL)
@@ -170,7 +165,6 @@ def test_an_image_that_is_answered_wrong_does_not_count(study_of):
     assert study.bench.store.database.execute(asked).fetchall() == [("clean",)]
 
 
-@pytest.mark.slow
 def test_tables_say_how_many_images_passed_each_filter(study_of):
     study = study_of(planted.LOCAL, limit=3, protocol=QUICK, most=2)
     assert study.kept == study.reached == ["0", "1"]
@@ -257,7 +251,6 @@ def test_where_no_token_says_a_number_none_is_ablated(study_of):
         assert len(study.numbers.changed(arm)) == 0
 
 
-@pytest.mark.slow
 def test_numbers_that_their_own_tokens_say_do_not_persist(study_of):
     """The last visual row says them, whose place the mean token hardly has."""
     study = study_of((planted.SCENE, planted.READ, planted.Write(2, "bottom", "number")))
@@ -290,7 +283,6 @@ def test_each_image_counts_once_in_what_ablating_numbers_did():
     assert found.alive.clusters == ["dog"] * 3
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("arms", [["object", "random 5"], ["random 5"]])
 def test_an_arm_that_was_run_on_no_image_is_named_among_those_there_are(arms, study_of):
     table = study_of(planted.LOCAL).measure("polling", object_and_background)
@@ -514,7 +506,6 @@ def test_what_was_measured_on_no_image_is_recorded_as_such(study_of):
     }
 
 
-@pytest.mark.slow
 def test_what_is_in_the_store_is_judged_without_the_model(both, stored):
     for name in ("ablations", "knockouts"):
         stored_rows, own = (getattr(each, name).rows.rows for each in (stored, both[0]))
@@ -529,7 +520,6 @@ def test_the_model_is_loaded_at_the_first_row_that_is_missing(stored):
         stored.measure("polling", object_and_background)
 
 
-@pytest.mark.slow
 def test_a_study_names_what_it_has_made_and_nothing_else(both, stored):
     recorded = Recorded(Recording(both[1]), ("planted", "data", both[0].protocol.name))
     for each in (stored, recorded):

@@ -39,7 +39,6 @@ OF_OTHER_TOKENS = {"numbers-on-background", "numbers-do-not-matter", "numbers-pe
 OF_OTHER_TOKENS |= {"more-specific", "other-languages"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS[:2])
 def test_a_dead_engine_supports_no_claim(model):
     world = dead_worlds()[f"dead engine, {model}, own"]
@@ -73,7 +72,6 @@ def test_the_papers_world_supports_most_claims():
     assert counts["refuted"] == 0
 
 
-@pytest.mark.slow
 def test_every_sampled_claim_has_a_world_at_its_bound():
     assert {name.split()[0] for name in bound_worlds()} == set(CLAIMS) - COUNTED - {REPEAT}
 
@@ -123,7 +121,6 @@ class Watched:
 FROM = {"visual_tokens": "ablations", "sliding_places": "knockouts", "windows": "knockouts"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("id_", [id_ for id_ in CLAIMS if "models" in CLAIMS[id_].subjects])
 def test_a_claim_asks_what_its_entry_says(id_):
     """So that shards, and the forecast, know what a run needs."""

@@ -114,7 +114,6 @@ def test_an_image_full_of_objects_leaves_no_token_open():
         arms.early(one)[arms.ONE_LEFT]()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("depth", "layer"), [(2, 1), (16, 2)])
 def test_a_question_is_patched_from_the_picture_of_the_named_answer(depth, layer):
     pool = [example("1"), example("2", "cat"), example("3", "bed"), example("4"), example("5")]

@@ -75,7 +75,6 @@ def test_every_claim_has_one_test_and_its_outcomes_are_explained():
     assert all({*each} == {"supported", "refuted"} for each in told.values())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_both_papers_may_be_right(claim):
     assert outcome_of(claim, BOTH_RIGHT) == IN_BOTH_RIGHT.get(claim, SUPPORTED)
@@ -91,7 +90,6 @@ def test_each_may_be_wrong_of_its_own_questions(claim):
         assert outcome_of(claim, REVERSED) == expected
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("claim", IN_SAME_PARTS)
 def test_the_same_ways_are_no_interaction_however_much_an_image_gives(claim):
     assert outcome_of(claim, SAME_PARTS) == IN_SAME_PARTS[claim]
@@ -132,7 +130,6 @@ def test_where_arms_do_nothing_no_way_is_shown(claim):
     assert outcome_of(claim, ALIVE) == IN_ALIVE.get(claim, REFUTED)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_where_not_even_blocking_all_text_does_anything_all_is_open(claim):
     assert outcome_of(claim, NOTHING) == UNDECIDED
@@ -145,7 +142,6 @@ def test_what_never_reached_its_targets_is_undecided(claim):
     assert outcome_of(claim, DEAD) == UNDECIDED
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("route", WAYS)
 def test_each_arm_of_a_comparison_must_be_alive(route):
     world = replace(BOTH_RIGHT, dead=frozenset([arms.knockout(route)]))
@@ -153,7 +149,6 @@ def test_each_arm_of_a_comparison_must_be_alive(route):
         assert outcome_of(claim, world) == UNDECIDED
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("task", [NAMING, SHOWN, ABSENT])
 def test_images_count_on_which_every_task_is_right(task):
     routes = planted(replace(BOTH_RIGHT, wrong={task: 3}))
@@ -171,7 +166,6 @@ def test_images_of_one_category_are_a_cluster():
     assert len({*lost.clusters}) == 7
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("task", [SHOWN, ABSENT])
 def test_polling_is_of_both_classes_or_not_at_all(task):
     arm = arms.knockout(arms.QUESTION)

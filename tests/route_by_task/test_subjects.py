@@ -16,7 +16,6 @@ pytest_plugins = ["tests.inner"]
 COUNT = f"{len(CLAIMS)} undecided"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("shard", "errors"), [((), len(CLAIMS)), (("--vlm-shard=1/2",), 1)])
 def test_without_data_a_run_says_what_is_missing(inner, told, shard, errors):
     given = f"--vlm-model={inner.checkpoint}", "--vlm-device=cpu", *shard

@@ -256,7 +256,6 @@ def test_the_half_precision_of_a_checkpoint_needs_its_configuration_alone(hub, t
     assert kinds == {"llava-1.5": "float16", "llava-phi-3": "float16", "qwen2-vl": "bfloat16"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", torch.float32])
 def test_weights_are_loaded_in_the_type_that_is_asked_for(hub, dtype):
     loaded = VLM.load(hub["llava-1.5"][0], dtype=dtype).model.dtype
@@ -272,7 +271,6 @@ def test_weights_that_have_no_room_say_how_much_they_take(hub, monkeypatch):
         VLM.load(hub["llava-1.5"][0], dtype="float16")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("size", [(30, 20), (16, 90), (200, 100)])
 def test_pictures_and_text_are_read_by_a_half_as_they_are_written_out(size):
     """The oracle: the image processor, and one image token for each visual token."""
@@ -828,7 +826,6 @@ OWN: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("own", "message"), OWN.values(), ids=OWN)
 def test_code_that_a_checkpoint_brings_never_runs(copied, tmp_path, monkeypatch, own, message):
     """Nor is anybody asked whether it may; "y" would be the answer. Where transformers has what

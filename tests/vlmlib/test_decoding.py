@@ -81,7 +81,6 @@ def assert_same(vlm, stimulus, arm, ours: list[int], theirs: list[int]) -> None:
     assert len(ours) == len(theirs)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("each", EVERY, ids=str)
 def test_a_clean_description_is_generates_token_for_token(each):
     vlm, identical = VLMS[each], 0
@@ -176,7 +175,6 @@ def test_rows_are_bounded_by_the_token_budget():
     assert max(rows) == 2
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value"), [("repetition_penalty", 1.05), ("suppress_tokens", [3]), ("num_beams", 2)]
 )

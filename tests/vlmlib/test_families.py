@@ -50,7 +50,6 @@ def test_a_family_is_right_or_refused(name):
     assert (rows[0].shape == "any") == BY_NAME[name].refused
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("size", [(40, 40), (60, 40), (40, 60)])
 def test_of_tiles_the_lowest_have_the_last_row(size):
     """Two by two of them, and the whole picture."""
@@ -158,7 +157,6 @@ def test_an_addition_between_layers_is_left_out_where_layer_0_is_replaced():
         handle.remove()
 
 
-@pytest.mark.slow
 def test_every_primitive_is_judged_right_on_a_small_llava():
     row = row_of(TINY, tiny_vlm(), "odd")
     assert {row.cells.pop("wrapped"), *row.cells.values()} == {"arms share", "right"}
@@ -217,7 +215,6 @@ def test_whatever_kinds_of_tokens_there_are_grow_with_a_text():
     assert grown.inputs["moe_mm_token_type_ids"][0, -3:].tolist() == [1, 0, 0]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["LLaVA-NeXT", "Granite 4 Vision", "Idefics3", "Gemma 3"])
 def test_the_oracle_is_blind_and_reads_out_what_the_model_says(name):
     """On models that the instrument may refuse, so that nothing else tries the oracle on them."""
@@ -239,7 +236,6 @@ def test_the_oracle_is_blind_and_reads_out_what_the_model_says(name):
     assert not torch.allclose(clean, other, rtol=0.01)
 
 
-@pytest.mark.slow
 def test_a_refusal_and_a_crash_are_told_apart_and_counted():
     assert cell(refuse).startswith("refused: This model has / no places. Because")
     assert cell(crash) == "CRASH: IndexError: list index out of range"

@@ -51,7 +51,6 @@ def readouts(vlm: VLM, image) -> dict:
     return readouts
 
 
-@pytest.mark.slow
 def test_one_picture_is_refused_and_another_is_not(either):
     bad, good = picture(3), picture(4)
     [logits] = either.next_token(either.read(bad, QUESTION), [[]])
@@ -83,7 +82,6 @@ def test_a_description_is_refused_wherever_it_leaves_the_numbers(either, step):
         assert either.describe_each(stimuli[::2], 3) == texts[::2]
 
 
-@pytest.mark.slow
 def test_the_arm_is_named(either):
     stimulus = either.read(picture(3), QUESTION)
     ablated = [Ablate(stimulus.visual[:4], torch.ones(16))]

@@ -322,7 +322,6 @@ def test_a_pixel_counts_from_half_coverage_on(vlm, rows_of_five, covered):
     assert (cells_of(vlm, picture(5, (240, 240)), mask) == covered).all()
 
 
-@pytest.mark.slow
 @every_layout
 @pytest.mark.parametrize("size", [(40, 20), (20, 40), (64, 64), (90, 70)])
 def test_a_rectangle_that_is_painted_falls_on_its_token(vlm, size):

@@ -216,7 +216,6 @@ def test_no_parameter_keeps_a_gradient(vlm, stimulus, mean):
     )
 
 
-@pytest.mark.slow
 def test_half_precision_agrees_roughly():
     full = tiny_vlm()
     half = VLM(tiny_vlm().model.bfloat16(), full.processor)

@@ -85,7 +85,6 @@ def test_what_a_watch_says_of_the_first_token_is_the_models_own():
     assert watching.first_token(arms) == pytest.approx(own[:, own[0].argmax()].tolist(), rel=1e-4)
 
 
-@pytest.mark.slow
 @quiet
 @pytest.mark.parametrize("planted", [True, False])
 def test_a_lens_that_cannot_be_right_is_refused(planted):
@@ -141,7 +140,6 @@ def test_embeddings_are_multiplied_after_they_are_replaced():
     assert torch.equal(entering[-1][0, stimulus.visual], torch.full((16, 16), 6.0))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("at", [0, 1])
 def test_a_layer_whose_input_cannot_be_put_back_is_closed(at, monkeypatch):
     own = oracle.hidden_states

@@ -207,7 +207,6 @@ def test_that_the_hub_was_switched_off_is_told(server, monkeypatch):
     assert "HF_HUB_OFFLINE is set: unset it" in told(VLM.load, "some/model")
 
 
-@pytest.mark.slow
 def test_a_model_of_the_hub_is_downloaded_once_and_loaded(server, tmp_path):
     """Its float weights and settings alone, at the commit that was looked up; then from here."""
     folder = tmp_path / "files"

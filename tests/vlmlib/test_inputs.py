@@ -36,7 +36,6 @@ class Generous:
         return inputs
 
 
-@pytest.mark.slow
 def test_targets_of_training_never_reach_the_model():
     vlm, seen = tiny_vlm(), set()
     expected = vlm.next_token(vlm.read(picture(), QUESTION), [[]])
@@ -122,7 +121,6 @@ class Placing(Generous):
         return super().__call__(**{**given, "text": f"<image>{given['text']}"})
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_a_padded_prompt_is_told(side):
     vlm = tiny_vlm()
@@ -136,7 +134,6 @@ def test_a_padded_prompt_is_told(side):
         vlm.read(picture(), "Hi?")
 
 
-@pytest.mark.slow
 def test_a_processor_may_put_the_image_before_any_text():
     plain = VLM(tiny_vlm().model, tiny_processor(), prompt="<image>{question}")
     vlm = VLM(plain.model, Placing(tiny_processor()), prompt="<image>{question}")

@@ -172,7 +172,6 @@ def test_a_row_is_decoded_even_where_the_bound_is_below_the_vocabulary(monkeypat
     close(logit_lens(vlm, stimulus, stimulus.visual).top_probabilities, expected.top_probabilities)
 
 
-@pytest.mark.slow
 def test_probabilities_are_float32_in_a_model_of_half_precision():
     full = tiny_vlm()
     half = VLM(tiny_vlm().model.bfloat16(), full.processor)

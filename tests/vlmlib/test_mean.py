@@ -301,7 +301,6 @@ def test_an_image_that_is_refused_is_left_out_and_said(refusing, capsys):
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("good", "bad"), [(0, 1), (3, 2), (197, 3)])
 def test_too_many_that_are_refused_are_an_error(refusing, good, bad):
     images = [picture(0)] * good + [picture(2, (20, 16))] * bad

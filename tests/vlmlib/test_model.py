@@ -46,7 +46,6 @@ def test_the_visual_span_is_one_token_per_cell(vlm, stimulus):
     assert stimulus.image_size == (16, 22)
 
 
-@pytest.mark.slow
 def test_both_attention_implementations_agree():
     arms = [[]]
     one, other = (tiny_vlm(attention) for attention in ("sdpa", "eager"))
@@ -127,7 +126,6 @@ def test_a_models_own_processor_that_has_no_token_of_images_is_told_so():
         VLM(model, processor, prompt)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -201,7 +199,6 @@ def test_what_is_raised_while_a_model_is_tried_names_the_step(monkeypatch, broke
     assert isinstance(error.value.__cause__, KeyError)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kept", [VLMError("It is ours."), torch.OutOfMemoryError("full")])
 def test_an_error_of_our_own_stays_while_a_model_is_tried(monkeypatch, kept):
     vlm = tiny_vlm()
@@ -261,7 +258,6 @@ class Renaming(ImageTextProcessor):
         return own(images, text.replace(self.image_token, own.image_token), return_tensors)
 
 
-@pytest.mark.slow
 def test_a_question_may_not_hold_a_placeholder_of_the_models_own():
     vlm = tiny_qwen()
     parts = vlm.processor.image_processor, vlm.processor.tokenizer
@@ -347,7 +343,6 @@ def test_attention_may_be_switched_after_wrapping():
     torch.testing.assert_close(vlm.next_token(stimulus, arms), before, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.slow
 def test_a_llava_with_its_own_chat_template_is_asked_in_it():
     """A LLaVA with a chat template of its own is asked in it and begins once."""
     processor = tiny_processor()

@@ -16,7 +16,6 @@ MODELS = {"llava": tiny_vlm, "three axes": tiny_qwen, "later ones seen": tiny_ge
 quiet = pytest.mark.filterwarnings("ignore:.*cannot share work:UserWarning")
 
 
-@pytest.mark.slow
 @quiet
 @pytest.mark.parametrize("name", MODELS)
 def test_all_of_a_donor_gives_its_answer_and_of_itself_nothing(name):

@@ -51,7 +51,6 @@ def test_nothing_is_refused_on_a_plain_model(make, attention):
     assert (lines[0], lines[-1]) == (report.model, "Nothing is refused.")
 
 
-@pytest.mark.slow
 def test_half_precision_is_not_taken_for_a_fault():
     vlm = tiny_vlm()
     report = VLM(vlm.model.bfloat16(), tiny_processor()).report()
@@ -59,7 +58,6 @@ def test_half_precision_is_not_taken_for_a_fault():
     assert ", bfloat16 on cpu, " in report["model"].found
 
 
-@pytest.mark.slow
 def test_the_parts_and_the_grids_are_named():
     report = tiny_qwen().report()
     assert report["language model"].found.startswith("model.language_model (Qwen2VLTextModel): ")
@@ -70,7 +68,6 @@ def test_the_parts_and_the_grids_are_named():
     assert windowed.endswith("windows of 30 positions in some")
 
 
-@pytest.mark.slow
 def test_visual_tokens_that_come_to_lie_elsewhere_have_no_places():
     """Measured when the report is asked for, and not when the model was wrapped."""
     vlm = tiny_vlm()
@@ -97,7 +94,6 @@ def test_placeholders_that_show_nothing_are_counted():
     assert outcomes(vlm) == {"places": "refused"}
 
 
-@pytest.mark.slow
 def test_a_model_that_cannot_generate_is_refused_descriptions():
     vlm = tiny_vlm()
     stimulus = vlm.read(picture(), "Hi?")
@@ -115,7 +111,6 @@ def test_a_model_that_cannot_generate_is_refused_descriptions():
     assert outcomes(vlm) == {"description": "refused"}
 
 
-@pytest.mark.slow
 def test_positions_that_see_later_ones_are_found():
     """Of the picture alone, or of the whole prompt; and arms run one by one for that reason, which
     was a warning once."""
@@ -135,7 +130,6 @@ def test_positions_that_see_later_ones_are_found():
         assert report.wrong == []
 
 
-@pytest.mark.slow
 def test_a_picture_that_leaks_past_its_tokens_is_found():
     model, processor = tiny_vlm().model, tiny_processor()
     seen: list[Tensor] = []

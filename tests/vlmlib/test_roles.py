@@ -100,7 +100,6 @@ def test_a_final_norm_may_have_no_weights(kind):
     assert torch.equal(vlm.decoder.unembed(vlm.decoder.norm(entering[-1]))[0], own)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "strange", [nn.Identity(), nn.Dropout(), nn.Tanh(), nn.Softmax(-1)], ids=str
 )

@@ -90,7 +90,6 @@ def prefix_vlm() -> VLM:
     return vlm
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("make", [tiny_vlm, tiny_qwen])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_the_papers_families_share_work(make, attention):
@@ -258,7 +257,6 @@ def test_a_model_whose_visual_tokens_ignore_masks_is_refused(make, attention, mo
         VLM(model, vlm.processor)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("prompt", [None, "<image>{question}"])
 def test_a_model_may_have_one_visual_token(prompt, monkeypatch):
     plain = tiny_vlm(side=PATCH)

@@ -127,7 +127,6 @@ SWITCHING = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("rope", [PLAIN_ROPE, SWITCHING], ids=["plain", "switching"])
 def test_pictures_of_one_length_may_end_at_different_ids(rope):
     """The longer prompt has the smaller position ids, and is asked first."""
@@ -142,7 +141,6 @@ def test_pictures_of_one_length_may_end_at_different_ids(rope):
     assert vlm._decoder_on(wide).prefix_alone == (rope is PLAIN_ROPE)
 
 
-@pytest.mark.slow
 def test_descriptions_are_generates_across_a_largest_position_id():
     vlm = tiny_qwen(rope=SWITCHING)
     stimuli = [vlm.read(picture(size=size), "Hi?") for size in ((48, 48), (100, 16), (160, 16))]
@@ -309,7 +307,6 @@ def crashing(vlm: VLM) -> None:
     vlm.decoder.layers[0].forward = forward  # pyright: ignore
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("plant", "reason"), [(forgetting, "where generate says"), (crashing, "no conv_states")]
 )

@@ -208,7 +208,6 @@ def test_tokens_that_two_pictures_share_by_chance_are_visual():
         assert (stimulus.visual - stimulus.visual[0]).tolist() == shown
 
 
-@pytest.mark.slow
 def test_a_model_that_sees_past_its_visual_tokens_is_not_ablated():
     """What the picture adds to the last position, no visual token takes away."""
     model, processor = tiny_vlm().model, tiny_processor()
@@ -279,7 +278,6 @@ def adding() -> Iterator[Adding]:
             yield Adding(VLM(plain.model, tiny_processor()), features)
 
 
-@pytest.mark.slow
 def test_what_a_picture_adds_later_goes_with_its_tokens(adding):
     """And positions that a stack adds to whatever it is given are nothing of the picture."""
     vlm = adding.vlm
@@ -292,7 +290,6 @@ def test_what_a_picture_adds_later_goes_with_its_tokens(adding):
         integrated_gradients(vlm, adding.stimuli[0], 0, torch.zeros(16))
 
 
-@pytest.mark.slow
 def test_what_a_picture_adds_later_has_a_mean_of_its_own(adding):
     """Against a model that is given the mean at both places; and put back, nothing changes."""
     vlm, visual, stimuli = adding.vlm, adding.visual, adding.stimuli

@@ -123,7 +123,6 @@ def test_blocks_are_refused_in_the_sparse_layers_alone(layer, attention):
     assert not report.wrong
 
 
-@pytest.mark.slow
 @quiet
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_picks_are_seen_where_the_last_position_is_let_in(attention):

@@ -187,7 +187,6 @@ def test_a_report_of_a_model_over_two_cards_is_that_of_one_device(cards):
     assert "float32 on lazy:0, lazy:1" in str(found)
 
 
-@pytest.mark.slow
 def test_what_differs_between_two_models_is_seen():
     assert set(apart(everything(tiny_vlm()), everything(tiny_vlm(seed=1)))) >= {
         "next token",
@@ -295,7 +294,6 @@ def texts_told(make: Callable[[], VLM]) -> str:
 OFFLOADED = r"weights of Llava.* are on no device: .*\(offloaded\).*4bit"
 
 
-@pytest.mark.slow
 def test_a_live_model_that_did_not_fit_is_refused():
     vlm = tiny_vlm()
     cpu_offload(vlm.model, torch.device("cpu"))
@@ -303,7 +301,6 @@ def test_a_live_model_that_did_not_fit_is_refused():
         VLM(vlm.model, vlm.processor)
 
 
-@pytest.mark.slow
 def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path, monkeypatch):
     """Part of it is left on the disk, or the memory of a card runs out."""
     folder = saved(tiny_vlm(), tmp_path)

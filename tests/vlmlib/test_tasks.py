@@ -43,7 +43,6 @@ FAMILIES = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("family", "prompt", "space"), FAMILIES.values(), ids=FAMILIES.keys())
 def test_every_task_is_asked_in_the_familys_prompt_and_the_papers_words(family, prompt, space):
     vlm = family()
@@ -87,7 +86,6 @@ def test_no_space_stands_between_phi_3s_line_end_and_it_is_a(swallowing, pieces,
     assert tokenizer.convert_ids_to_tokens(vlm.first_token(stimulus, "dog")) == "▁do"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("ending", [":", ": ", ":\n"])
 def test_llava_1_5s_it_is_a_has_one_space_before_it_whatever_its_template(ending):
     processor = tiny_processor()

@@ -40,7 +40,6 @@ def test_each_number_says_whose_it_is(joined):
     assert joined.tells.endswith("What fell.")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("cell", ["None", "NA", "null", ""])
 def test_a_cell_stays_as_it_is_written(cell):
     several = {f"{name}.throws": drawn(7) | {"csv": f"face,n\n{cell},1\n"} for name in "ab"}
@@ -59,7 +58,6 @@ def test_pictures_stand_beside_each_other_under_their_names(joined):
     assert names == ["mine", "yo<urs, b"]
 
 
-@pytest.mark.slow
 def test_pictures_that_are_wide_stand_one_below_another():
     several = {f"{name}.throws": drawn(7, 5) for name in "abc"}
     [figure] = beside(several).values()

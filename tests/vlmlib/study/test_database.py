@@ -264,7 +264,6 @@ FATES = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("happens", "told"), FATES.items(), ids=[each.__name__ for each in FATES])
 def test_what_becomes_of_an_open_database_is_noticed_at_the_next_row(tmp_path, happens, told):
     folder = tmp_path / "store"
@@ -322,7 +321,6 @@ with closing(Store(folder)) as store:
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("journal", ["WAL", "DELETE"])
 @pytest.mark.parametrize("kept", ["folder", "file"])
 def test_a_store_that_may_not_be_written_is_read(journal, kept):

@@ -154,7 +154,6 @@ def renamed(tokenizer) -> None:
     tokenizer.get_vocab = lambda: words
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -166,7 +165,6 @@ def test_the_tokenizers_vocabulary_is_in_the_key(change):
     assert model_key(with_tokenizer(change)) != model_key(tiny_vlm())
 
 
-@pytest.mark.slow
 def test_what_the_tokenizer_adds_to_a_text_is_in_the_key():
     def adds_nothing(tokenizer):
         tokenizer.backend_tokenizer.post_processor = processors.Sequence([])
@@ -177,7 +175,6 @@ def test_what_the_tokenizer_adds_to_a_text_is_in_the_key():
     assert model_key(changed) != model_key(plain)
 
 
-@pytest.mark.slow
 def test_where_a_description_ends_is_in_the_key():
     """Only the generation settings know the token that ends a text."""
     plain, changed = tiny_vlm(), tiny_vlm()
@@ -199,7 +196,6 @@ def test_what_changes_a_greedy_text_is_in_the_key(name, value):
     assert model_key(plain) != model_key(changed)
 
 
-@pytest.mark.slow
 def test_one_checkpoint_has_one_key_wherever_it_lies(tmp_path):
     vlm = tiny_vlm()
     for part in (vlm.model, vlm.processor):
@@ -397,7 +393,6 @@ def test_a_handle_loads_its_model_once(folder, monkeypatch):
     assert len(loads.calls) == 3
 
 
-@pytest.mark.slow
 def test_a_handle_gives_the_model_of_its_folder(folder):
     assert model_key(checkpoint(str(folder)).load()) == model_key(VLM.load(folder))
 

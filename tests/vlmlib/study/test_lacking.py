@@ -113,7 +113,6 @@ def test_what_no_image_has_is_refused_with_the_reason(store):
     assert (none.lacking, len(none.lost("polling", "random 99"))) == ({}, 0)
 
 
-@pytest.mark.slow
 def test_rows_that_are_kept_say_what_an_image_lacks(store):
     bench = Bench(loaded(tiny_qwen(), "tiny"), store, ZERO)
     table = bench.measure(examples(SMALL, LARGE), polling, some, every)
@@ -155,7 +154,6 @@ def test_a_mistake_in_a_design_is_no_lack(store, wrong, made_by_itself):
     assert not isinstance(raised.value, LackingError)
 
 
-@pytest.mark.slow
 def test_an_arm_that_the_model_cannot_run_is_left_out_alone(store, monkeypatch):
     """Such as a block in a layer without attention, which is refused when it is looked at."""
 
@@ -175,7 +173,6 @@ def test_an_arm_that_the_model_cannot_run_is_left_out_alone(store, monkeypatch):
     assert table.reached("polling", "random 9").tolist() == [True]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("lacking", "kind"), [({"0", "1", "2"}, LackingError), ({"1"}, None)])
 def test_images_of_which_no_arm_can_be_made_are_left_out(store, monkeypatch, lacking, kind):
     """One of several alone; where all are, that is the model's lack, and no fault of theirs."""

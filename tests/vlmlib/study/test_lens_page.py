@@ -194,7 +194,6 @@ def test_words_are_kept_while_there_is_room(monkeypatch):
     assert "no room" not in page_of(shown_of("tiny", words=["dog"]))
 
 
-@pytest.mark.slow
 def test_a_page_as_large_as_a_models_is_below_five_megabytes():
     """Of noise, with a picture of noise: no picture packs worse."""
     shown = as_large_as_a_models()

@@ -49,7 +49,6 @@ def modules_of(value: object) -> set[str]:
 # What a design uses.
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("files", KINDS.values(), ids=KINDS)
 def test_whatever_a_design_uses_changes_its_key(files, tmp_path):
     """And the same files in another folder, imported anew, have the same key."""

@@ -168,7 +168,6 @@ def rows_of(table: Table) -> list[tuple[str, ...]]:
 # What a table holds.
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("make", FAMILIES.values(), ids=FAMILIES)
 def test_a_table_holds_what_every_arm_did_on_every_example(make, store):
     vlm, asked = make(), examples(3, 1, 2)
@@ -235,7 +234,6 @@ def test_no_examples_give_an_empty_table(counted, store):
     assert counted.loads == 0
 
 
-@pytest.mark.slow
 def test_an_example_that_a_task_does_not_ask_is_asked_nothing(vlm, store):
     asked = [example(1), example(2, questions=("What is it?",)), example(3)]
     table = measure(vlm, asked, vqa, regions, store, ZERO, keep=every)
@@ -589,7 +587,6 @@ def test_what_is_asked_otherwise_is_measured_anew(measured):
     assert measured() == 0
 
 
-@pytest.mark.slow
 def test_what_is_the_same_is_not_measured_anew(measured):
     assert measured(model=loaded(tiny_vlm(), "tiny")) == 0
     assert measured(task=Planted(), mean=torch.zeros(16), label="in a progress bar") == 0
@@ -692,7 +689,6 @@ def test_rows_are_stored_with_what_computed_them(counted, store, monkeypatch):
     assert counted.loads == 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("fact", ["card_of", "suite", "system"])
 def test_another_card_commit_or_machine_is_no_reason_to_measure_again(
     counted, store, monkeypatch, fact
@@ -811,7 +807,6 @@ def test_a_mean_of_other_pictures_or_another_model_is_another(vlm, store, pictur
     assert made == [3, 2, 3, 3]
 
 
-@pytest.mark.slow
 def test_a_mean_of_other_pictures_is_measured_with_anew(measured, pictures):
     assert measured(mean=MeanOf(pictures=pictures)) == 2
     assert measured(mean=MeanOf(pictures=pictures)) == 0
@@ -855,7 +850,6 @@ def test_a_mean_of_ones_own_is_taken_as_it_is(vlm, store, tmp_path):
     assert not list(store.path.parent.glob("mean-*"))
 
 
-@pytest.mark.slow
 def test_a_mean_in_a_file_counts_by_its_content(measured, tmp_path):
     file = tmp_path / "mine.safetensors"
     save_mean(file, torch.ones(16), model="tiny")
@@ -930,7 +924,6 @@ def test_a_mean_is_everybodys_who_comes_later_also_without_locks(counted, store,
     assert list(store.path.parent.glob("*mean*")) == [file]
 
 
-@pytest.mark.slow
 def test_a_mean_that_is_lost_is_made_again_and_its_rows_found(counted, store, pictures, capsys):
     """Those of another mean stay, which is said."""
 

@@ -97,7 +97,6 @@ def flags(rows: Mapping[str, Row], name: str) -> dict[str, bool | None]:
 EMPTY = ("nothing", "no tokens", "no edges")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 def test_what_moves_an_answer_is_told_from_what_does_not(vlm, task):
     rows = rows_of(vlm, task)

@@ -233,7 +233,6 @@ def test_a_unit_without_rows_is_finished_too(store):
     assert collected(store, units(1), Asked(fails_on=1)) == {"1": []}
 
 
-@pytest.mark.slow
 def test_ten_thousand_units_are_read_with_one_statement(store):
     many = units(*range(10_000))
     collected(store, [], Asked())
@@ -287,7 +286,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         yield store
 
 
-@pytest.mark.slow
 @settings(deadline=None)
 @given(given_rows=st.lists(stored_rows, max_size=5))
 @example(given_rows=[Row(arm, detail={"Ω": [None]}) for arm in ("b", "a", "", "\0", "b")])
@@ -735,7 +733,6 @@ collected(Store(folder), [unit(image) for image in range(6)], stuck)
     assert found == {str(image): rows(image) for image in range(6)}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("measured_before", [False, True])
 def test_a_kill_at_any_sql_statement_leaves_a_whole_unit_or_none(tmp_path, measured_before):
     process = child(
@@ -1239,7 +1236,6 @@ def typed(value: object) -> object:
     return type(value), value, str(value)  # str sees the sign of zero
 
 
-@pytest.mark.slow
 @settings(max_examples=500)
 @given(one=st.lists(values, max_size=3), other=st.lists(values, max_size=3))
 @example(["ab", "c"], ["a", "bc"])

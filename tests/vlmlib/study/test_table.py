@@ -164,7 +164,6 @@ def of_task(task: str, examples: Mapping[str, tuple[bool, dict[str, Answers]]]) 
     )
 
 
-@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(tasks=st.fixed_dictionaries(dict.fromkeys(TASKS, measured)), data=st.data())
 def test_whatever_was_measured_is_what_a_search_through_the_rows_finds(tasks, data):

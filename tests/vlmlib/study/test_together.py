@@ -139,7 +139,6 @@ def test_an_error_that_is_no_images_ends_the_measurement(store):
         collect(store, FIRST, units(0, 1, 2), compute, "x")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "failing", "passes"),
     [(300, 3, True), (300, 4, False), (20, 1, True), (20, 2, False), (1, 1, False), (2, 2, False)],
