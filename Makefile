@@ -51,7 +51,7 @@ families: .venv/stamp .venv/vision.stamp
 
 test-oldest: .venv/stamp .venv/oldest.stamp
 	VLM_OLDEST=1 PYTHONPATH=.venv/oldest $(BIN)/pytest -n 2 $(REACHED) \
-		-m "not slow and not gpu and not browser and not newer"
+		-m "not gpu and not browser and not newer"
 
 browser: .venv/stamp
 	$(BIN)/pytest tests/browser -m browser

@@ -184,6 +184,7 @@ def test_prompts_that_a_processor_writes_itself_are_told():
         VLM(model, processor, prompt="<image>{question}")
 
 
+@pytest.mark.newer
 def test_kinds_of_tokens_that_a_processor_gives_where_asked_are_asked_for():
     """It names them as an input of the model, which cannot run without."""
     processor: Any = qwen_processor()

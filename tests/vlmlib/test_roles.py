@@ -225,6 +225,7 @@ def test_what_cross_attends_apart_from_its_embedding_is_refused():
         decoder_of(AutoModelForImageTextToText.from_config(config))
 
 
+@pytest.mark.newer
 def test_an_attention_that_nobody_hands_another_sequence_does_not_cross():
     assert len(decoder_of(kosmos2_5()[0]).attending) == 4
 
