@@ -159,7 +159,7 @@ def test_a_conversation_that_cannot_be_read_names_the_step(monkeypatch):
         VLM(MODEL, processor)
 
 
-def test_what_is_written_after_texts_is_found_by_texts_that_a_tokenizer_tells_apart():
+def test_what_is_written_after_texts_needs_texts_that_end_apart():
     """Where it knows neither, their prompts are one, though the processor leaves out no text."""
     processor = tiny_processor()
     assert written_after(processor, picture(), "<image> Hi?") == ""

@@ -365,7 +365,7 @@ def running_no_position_alone(past: int = 0) -> VLM:
 
 
 @pytest.mark.filterwarnings("ignore:.*cannot share work:UserWarning")
-def test_a_model_that_runs_no_position_alone_in_a_long_prompt_shares_nothing_there():
+def test_where_a_long_prompt_runs_no_position_alone_nothing_is_shared():
     vlm = running_no_position_alone(past=80)
     assert vlm.shares_on(read(vlm, 1))
     stimulus = read(vlm, 8)
