@@ -92,6 +92,7 @@ class VLM:
         self._ending = ""  # until it has been tried
         self.seen_past, self.injects = "", list[int]()
         self._layouts: dict[tuple[Grid, ...], str] | None = None  # until they can be tried
+        self._untried: dict[tuple[tuple[Grid, ...], tuple[int, int]], str] = {}
         self.has_still, self._movings = False, dict[tuple[int, int], Tensor]()
         self._rectangles: dict[tuple[tuple[int, int], tuple[Grid, ...]], np.ndarray] = {}
         with trying(model, "reading a small picture"):
@@ -553,12 +554,15 @@ class VLM:
         if self._layouts is None:
             return found, ""
         kind = tuple(found) if len(found) > 1 else ()
+        if (kind, size) in self._untried:
+            return found, self._untried[kind, size]
         if kind not in self._layouts:
             self._layouts[kind] = ""  # while it is tried, by pictures that are read here, too
             try:
                 self._layouts[kind] = sight.misplaced(self, size)
-            except (ImageError, LackingError) as error:  # of this picture; others may tell
+            except (ImageError, LackingError) as error:  # of this size; others may tell
                 del self._layouts[kind]
+                self._untried[kind, size] = str(error)
                 return found, str(error)
         return found, self._layouts[kind]
 

@@ -141,14 +141,19 @@ def test_a_picture_that_cannot_be_tried_settles_nothing_for_others(monkeypatch, 
     vlm = tiny_vlm()
     monkeypatch.setattr(vlm, "_layouts", {})
 
-    def fail(*_: object, **__: object) -> None:
+    tried: list[object] = []
+
+    def fail(_vlm: VLM, size: object, **_: object) -> None:
+        tried.append(size)
         raise error("too small to tell")
 
     with monkeypatch.context() as failing:
         failing.setattr(sight, "_stray", fail)
-        with pytest.raises(LackingError, match="too small to tell"):
-            _ = vlm.read(picture(), "Hi?").grid
-    assert vlm.read(picture(), "Hi?").grid == (4, 4)
+        for _ in range(2):
+            with pytest.raises(LackingError, match="too small to tell"):
+                _ = vlm.read(picture(0, (9, 7)), "Hi?").grid
+    assert tried == [(9, 7)]
+    assert vlm.read(picture(0, (40, 40)), "Hi?").grid == (4, 4)
 
 
 @pytest.mark.slow
